@@ -1,0 +1,1 @@
+"""Pre-trained causal recommendation."""

@@ -1,0 +1,1 @@
+"""Domains: tables of interactions and items, from files to batches."""

@@ -1,0 +1,310 @@
+"""A batch: all that one step of the graph reads of a domain, and nothing that grows with the catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.windows import Windows, buckets, exact_windows, training_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Queries of one domain, their histories, and the candidates they are scored against.
+
+    A query is one (user, time): a position of a sequence, whose target is the item that came next. Items are named
+    by their row in this batch (``items[row]`` is the item index in the domain).
+
+    Attributes
+    ----------
+    domain
+        Row of D_k; 0 also for a domain that the model was not trained on (its D is set by `do`).
+    num_domain_items, num_domain_queries
+        Full sizes of the plates of which this batch is a part.
+    items
+        ``(num_rows,)`` item indices.
+    item_rows
+        ``(num_rows,)`` rows in the table of item offsets of all trained domains.
+    texts
+        X_j, ``(num_rows, text_dim)``.
+    prior_weight
+        ``(num_rows,)`` how many items of the domain each row stands for in the prior of V: how often it was drawn
+        as a negative, times num_domain_items / num_negatives. The draw is uniform, so the weighted sum over rows is
+        an unbiased estimate of the sum over the domain.
+    history
+        H_i, ``(num_sequences, length)`` rows of `items`, padded on the right with 0.
+    positions
+        ``(num_queries,)`` where the queries stand in ``history.flatten()``.
+    targets
+        ``(num_queries,)`` rows of `items`, or None where what comes next is to be predicted.
+    negatives
+        ``(num_negatives,)`` rows of `items` drawn uniformly from the domain, or None: all rows are candidates.
+    factors
+        F_j, ``(num_levels, 4)``: the distinct popularity factors that occur. Items with the same count in the same
+        time slot share a row, which is what keeps Z small: naively it has queries × candidates × B numbers.
+    target_level
+        ``(num_queries,)`` row of `factors` of each target, at its query's slot.
+    candidate_level
+        ``(num_slots, num_candidates)`` the same for the candidates (negatives, or all rows), slot by slot.
+    slot
+        ``(num_queries,)`` row of `candidate_level` that each query reads.
+    counts
+        ``(num_slots, num_candidates)`` c_j^T behind `candidate_level`; kept where all rows are candidates.
+    """
+
+    domain: int
+    num_domain_items: int
+    num_domain_queries: int
+    items: Tensor
+    item_rows: Tensor
+    texts: Tensor
+    history: Tensor
+    positions: Tensor
+    factors: Tensor
+    candidate_level: Tensor
+    slot: Tensor
+    targets: Tensor | None = None
+    target_level: Tensor | None = None
+    negatives: Tensor | None = None
+    prior_weight: Tensor | None = None
+    counts: Tensor | None = None
+
+    @property
+    def num_queries(self) -> int:
+        """Number of queries."""
+        return len(self.positions)
+
+    @property
+    def last_items(self) -> Tensor:
+        """``(num_queries,)`` rows of the most recent item of each query."""
+        return self.history.flatten()[self.positions]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device; pinned copies do not block."""
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Windows laid out as padded sequences: ``(num_sequences, length)`` events, and where the queries stand."""
+
+    events: np.ndarray
+    flat: np.ndarray  # (num_queries,)
+    target_events: np.ndarray  # (num_queries,)
+
+
+def lay_out(windows: Windows) -> Positions:
+    """Return the padded layout of `windows`; padding repeats the window's last event, so that it is always valid."""
+    length = int(windows.length.max())
+    column = np.arange(length)
+    read = np.minimum(column, windows.length[:, None] - 1)  # (num_sequences, length)
+    events = windows.start[:, None] + read
+    first = (windows.length - windows.num_queries)[:, None]
+    is_query = (column >= first) & (column < windows.length[:, None])
+    flat = np.flatnonzero(is_query)
+    return Positions(events, flat, events.reshape(-1)[flat] + 1)
+
+
+def training_batch(
+    encoded: EncodedDomain,
+    windows: Windows,
+    *,
+    domain: int,
+    first_row: int,
+    num_queries: int,
+    num_negatives: int,
+    rng: np.random.Generator,
+) -> Batch:
+    """Return one batch with shared uniform negatives.
+
+    Parameters
+    ----------
+    encoded
+        The domain.
+    windows
+        What to read; see `training_windows`.
+    domain
+        Row of D_k.
+    first_row
+        Row of the domain's first item in the table of item offsets.
+    num_queries
+        Queries of the domain's training users, the size of the ``queries`` plate.
+    num_negatives
+        Drawn uniformly with replacement from the domain, shared by all queries of the batch.
+    """
+    layout = lay_out(windows)
+    item_index = encoded.domain.item_index
+    targets, slots = item_index[layout.target_events], encoded.slots[layout.target_events]
+    drawn = rng.integers(0, encoded.num_items, num_negatives)
+    named = np.concatenate([item_index[layout.events].reshape(-1), targets, drawn])
+    items, row = np.unique(named, return_inverse=True)
+    history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
+    share = encoded.num_items / num_negatives
+    weight = np.bincount(negative_row, minlength=len(items)) * share
+
+    distinct, slot = np.unique(slots, return_inverse=True)
+    counts = encoded.popularity.counts(drawn, distinct[:, None])  # (num_slots, num_negatives)
+    own = encoded.popularity.counts(targets, slots)  # (num_queries,)
+    levels = _levels(encoded, distinct, slot, counts, own)
+    return Batch(
+        domain=domain,
+        num_domain_items=encoded.num_items,
+        num_domain_queries=num_queries,
+        items=torch.from_numpy(items.astype(np.int64)),
+        item_rows=torch.from_numpy(items.astype(np.int64) + first_row),
+        texts=encoded.texts[torch.from_numpy(items.astype(np.int64))],
+        history=torch.from_numpy(history.reshape(layout.events.shape)),
+        positions=torch.from_numpy(layout.flat),
+        targets=torch.from_numpy(target_row),
+        negatives=torch.from_numpy(negative_row),
+        prior_weight=torch.from_numpy(weight.astype(np.float32)),
+        slot=torch.from_numpy(slot),
+        **levels,
+    )
+
+
+def _levels(
+    encoded: EncodedDomain,
+    distinct_slots: np.ndarray,
+    slot: np.ndarray,
+    counts: np.ndarray,
+    own: np.ndarray | None,
+) -> dict[str, Tensor]:
+    """Number the distinct (slot, count) pairs: ``factors``, ``candidate_level`` and, with `own`, ``target_level``."""
+    base = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
+    keys = (np.arange(len(distinct_slots))[:, None] * base + counts).reshape(-1)
+    if own is not None:
+        keys = np.concatenate([keys, slot * base + own])
+    level, row = np.unique(keys, return_inverse=True)
+    factors = encoded.popularity.factors(level % base, distinct_slots[level // base])  # (num_levels, 4)
+    result = {
+        "factors": torch.from_numpy(factors),
+        "candidate_level": torch.from_numpy(row[: counts.size].reshape(counts.shape)),
+    }
+    if own is not None:
+        result["target_level"] = torch.from_numpy(row[counts.size :])
+    return result
+
+
+def epoch(
+    encoded: EncodedDomain,
+    users: np.ndarray,
+    *,
+    domain: int,
+    first_row: int,
+    num_negatives: int,
+    max_tokens: int,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Yield every query of `users` once, in shuffled batches of at most `max_tokens` padded positions."""
+    windows = training_windows(encoded.domain.offsets, users, rng)
+    num_queries = int(windows.num_queries.sum())
+    for group in buckets(windows, max_tokens, rng):
+        yield training_batch(
+            encoded,
+            windows[group],
+            domain=domain,
+            first_row=first_row,
+            num_queries=num_queries,
+            num_negatives=num_negatives,
+            rng=rng,
+        )
+
+
+def query_batches(
+    encoded: EncodedDomain,
+    users: np.ndarray,
+    *,
+    domain: int = 0,
+    first_row: int = 0,
+    max_scores: int = 1 << 23,
+    max_tokens: int = 1 << 14,
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Yield every query of `users` once, on its exact last 64 items, against the full catalogue.
+
+    Beside each batch come the ``(num_queries,)`` events that its queries predict.
+
+    Parameters
+    ----------
+    max_scores
+        Bound on queries × items of a batch, so that memory does not grow with the catalogue (one sequence at least).
+    max_tokens
+        Bound on the padded positions of a batch.
+    """
+    windows = exact_windows(encoded.domain.offsets, users)
+    most = max(1, min(max_scores // max(encoded.num_items, 1), max_tokens))
+    shared = windows.num_queries > 1
+    for part in (windows[shared], windows[~shared]):
+        for group in buckets(part, max_tokens):
+            # Few queries a sequence: many sequences fit the same bound on scores.
+            size = max(1, int(most // part.num_queries[group].max()))
+            for begin in range(0, len(group), size):
+                rows = part[group[begin : begin + size]]
+                yield catalogue_batch(encoded, rows, domain=domain, first_row=first_row)
+
+
+def catalogue_batch(
+    encoded: EncodedDomain, windows: Windows, *, domain: int = 0, first_row: int = 0
+) -> tuple[Batch, np.ndarray]:
+    """Return a batch in which all items of the domain are candidates, and the events that its queries predict."""
+    layout = lay_out(windows)
+    item_index = encoded.domain.item_index
+    batch = candidates_batch(
+        encoded,
+        item_index[layout.events],
+        layout.flat,
+        encoded.slots[layout.target_events],
+        domain=domain,
+        first_row=first_row,
+    )
+    targets = torch.from_numpy(item_index[layout.target_events].astype(np.int64))
+    return dataclasses.replace(batch, targets=targets), layout.target_events
+
+
+def candidates_batch(
+    encoded: EncodedDomain,
+    history: np.ndarray,
+    positions: np.ndarray,
+    slots: np.ndarray,
+    *,
+    domain: int = 0,
+    first_row: int = 0,
+) -> Batch:
+    """Return a batch against the full catalogue for histories that need not be in the log.
+
+    Parameters
+    ----------
+    history
+        ``(num_sequences, length)`` item indices, padded on the right with any item.
+    positions
+        ``(num_queries,)`` where the queries stand in ``history.flatten()``.
+    slots
+        ``(num_queries,)`` time slot of each query, from `Popularity.slots`.
+    """
+    items = np.arange(encoded.num_items)
+    distinct, slot = np.unique(slots, return_inverse=True)
+    counts = encoded.popularity.counts(items, distinct[:, None])  # (num_slots, num_items)
+    return Batch(
+        domain=domain,
+        num_domain_items=encoded.num_items,
+        num_domain_queries=len(positions),
+        items=torch.from_numpy(items),
+        item_rows=torch.from_numpy(items + first_row),
+        texts=encoded.texts,
+        history=torch.from_numpy(history.astype(np.int64)),
+        positions=torch.from_numpy(positions),
+        slot=torch.from_numpy(slot),
+        counts=torch.from_numpy(counts),
+        **_levels(encoded, distinct, slot, counts, None),
+    )

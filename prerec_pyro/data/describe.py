@@ -1,0 +1,80 @@
+"""What a domain looks like in numbers: the paper's Table 3 and a little more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prerec_pyro.data.domain import Domain
+
+
+def describe(domain: Domain) -> dict[str, Any]:
+    """Return the size and shape of a domain as plain JSON.
+
+    Keys: ``name``, ``num_items``, ``num_users``, ``num_interactions``, ``num_queries`` (every event of a user
+    but the first), ``time`` (``"timestamps"`` or ``"order"``), ``first_time`` and ``last_time`` (ISO 8601,
+    UTC, or ``None``), ``user_length_mean``, ``user_length_median``, ``user_length_max`` (events),
+    ``share_users_with_one_interaction``, ``share_items_without_text``, ``share_items_without_interactions``,
+    ``density`` (distinct user–item pairs over all pairs), ``gini_items`` (0: all items equally popular,
+    towards 1: one item has it all), ``has_embeddings``, ``dropped``, ``notes``, and ``table3``, the paper's
+    row (``#Items``, ``#Users``, ``#Inters``).
+    """
+    lengths = np.diff(domain.offsets)
+    texts = pd.Series(domain.item_texts, dtype=object).str.strip()
+    counts = np.bincount(domain.item_index, minlength=domain.num_items)
+    pairs = np.unique(domain.user_of_event.astype(np.int64) * domain.num_items + domain.item_index)
+    return {
+        "name": domain.name,
+        "num_items": domain.num_items,
+        "num_users": domain.num_users,
+        "num_interactions": domain.num_interactions,
+        "num_queries": domain.num_interactions - domain.num_users,
+        "time": "timestamps" if domain.has_timestamps else "order",
+        "first_time": None if domain.timestamps is None else _iso(domain.timestamps.min()),
+        "last_time": None if domain.timestamps is None else _iso(domain.timestamps.max()),
+        "user_length_mean": float(lengths.mean()),
+        "user_length_median": float(np.median(lengths)),
+        "user_length_max": int(lengths.max()),
+        "share_users_with_one_interaction": float((lengths == 1).mean()),
+        "share_items_without_text": float((texts == "").mean()),
+        "share_items_without_interactions": float((counts == 0).mean()),
+        "density": len(pairs) / (domain.num_users * domain.num_items),
+        "gini_items": _gini(counts),
+        "has_embeddings": domain.embeddings is not None,
+        "dropped": dict(domain.provenance.get("dropped", {})),
+        "notes": list(domain.provenance.get("notes", [])),
+        "table3": {
+            "#Items": domain.num_items,
+            "#Users": domain.num_users,
+            "#Inters": domain.num_interactions,
+        },
+    }
+
+
+def describe_table(domains: Iterable[Domain]) -> pd.DataFrame:
+    """Return one row a domain, indexed by ``name``: `describe` without the notes and the nested values."""
+    rows = [
+        {key: value for key, value in describe(domain).items() if not isinstance(value, dict | list)}
+        for domain in domains
+    ]
+    return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
+
+
+def _iso(seconds: np.int64) -> str:
+    return datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()
+
+
+def _gini(counts: np.ndarray) -> float:
+    """Gini coefficient of non-negative counts with a positive sum, in [0, 1)."""
+    ordered = np.sort(counts).astype(np.float64)
+    ranks = np.arange(1, len(ordered) + 1)
+    return float(
+        max(
+            0.0,
+            2 * (ranks * ordered).sum() / (len(ordered) * ordered.sum()) - (len(ordered) + 1) / len(ordered),
+        )
+    )

@@ -1,0 +1,78 @@
+"""A domain made ready for a recommender: texts as vectors, popularity as an index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.popularity import Normalizer, Popularity
+from prerec_pyro.data.text import Encoder, embed_items
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedDomain:
+    """A domain, the text embedding of every item, and where each event falls in the popularity index.
+
+    Attributes
+    ----------
+    domain
+        The tables.
+    texts
+        X_j, ``(num_items, text_dim)`` float32.
+    popularity
+        c_j^T and s_w^T over all events of the domain.
+    slots
+        Time slot of each event, ``(num_interactions,)`` int64.
+    """
+
+    domain: Domain
+    texts: Tensor
+    popularity: Popularity
+    slots: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return self.domain.name
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+        return self.domain.num_items
+
+
+def encode_domain(
+    domain: Domain,
+    encoder: Encoder | None = None,
+    *,
+    window: int = 15,
+    normalizer: Normalizer = "catalogue",
+    cache: str | None = None,
+) -> EncodedDomain:
+    """Encode the texts (or take the embeddings that the domain carries) and index its popularity.
+
+    Parameters
+    ----------
+    domain
+        The tables.
+    encoder
+        From `prerec_pyro.data.text.load_encoder`; None is the packaged one.
+    window, normalizer
+        Of `Popularity`: days, and what s_w averages over.
+    cache
+        Folder of the embedding cache; None is the user's.
+
+    Raises
+    ------
+    InputError
+        Where there is no encoder, or the domain's own embeddings do not fit.
+    """
+    texts = torch.from_numpy(embed_items(domain, encoder, cache=cache))  # (num_items, text_dim)
+    popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window, normalizer=normalizer)
+    days = 0 if domain.days is None else domain.days
+    slots = np.broadcast_to(popularity.slots(days), (domain.num_interactions,))
+    return EncodedDomain(domain, texts, popularity, slots)

@@ -1,0 +1,7 @@
+"""Readers: files of other people's making to a checked `Domain`."""
+
+from prerec_pyro.data.readers.online_retail import read_online_retail
+from prerec_pyro.data.readers.recbole import read_recbole
+from prerec_pyro.data.readers.tables import read_tables
+
+__all__ = ["read_online_retail", "read_recbole", "read_tables"]

@@ -1,0 +1,135 @@
+"""Which column is which: guessed from the usual names, or mapped by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prerec_pyro.data.frames import Origin, quoted
+from prerec_pyro.data.readers.files import FileTable
+from prerec_pyro.errors import InputError
+
+# Names as people write them, lower case, without blanks, dashes and underscores; our own name stands first.
+_USUAL: dict[str, tuple[str, ...]] = {
+    "user_id": (
+        *("userid", "user", "uid", "reviewerid", "customerid", "customer", "sessionid", "session"),
+        *("memberid", "visitorid", "clientid", "accountid", "username", "invoiceno"),
+    ),
+    "item_id": (
+        *(
+            "itemid",
+            "item",
+            "asin",
+            "parentasin",
+            "iid",
+            "productid",
+            "product",
+            "movieid",
+            "bookid",
+            "articleid",
+        ),
+        *("trackid", "songid", "sku", "stockcode", "goodsid", "contentid"),
+    ),
+    "timestamp": (
+        *(
+            "timestamp",
+            "time",
+            "date",
+            "datetime",
+            "ts",
+            "unixreviewtime",
+            "eventtime",
+            "unixtime",
+            "createdat",
+        ),
+        *("ratedat", "purchasedate", "invoicedate", "eventtimestamp", "unixtimestamp"),
+    ),
+    "order": ("order", "position", "pos", "index", "seq", "sequence", "rank", "step"),
+    "text": (
+        *("text", "title", "name", "description", "itemtext", "producttitle", "productname", "itemname"),
+        *("itemtitle", "movietitle", "productdescription", "itemdescription"),
+    ),
+}
+INTERACTION_ROLES = ("user_id", "item_id", "timestamp", "order")
+ITEM_ROLES = ("item_id", "text")
+_TIE_BREAKERS = ("order", "position")
+
+
+def check_mapping(columns: Mapping[str, str], tables: Sequence[FileTable]) -> None:
+    """Check that a mapping names our columns on the left and columns of the files on the right.
+
+    Raises
+    ------
+    InputError
+        Naming the entry and what there is.
+    """
+    for ours, theirs in columns.items():
+        if ours not in _USUAL:
+            raise InputError(f"--column {ours}={theirs}: no column {ours!r}; map one of {', '.join(_USUAL)}")
+        parts = theirs.split("+") if ours == "text" else [theirs]
+        for part in parts:
+            if not any(part in table.table.column_names or theirs in table.table.column_names for table in tables):
+                there = "; ".join(f"{t.path.name}: {', '.join(t.table.column_names)}" for t in tables)
+                raise InputError(f"--column {ours}={theirs}: no file has a column {part!r} ({there})")
+
+
+def guess(names: Sequence[str], roles: Sequence[str], columns: Mapping[str, str], file: str) -> dict[str, str]:
+    """Return our name → theirs for each of `roles` that can be told; a mapping in `columns` wins.
+
+    Raises
+    ------
+    InputError
+        If two columns could be the same one and neither bears our name.
+    """
+    found: dict[str, str] = {}
+    for role in roles:
+        if role in columns and all(part in names for part in _parts(role, columns[role], names)):
+            found[role] = columns[role]
+            continue
+        candidates = _candidates(role, names, taken=set(found.values()) | set(columns.values()))
+        if role == "order" and "timestamp" in found:  # an index or a rank beside times may mean anything
+            candidates = [name for name in candidates if _plain(name) in _TIE_BREAKERS]
+        exact = [name for name in candidates if name == role]
+        if exact or (candidates and role == "text"):
+            candidates = exact or candidates[:1]
+        if len(candidates) > 1:
+            raise InputError(
+                f"{file}: {quoted(candidates)} could each be {role}; say which: --column {role}={candidates[0]}"
+            )
+        if candidates:
+            found[role] = candidates[0]
+    bare = [name for name in names if _plain(name) == "id"]
+    if bare and "text" in roles and "item_id" not in found:  # "id" alone says enough in a file of items
+        found["item_id"] = bare[0]
+    return found
+
+
+def pick(file: FileTable, found: Mapping[str, str]) -> tuple[pa.Table, Origin]:
+    """Return the columns that `guess` found, under our names, and where they came from."""
+    table = pa.table({role: _joined(file.table, theirs) for role, theirs in found.items()})
+    return table, Origin(file.path.name, columns=dict(found), lines=file.lines)
+
+
+def _joined(table: pa.Table, theirs: str) -> pa.ChunkedArray:
+    if theirs in table.column_names:
+        return table[theirs]
+    parts = [pc.fill_null(table[name].cast(pa.large_string()), "") for name in theirs.split("+")]
+    joined = pc.binary_join_element_wise(*parts, pa.scalar(" ", pa.large_string()))
+    # An empty part leaves a double blank or one at an end.
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(joined, r"  +", " "))
+
+
+def _parts(role: str, theirs: str, names: Sequence[str]) -> list[str]:
+    return theirs.split("+") if role == "text" and theirs not in names else [theirs]
+
+
+def _candidates(role: str, names: Sequence[str], taken: set[str]) -> list[str]:
+    usual = _USUAL[role]
+    free = [name for name in names if _plain(name) in usual and name not in taken]
+    return sorted(free, key=lambda name: usual.index(_plain(name)))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter not in " -_.\ufeff")

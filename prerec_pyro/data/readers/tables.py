@@ -1,0 +1,133 @@
+"""CSV, TSV and Parquet: one file of interactions and one of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prerec_pyro.data.checks import require_columns
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.frames import Origin
+from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, check_mapping, guess, pick
+from prerec_pyro.data.readers.files import FileTable, existing_file, parse_delimited, read_bytes
+from prerec_pyro.errors import InputError
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_PARQUET = (".parquet", ".pq")
+_ACCEPTED = "expected .csv, .tsv (each also .gz) or .parquet"
+
+
+def read_tables(
+    source: str | Path | Sequence[str | Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> Domain:
+    """Return the domain of an interactions file and an items file.
+
+    Parameters
+    ----------
+    source
+        A folder that holds ``interactions.*`` and ``items.*``, or the two files in either order: the one with
+        users is the interactions.
+    columns
+        Our column → theirs, ``{"user_id": "reviewerID"}``, over the guesses; ``{"text": "title+brand"}``
+        joins columns by a blank. Ours are ``user_id``, ``item_id``, ``timestamp``, ``order`` and ``text``.
+    name
+        What to call the domain; by default the folder's name.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, a column cannot be told, or the tables fail the checks of
+        `Domain.from_tables`.
+    """
+    mapping = dict(columns or {})
+    paths = _two_paths(source)
+    files = [read_file(path) for path in paths]
+    check_mapping(mapping, files)
+    interactions, items = _tell_apart(files, mapping)
+    events, events_origin = _chosen(interactions, INTERACTION_ROLES, mapping)
+    catalogue, items_origin = _chosen(items, ITEM_ROLES, mapping)
+    origins = (events_origin, items_origin)
+    return Domain.from_tables(events, catalogue, name=name or _folder_name(paths[0]), source=origins)
+
+
+def read_file(path: Path) -> FileTable:
+    """Return one CSV, TSV or Parquet file as a table; delimited values are strings exactly as written.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or of another kind.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
+    if kind in _DELIMITERS:
+        return parse_delimited(path, read_bytes(path), delimiter=_DELIMITERS[kind])
+    existing_file(path)
+    if suffixes[-1:] and suffixes[-1] in _PARQUET:
+        try:
+            return FileTable(path, pq.read_table(path))
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: cannot be read as Parquet ({error}); write or copy it again") from None
+    raise InputError(f"{path}: unknown kind of file; {_ACCEPTED}")
+
+
+def _folder_name(path: Path) -> str:
+    return path.resolve().parent.name
+
+
+def _two_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    paths = [Path(source)] if isinstance(source, str | Path) else [Path(part) for part in source]
+    if len(paths) == 1 and paths[0].is_dir():
+        return [_only_file(paths[0], stem) for stem in ("interactions", "items")]
+    for path in paths:
+        existing_file(path)
+    if len(paths) != 2:
+        given = ", ".join(str(path) for path in paths) or "nothing"
+        raise InputError(
+            f"{given}: expected two files, the interactions and the items, or the folder that holds "
+            "interactions.* and items.*"
+        )
+    return paths
+
+
+def _only_file(folder: Path, stem: str) -> Path:
+    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().split(".")[0] == stem)
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found or sorted(folder.iterdir())[:8]) or "nothing"
+    if found:
+        raise InputError(f"{folder}: more than one {stem} file ({names}); name the two files to read")
+    raise InputError(f"{folder}: no {stem}.csv, .tsv or .parquet; it holds {names}. Name the two files to read")
+
+
+def _tell_apart(files: Sequence[FileTable], mapping: Mapping[str, str]) -> tuple[FileTable, FileTable]:
+    """Return (interactions, items): interactions have users, items have none."""
+    with_users = ["user_id" in _users(file, mapping) for file in files]
+    if with_users == [False, True]:
+        return files[1], files[0]
+    if with_users == [True, True]:
+        raise InputError(
+            f"{files[0].path} and {files[1].path}: both have a column of users; give one file of "
+            "interactions and one of items"
+        )
+    return files[0], files[1]
+
+
+def _users(file: FileTable, mapping: Mapping[str, str]) -> dict[str, str]:
+    return guess(file.table.column_names, ("user_id",), mapping, file.path.name)
+
+
+def _chosen(file: FileTable, roles: tuple[str, ...], mapping: Mapping[str, str]) -> tuple[pa.Table, Origin]:
+    names = file.table.column_names
+    found = guess(names, roles, mapping, file.path.name)
+    needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(roles)
+    missing = [need for need in needed if not any(option in found for option in need.split(" or "))]
+    if missing:
+        require_columns(names, missing, Origin(file.path.name))
+    return pick(file, found)

@@ -1,0 +1,189 @@
+"""A domain on disk: interactions and items as Parquet, embeddings if supplied, and ``domain.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import safetensors
+from safetensors.numpy import load_file, save_file
+
+from prerec_pyro.data.checks import to_objects
+from prerec_pyro.errors import InputError
+
+if TYPE_CHECKING:
+    from prerec_pyro.data.domain import Domain
+
+FORMAT_VERSION = 1
+_MANIFEST = "domain.json"
+_INTERACTIONS = "interactions.parquet"
+_ITEMS = "items.parquet"
+_EMBEDDINGS = "embeddings.safetensors"
+
+
+def write_domain(domain: Domain, folder: Path) -> None:
+    """Write `domain` to `folder`, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If `folder` exists and is neither empty nor a saved domain, or cannot be written.
+    """
+    if folder.exists() and not replaceable(folder):
+        raise InputError(
+            f"{folder}: exists and is neither empty nor a saved domain (it has no {_MANIFEST}), so it is "
+            "left alone; name another folder"
+        )
+    beside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
+    try:
+        beside.mkdir(parents=True)
+        try:
+            _write_files(domain, beside)
+            _swap(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); name another folder") from error
+
+
+def replaceable(folder: Path) -> bool:
+    """Return whether `folder` is empty or a saved domain, so that saving may replace it."""
+    return folder.is_dir() and ((folder / _MANIFEST).is_file() or not any(folder.iterdir()))
+
+
+def _swap(beside: Path, folder: Path) -> None:
+    if not folder.exists():
+        beside.rename(folder)
+        return
+    old = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.old"
+    folder.rename(old)
+    try:
+        beside.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def _write_files(domain: Domain, folder: Path) -> None:
+    strings = pa.large_string()
+    last = domain.timestamps if domain.has_timestamps else domain.order
+    interactions = pa.table(
+        {
+            "user_id": pa.DictionaryArray.from_arrays(domain.user_of_event, pa.array(domain.user_ids, strings)),
+            "item_id": pa.DictionaryArray.from_arrays(domain.item_index, pa.array(domain.item_ids, strings)),
+            "timestamp" if domain.has_timestamps else "order": pa.array(last, pa.int64()),
+        }
+    )
+    items = pa.table({"item_id": pa.array(domain.item_ids, strings), "text": pa.array(domain.item_texts, strings)})
+    pq.write_table(interactions, folder / _INTERACTIONS, compression="zstd")
+    pq.write_table(items, folder / _ITEMS, compression="zstd")
+    names = [_INTERACTIONS, _ITEMS]
+    if domain.embeddings is not None:
+        save_file({"embeddings": domain.embeddings}, folder / _EMBEDDINGS)
+        names.append(_EMBEDDINGS)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "name": domain.name,
+        "num_items": domain.num_items,
+        "num_users": domain.num_users,
+        "num_interactions": domain.num_interactions,
+        "fingerprint": domain.fingerprint,
+        "files": {name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in names},
+        "provenance": domain.provenance,
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    (folder / _MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_domain(folder: Path) -> dict[str, Any]:
+    """Return the fields of the domain saved in `folder`.
+
+    Raises
+    ------
+    InputError
+        If there is no ``domain.json``, it is damaged or of a newer format, or a file is missing or was
+        changed.
+    """
+    manifest = _read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        _check_file(folder / name, expected)
+    try:
+        return _read_files(folder, manifest)
+    except (pa.ArrowException, safetensors.SafetensorError, KeyError, OSError) as error:
+        raise InputError(f"{folder}: cannot be read as a domain ({error}); import it again") from error
+
+
+def check_fingerprint(domain: Domain, folder: Path) -> None:
+    """Check that what was loaded is what was saved; raise `InputError` if not."""
+    saved = _read_manifest(folder)["fingerprint"]
+    if domain.fingerprint != saved:
+        raise InputError(f"{folder}: its content is not what {_MANIFEST} says; import it again")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        there = "is no folder" if not folder.is_dir() else f"has no {_MANIFEST}"
+        raise InputError(f"{folder}: {there}; expected a domain made by `prerec-pyro data import`")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, no valid JSON ({error}); import the domain again") from None
+    needed = {"format_version": int, "name": str, "fingerprint": str, "files": dict, "provenance": dict}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), kind) for k, kind in needed.items()):
+        raise InputError(f"{path}: damaged, it lacks one of {', '.join(needed)}; import the domain again")
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {manifest['format_version']}, this prerec-pyro reads {FORMAT_VERSION}; "
+            "import the domain again, or use the version that wrote it"
+        )
+    if not {_INTERACTIONS, _ITEMS} <= set(manifest["files"]) <= {_INTERACTIONS, _ITEMS, _EMBEDDINGS}:
+        raise InputError(f"{path}: damaged, it lists the wrong files; import the domain again")
+    return manifest
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: missing, though {_MANIFEST} lists it; import the domain again")
+    if path.stat().st_size != expected.get("bytes") or _sha256(path) != expected.get("sha256"):
+        raise InputError(f"{path}: damaged or changed since it was written; import the domain again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.cast(pa.large_string()).chunks)
+
+
+def _read_files(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    items = pq.read_table(folder / _ITEMS)
+    events = pq.read_table(folder / _INTERACTIONS)
+    item_ids = _plain(items["item_id"])
+    encoded = pc.dictionary_encode(_plain(events["user_id"]))
+    users = encoded.indices.to_numpy(zero_copy_only=False)
+    item_index = pc.index_in(_plain(events["item_id"]), value_set=item_ids)
+    lengths = np.bincount(users, minlength=len(encoded.dictionary))
+    embeddings = load_file(folder / _EMBEDDINGS)["embeddings"] if _EMBEDDINGS in manifest["files"] else None
+    return {
+        "name": manifest["name"],
+        "item_ids": to_objects(item_ids),
+        "item_texts": to_objects(_plain(items["text"])),
+        "user_ids": to_objects(encoded.dictionary),
+        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "item_index": item_index.to_numpy(zero_copy_only=False),
+        "timestamps": events["timestamp"].to_numpy().copy() if "timestamp" in events.column_names else None,
+        "embeddings": embeddings,
+        "provenance": manifest["provenance"],
+    }

