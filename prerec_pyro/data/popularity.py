@@ -66,6 +66,11 @@ class Popularity:
         """Number of slots with norms of their own; later days fall back on the last window that holds events."""
         return len(self.norms)
 
+    @property
+    def last_slot(self) -> int:
+        """The slot of the day after the log ends."""
+        return self._span - 1
+
     def slots(self, days: np.ndarray | int) -> np.ndarray:
         """Slot of each day (since 1970 UTC), int64 of the same shape; static domains answer 1 for every day.
 

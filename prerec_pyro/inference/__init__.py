@@ -1,0 +1,1 @@
+"""Guides, the training loop, interventions and ranking."""

@@ -1,0 +1,176 @@
+"""MAP as variational inference: AutoDelta guides for the nodes that are free, prior means for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer.autoguide import AutoDelta, AutoGuideList
+from pyro.infer.autoguide.initialization import init_to_value
+from pyro.infer.reparam import LocScaleReparam
+from pyro.infer.reparam.reparam import Reparam
+from torch import Tensor, nn
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.errors import InputError
+from prerec_pyro.models.graph import PreRecGraph
+
+NODES = ("D", "Z", "V", "U")
+FREE_BY_DEFAULT = frozenset({"D", "V"})
+_CAN_BE_FREE = frozenset({"D", "V"})
+
+
+class AtPriorMean(Reparam):
+    """Amortised inference: the node stands at the mean that its network predicts.
+
+    The same as `LocScaleReparam` with the decentred site conditioned at 0, without the cost of evaluating a density
+    that is then a constant.
+    """
+
+    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the site with its prior replaced by a point at the prior's mean; its log density is 0."""
+        fn, value = msg["fn"], msg["value"]
+        base = fn.base_dist if hasattr(fn, "base_dist") else fn
+        value = getattr(base, "loc", fn.mean) if value is None else value
+        return {"fn": dist.Delta(value, event_dim=fn.event_dim).mask(False), "value": value, "is_observed": True}
+
+
+def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
+    """Return the reparameterisation of every node for ``pyro.poutine.reparam``.
+
+    D has mean 0 and stays as it is where it is free. A free V becomes mean + scale · V_decentered, so that the
+    gradient reaches the encoders. The others stand at their prior mean.
+    """
+    free = set(free)
+    handlers = {node: LocScaleReparam(0.0) if node in free else AtPriorMean() for node in NODES}
+    if "D" in free:
+        del handlers["D"]
+    return handlers
+
+
+class ItemOffsets(AutoDelta):
+    """`AutoDelta` for the items of a batch: one point a row of a table, of which a step touches the batch's rows only.
+
+    A plain `AutoDelta` under a subsampled plate gathers from its full parameter, whose gradient and Adam moments are
+    then as large as all catalogues together. Here rows are looked up as a sparse embedding.
+
+    Parameters
+    ----------
+    model
+        Exposes the one site ``V_decentered``.
+    num_rows, dim
+        Items of all domains, and B.
+    """
+
+    def __init__(self, model: Callable, num_rows: int, dim: int) -> None:
+        super().__init__(model)
+        self.table = nn.Embedding(num_rows, dim, sparse=True)
+        nn.init.zeros_(self.table.weight)
+
+    def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
+        # Only the structure is wanted of the model's first run: the parameters are the table's.
+        super(AutoDelta, self)._setup_prototype(*args, **kwargs)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return ``{"V_decentered": (num_rows, B)}`` for the rows of the batch."""
+        if self.prototype_trace is None:
+            self._setup_prototype(batch)
+        plates = self._create_plates(batch)
+        with plates["items"]:
+            value = self.table(item_rows(batch, plates["items"].size))
+            return {"V_decentered": pyro.sample("V_decentered", dist.Delta(value, event_dim=1))}
+
+
+def item_rows(batch: Batch, num_values: int) -> Tensor:
+    """Return the ``(num_values,)`` table rows behind V: one an item, or one an item and slot under Z → V."""
+    if num_values == len(batch.item_rows):
+        return batch.item_rows
+    return batch.item_rows[PreRecGraph.item_slots(batch)[0]]
+
+
+def check_free(free: Iterable[str]) -> frozenset[str]:
+    """Return the free nodes as a set.
+
+    Raises
+    ------
+    InputError
+        If a node is unknown, or has no finite set of values to be free in.
+    """
+    free = frozenset(free)
+    if unknown := free - set(NODES):
+        raise InputError(f"free nodes: unknown {', '.join(sorted(unknown))}; expected some of {', '.join(NODES)}")
+    if refused := free - _CAN_BE_FREE:
+        raise InputError(
+            f"free nodes: {', '.join(sorted(refused))} cannot be free under a point estimate: U has a value for each "
+            "query and Z for each item and day, so a new query or day would have none; they are amortised at f_seq "
+            f"and f_pop. Free any of {', '.join(sorted(_CAN_BE_FREE))}"
+        )
+    return free
+
+
+class NonCentred(nn.Module):
+    """The graph in its non-centred form: the program that the MAP guide is for.
+
+    Parameters
+    ----------
+    graph
+        The model; its parameters are this module's.
+    free
+        Nodes that the guide gives a value of their own.
+    """
+
+    def __init__(self, graph: PreRecGraph, free: Iterable[str]) -> None:
+        super().__init__()
+        self.graph = graph
+        self._program = pyro.poutine.reparam(graph, config=noncentred(free))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Run the program on a batch; see `PreRecGraph.forward`."""
+        return self._program(batch)
+
+
+def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT) -> AutoGuideList:
+    """Return the MAP guide: `AutoDelta` for D and `ItemOffsets` for V, of those that are free.
+
+    It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
+
+    Parameters
+    ----------
+    program
+        The model.
+    num_rows
+        Items of all source domains together.
+    free
+        Of D and V; the others are amortised.
+    """
+    free, graph = check_free(free), program.graph
+
+    def create_plates(batch: Batch) -> list[pyro.plate]:
+        size = len(batch.items)
+        if graph.f_item.from_popularity is not None:
+            size = len(graph.item_slots(batch)[0])
+        # Made by hand: a guide would draw indices of its own for a plate it has to make up.
+        return [pyro.plate("items", size, dim=-1)]
+
+    guide = AutoGuideList(program, create_plates=create_plates)
+    if graph.config.confounders and "D" in free:
+        start = init_to_value(values={"D": torch.zeros(graph.num_domains, graph.config.latent_dim)})
+        guide.append(AutoDelta(pyro.poutine.block(program, expose=["D"]), init_loc_fn=start))
+    if "V" in free:
+        exposed = pyro.poutine.block(program, expose=["V_decentered"])
+        guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim))
+    return guide
+
+
+def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
+    """Return the MAP of the free nodes: ``D`` (num_domains, B), ``V_decentered`` (num_rows, B), those there are."""
+    found = {}
+    for part in guide:
+        if isinstance(part, ItemOffsets):
+            found["V_decentered"] = part.table.weight.detach()
+        else:
+            found["D"] = part.D.detach()
+    return found

@@ -1,0 +1,259 @@
+"""Causal inference by `pyro.poutine.do`: the paper's back-door interventions, and the user's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyro
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.batches import Batch, candidates_batch
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.guides import NODES, noncentred
+from prerec_pyro.models.graph import PreRecGraph
+
+Value = Tensor | float | int | Literal["mean"]
+Semantics = Literal["interventional", "counterfactual"]
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A checked ``do``: nodes and the values they are set to.
+
+    *Interventional* (the default): the node is set, its descendants are recomputed at their new means, all other
+    nodes keep their MAP. *Counterfactual*: the same, but descendants keep the noise that was inferred for them, the
+    item offsets, as it is the same items that are asked about.
+
+    Attributes
+    ----------
+    values
+        Node → number, tensor or ``"mean"``.
+    semantics
+        What happens to the noise of descendants.
+    """
+
+    values: Mapping[str, Value]
+    semantics: Semantics = "interventional"
+
+    @classmethod
+    def check(
+        cls, do: Mapping[str, Value] | None, *, latent_dim: int, semantics: Semantics = "interventional"
+    ) -> Intervention:
+        """Return the intervention that a user asked for.
+
+        Parameters
+        ----------
+        do
+            Node → value. A number sets every coordinate; ``(latent_dim,)`` is a vector for every row; ``Z`` and
+            ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the domain's items, so
+            that all are equally popular.
+        latent_dim
+            B.
+        semantics
+            See the class.
+
+        Raises
+        ------
+        InputError
+            If a node is unknown, or a value has the wrong shape or is not finite.
+        """
+        if semantics not in ("interventional", "counterfactual"):
+            raise InputError(f"semantics {semantics!r}: expected 'interventional' or 'counterfactual'")
+        checked: dict[str, Value] = {}
+        for node, value in (do or {}).items():
+            if node not in NODES:
+                raise InputError(f"do({node}): there is no such node; expected one of {', '.join(NODES)}")
+            checked[node] = _checked_value(node, value, latent_dim)
+        return cls(checked, semantics)
+
+    def recomputed(self, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:
+        """Return the nodes, other than R, of which a parent was set and which were not set themselves."""
+        return frozenset(node for node in NODES if parents[node] & set(self.values)) - set(self.values)
+
+
+def _checked_value(node: str, value: Value, latent_dim: int) -> Value:
+    if isinstance(value, str):
+        if node == "Z" and value == "mean":
+            return value
+        allowed = "a number, a tensor or 'mean'" if node == "Z" else "a number or a tensor"
+        raise InputError(f"do({node}={value!r}): expected {allowed}")
+    tensor = torch.as_tensor(value, dtype=torch.float32)
+    if not torch.isfinite(tensor).all():
+        raise InputError(f"do({node}): the value holds NaN or infinity")
+    rows = node in ("Z", "V") and tensor.ndim == 2 and tensor.shape[1] == latent_dim
+    if not (tensor.ndim == 0 or tensor.shape == (latent_dim,) or rows):
+        allowed = f"a number, ({latent_dim},)" + (f" or (num_items, {latent_dim})" if node in ("Z", "V") else "")
+        raise InputError(f"do({node}): the value has shape {tuple(tensor.shape)}, expected {allowed}")
+    return tensor
+
+
+@contextmanager
+def _program(known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
+    """Run statements of the graph under ``do`` (inside) with what is known conditioned on (outside).
+
+    Nodes that are neither stand at their prior mean. `do` must be the innermost handler: the fresh site that it leaves
+    behind is then an ordinary node to all others.
+    """
+    free = {"V"} if "V_decentered" in known else set()
+    config = noncentred(free | ({"D"} & set(known)))
+    with ExitStack() as stack:
+        stack.enter_context(pyro.poutine.block())
+        stack.enter_context(pyro.poutine.condition(data=dict(known)))
+        stack.enter_context(pyro.poutine.reparam(config=config))
+        if do:
+            stack.enter_context(pyro.poutine.do(data=dict(do)))
+        yield
+
+
+class InterventionalScorer:
+    """P(R | do(…)) of every item of one domain, for any queries.
+
+    ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax.
+    Zero-shot (`trained` is None) D is integrated out: U and V are computed at D = 0, Z at f_pop(F). After training,
+    all four stand at their MAP.
+
+    Parameters
+    ----------
+    graph
+        The model, in evaluation mode.
+    encoded
+        The domain.
+    intervention
+        What the user sets on top.
+    trained
+        MAP of the domain's free nodes, ``D`` (num_domains, B) and ``V_decentered`` (num_items, B), or None for a
+        domain that the model was not trained on.
+    domain
+        Row of D_k.
+
+    Raises
+    ------
+    InputError
+        If a value given for Z or V has another number of rows than the domain has items.
+    """
+
+    def __init__(
+        self,
+        graph: PreRecGraph,
+        encoded: EncodedDomain,
+        intervention: Intervention,
+        *,
+        trained: Mapping[str, Tensor] | None = None,
+        domain: int = 0,
+    ) -> None:
+        self.graph = graph
+        self.encoded = encoded
+        self.intervention = intervention
+        self.domain = domain
+        self._known = self._known_nodes(trained)
+        for node in ("Z", "V"):
+            value = intervention.values.get(node)
+            if isinstance(value, Tensor) and value.ndim == 2 and len(value) != encoded.num_items:
+                raise InputError(
+                    f"do({node}): {len(value)} rows, but domain {encoded.name!r} has {encoded.num_items} items"
+                )
+        if not graph.config.confounders and (unknown := {"D", "Z"} & set(intervention.values)):
+            raise InputError(f"do({', '.join(sorted(unknown))}): this model is PreRec_n, it has no such node")
+        with torch.no_grad():
+            self._text = graph.f_e(encoded.texts.to(self._device))  # (num_items, B)
+            self._items: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return ``(num_queries, num_items)`` scores, the logits of R under the intervention."""
+        batch = self._by_item(batch.to(self._device))
+        D = self._domain()
+        Z = self._popularity(batch)
+        U = self._users(batch, D)
+        if self.graph.f_item.from_popularity is None:
+            if self._items is None:
+                self._items = self._item_vectors(D, None, batch)  # the same for every batch
+            scores = U @ self._items.mT  # (num_queries, num_items)
+        else:
+            scores = U.new_empty(len(U), self.encoded.num_items)
+            for slot, level in enumerate(batch.candidate_level):  # V differs by slot; one at a time bounds memory
+                here = batch.slot == slot
+                scores[here] = U[here] @ self._item_vectors(D, Z, batch, level).mT
+        if Z is not None:
+            effect = (Z @ self.graph.W_z)[batch.candidate_level]  # (num_slots, num_items)
+            scores += effect[batch.slot]
+        return scores
+
+    @torch.no_grad()
+    def item_vectors_at_end(self) -> Tensor:
+        """Return V, ``(num_items, B)``, in the slot after the log's last day."""
+        history, positions = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+        slot = np.array([self.encoded.popularity.last_slot])
+        batch = self._by_item(candidates_batch(self.encoded, history, positions, slot).to(self._device))
+        return self._item_vectors(self._domain(), self._popularity(batch), batch, batch.candidate_level[0])
+
+    def _by_item(self, batch: Batch) -> Batch:
+        """Give each item a level of its own where Z is set item by item: then no two share a row of Z."""
+        value = self.intervention.values.get("Z")
+        if not isinstance(value, Tensor) or value.ndim < 2:
+            return batch
+        level = torch.arange(len(value), device=self._device).expand(batch.candidate_level.shape)
+        return dataclasses.replace(
+            batch, candidate_level=level, factors=batch.factors.new_zeros(len(value), batch.factors.shape[1])
+        )
+
+    @property
+    def _device(self) -> torch.device:
+        return self.graph.f_e.linear.weight.device
+
+    def _known_nodes(self, trained: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        known = dict(trained or {})
+        if not self.graph.config.confounders:
+            known.pop("D", None)
+        recomputed = self.intervention.recomputed(self.graph.parents)
+        if self.intervention.semantics == "interventional" and "V" in recomputed:
+            known.pop("V_decentered", None)
+        return {name: value.to(self._device) for name, value in known.items()}
+
+    def _set(self, node: str, shape: tuple[int, ...], mean: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the `do` for one node, at the full shape that its site has."""
+        value = self.intervention.values.get(node)
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            value = mean
+        return {node: value.to(self._device).expand(shape)}
+
+    def _domain(self) -> Tensor | None:
+        graph = self.graph
+        shape = (graph.num_domains, graph.config.latent_dim)
+        with _program(_only(self._known, "D"), self._set("D", shape)):
+            return graph.domains(self.domain)
+
+    def _popularity(self, batch: Batch) -> Tensor | None:
+        graph = self.graph
+        if not graph.config.confounders:
+            return None
+        mean = None
+        if isinstance(self.intervention.values.get("Z"), str):
+            mean = graph.f_pop(batch.factors)[batch.candidate_level].mean(dim=(0, 1))  # (B,)
+        shape = (len(batch.factors), graph.config.latent_dim)
+        with _program({}, self._set("Z", shape, mean)):
+            return graph.popularity(batch.factors)
+
+    def _item_vectors(self, D: Tensor | None, Z: Tensor | None, batch: Batch, level: Tensor | None = None) -> Tensor:
+        graph = self.graph
+        with _program(_only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))):
+            return graph.item_vectors(self._text, D, Z if level is None else Z[level])
+
+    def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
+        graph = self.graph
+        shape = (batch.num_queries, graph.config.latent_dim)
+        with _program({}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
+            return graph.users(self._text[batch.history], batch.positions, D)
+
+
+def _only(known: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {name: known[name]} if name in known else {}

@@ -1,0 +1,312 @@
+"""Stochastic variational inference: the training loop, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from pyro.infer import Trace_ELBO
+from pyro.infer.autoguide import AutoDelta, AutoGuideList
+from torch import Tensor, nn
+
+from prerec_pyro.data.batches import Batch, epoch
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
+from prerec_pyro.inference.guides import ItemOffsets, NonCentred
+
+logger = logging.getLogger(__name__)
+
+
+class TrainConfig(BaseModel):
+    """How to train; plain JSON, saved with a model. Learning rates are Adam's, and decay linearly to zero."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(8, ge=0, description="most passes over the largest source domain")
+    patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
+    batch_tokens: int = Field(4096, ge=1, description="padded positions in a batch")
+    num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
+    learning_rate: float = Field(3e-4, ge=0, description="of f_seq and f_item")
+    text_rate: float = Field(3e-4, ge=0, description="of f_e")
+    popularity_rate: float = Field(1e-2, ge=0, description="of f_pop, W_z, W_d and the length of U")
+    domain_rate: float = Field(3e-4, ge=0, description="of D")
+    item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
+    k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
+    validation_queries: int = Field(3000, ge=1, description="validation queries of each source domain, about")
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A domain to train on.
+
+    Attributes
+    ----------
+    encoded
+        The domain.
+    users
+        ``(n,)`` rows of its training users.
+    domain
+        Row of D_k.
+    first_row
+        Row of its first item in the table of item offsets.
+    """
+
+    encoded: EncodedDomain
+    users: np.ndarray
+    domain: int
+    first_row: int
+
+    def batches(self, config: TrainConfig, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
+        rng = np.random.default_rng([config.seed, number, self.domain])
+        return epoch(
+            self.encoded,
+            self.users,
+            domain=self.domain,
+            first_row=self.first_row,
+            num_negatives=config.num_negatives,
+            max_tokens=config.batch_tokens,
+            rng=rng,
+        )
+
+
+@dataclass
+class Progress:
+    """Where training stands, and its best state so far.
+
+    Attributes
+    ----------
+    history
+        A row an epoch: ``epoch, loss`` (nats a query, above that of all latents at their prior means), ``validation`` (mean r-NDCG), ``num_queries``.
+    best_epoch, best_score
+        Of the state in `best`.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = -np.inf
+    best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def better(self, number: int, score: float, module: nn.Module) -> bool:
+        """Keep the module's state if `score` is the best yet; return whether it is."""
+        if score <= self.best_score and self.best:
+            return False
+        self.best_epoch, self.best_score = number, score
+        # A guide must never be deep-copied; its state_dict may.
+        self.best = copy.deepcopy({name: value.detach() for name, value in module.state_dict().items()})
+        return True
+
+
+class Trainer:
+    """Maximises the ELBO of a guide over source domains.
+
+    ``Trace_ELBO()(model, guide)`` is an ordinary module whose output is the loss; the rest is a plain PyTorch loop.
+
+    Parameters
+    ----------
+    program, guide
+        The model in its non-centred form, and the guide over its free nodes.
+    sources
+        Domains; each gives as many batches an epoch as the largest, so that they weigh the same.
+    config
+        How to train.
+    device
+        Where.
+    """
+
+    def __init__(
+        self,
+        program: NonCentred,
+        guide: AutoGuideList,
+        sources: list[Source],
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.sources = sources
+        self.config = config
+        self.device = torch.device(device)
+        self.elbo = Trace_ELBO()(program, guide).to(self.device)
+        with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
+            self.elbo(next(sources[0].batches(config, 0)).to(self.device))
+        self.elbo.to(self.device)
+        self.optimizers = optimizers(program, guide, config)
+        firsts = [next(source.batches(config, 0)) for source in sources]
+        self._peaks = {batch.domain: self._peak(batch) for batch in firsts}
+        self.progress = Progress()
+        self.next_epoch = 1
+
+    def fit(
+        self, validate: Callable[[], float] | None = None, on_epoch: Callable[[Trainer], None] | None = None
+    ) -> Progress:
+        """Train until `config.epochs` or until validation no longer improves; leave the best state in the modules.
+
+        Parameters
+        ----------
+        validate
+            Gives the score to maximise, on validation users; None keeps the last state.
+        on_epoch
+            Called after each epoch, say to save a state from which to resume.
+        """
+        if validate is not None and self.next_epoch == 1:
+            self.progress.better(0, self._score(validate), self.elbo)
+        while self.next_epoch <= self.config.epochs and not self._stale():
+            row = self._epoch(self.next_epoch)
+            if validate is not None:
+                row["validation"] = self._score(validate)
+                self.progress.better(self.next_epoch, row["validation"], self.elbo)
+            self.progress.history.append(row)
+            logger.info(
+                "epoch %d: loss %.3f, validation r-NDCG %.4f", row["epoch"], row["loss"], row.get("validation", np.nan)
+            )
+            self.next_epoch += 1
+            if on_epoch is not None:
+                on_epoch(self)
+        if self.progress.best:
+            self.elbo.load_state_dict(self.progress.best)
+        self.elbo.eval()
+        return self.progress
+
+    def step(self, batch: Batch) -> Tensor:
+        """Take one step; return the loss, a scalar still on the device, in nats a query."""
+        loss = self.elbo(batch)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and plain facts from which `restore` goes on after the last finished epoch."""
+        tensors = {f"now.{name}": value for name, value in self.elbo.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.progress.best.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            tensors |= flatten_optimizer(optimizer, f"optimizer.{number}")
+        facts = {
+            "next_epoch": self.next_epoch,
+            "history": self.progress.history,
+            "best_epoch": self.progress.best_epoch,
+            "best_score": self.progress.best_score,
+            "config": self.config.model_dump(),
+        }
+        return tensors, facts
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go on from a `state`: the epochs to come are those of a run that was never cut off.
+
+        Raises
+        ------
+        InputError
+            If the state is of another configuration or model.
+        """
+        if facts["config"] != self.config.model_dump():
+            changed = [k for k, v in self.config.model_dump().items() if facts["config"].get(k) != v]
+            raise InputError(f"resume: {', '.join(changed)} changed since the run was cut off; give the same settings")
+        by_kind: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}}
+        for key, value in tensors.items():
+            kind, _, name = key.partition(".")
+            by_kind.setdefault(kind, {})[name] = value.to(self.device)
+        try:
+            self.elbo.load_state_dict(by_kind["now"])
+        except RuntimeError as error:
+            raise InputError(f"resume: the state is of another model ({error}); train without --resume") from error
+        for number, optimizer in enumerate(self.optimizers):
+            restore_optimizer(optimizer, tensors, f"optimizer.{number}")
+        self.next_epoch = facts["next_epoch"]
+        self.progress = Progress(facts["history"], facts["best_epoch"], facts["best_score"], by_kind["best"])
+
+    def _epoch(self, number: int) -> dict[str, float]:
+        self.elbo.train()
+        torch.manual_seed(hash((self.config.seed, number)) % 2**31)  # dropout
+        total, num_queries = torch.zeros((), device=self.device), 0
+        schedule = list(self._schedule(number))
+        with pyro.validation_enabled(False):
+            for done, batch in enumerate(self._interleave(schedule, number)):
+                self._decay((number - 1 + done / len(schedule)) / self.config.epochs)
+                above = self.step(batch.to(self.device)) + self._peaks[batch.domain]
+                total += above * batch.num_queries
+                num_queries += batch.num_queries
+        loss = float(total) / max(num_queries, 1)
+        return {"epoch": number, "loss": loss, "num_queries": num_queries}
+
+    def _schedule(self, number: int) -> np.ndarray:
+        """Return the source of each step: every source as often as the largest has batches, shuffled."""
+        tokens = [int(np.diff(s.encoded.domain.offsets)[s.users].sum()) for s in self.sources]
+        steps = max(1, round(max(tokens) / self.config.batch_tokens))
+        order = np.repeat(np.arange(len(self.sources)), steps)
+        return np.random.default_rng([self.config.seed, number]).permutation(order)
+
+    def _interleave(self, schedule: list[int], number: int) -> Iterator[Batch]:
+        """Yield a batch of the scheduled source at each step; a source that runs out starts a pass anew."""
+        passes = [0] * len(self.sources)
+        streams = [source.batches(self.config, number) for source in self.sources]
+        for index in schedule:
+            batch = next(streams[index], None)
+            if batch is None:
+                passes[index] += 1
+                streams[index] = self.sources[index].batches(self.config, number + passes[index] * 1_000_003)
+                batch = next(streams[index])
+            yield batch
+
+    def _peak(self, batch: Batch) -> float:
+        """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
+        graph = self.elbo.model.graph
+        zero, parts = torch.zeros(1, graph.config.latent_dim), {type(part) for part in self.elbo.guide}
+        total = float(graph.priors.D(zero).log_prob(zero)) if AutoDelta in parts else 0.0
+        if ItemOffsets in parts:  # decentred: the same family at scale 1
+            one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
+            total += batch.num_domain_items * one
+        return total / batch.num_domain_queries
+
+    def _decay(self, done: float) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * (1.0 - done)
+
+    def _score(self, validate: Callable[[], float]) -> float:
+        self.elbo.eval()
+        with torch.no_grad():
+            return validate()
+
+    def _stale(self) -> bool:
+        return self.next_epoch - 1 - self.progress.best_epoch >= self.config.patience and bool(self.progress.best)
+
+
+def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Return Adam over the dense parameters, by group, and SparseAdam over the item offsets."""
+    graph = program.graph
+    rate_of = {"f_e": config.text_rate, "f_pop": config.popularity_rate, "W_z": config.popularity_rate}
+    rate_of |= {"W_d": config.popularity_rate, "f_seq.log_length": config.popularity_rate}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in graph.named_parameters():
+        rate = next((r for prefix, r in rate_of.items() if name.startswith(prefix)), config.learning_rate)
+        groups.setdefault(rate, []).append(parameter)
+    rows: list[nn.Parameter] = []
+    for part in guide:
+        if isinstance(part, ItemOffsets):
+            rows += part.parameters()
+        else:
+            groups.setdefault(config.domain_rate, []).extend(part.parameters())
+    dense = torch.optim.Adam([{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()])
+    if not rows:
+        return [dense]
+    # The table holds V_decentered: a step of `rate` there moves V by rate · scale.
+    rate = config.item_rate / offset_scale(graph)
+    return [dense, torch.optim.SparseAdam([{"params": rows, "lr": rate, "initial_lr": rate}])]
+
+
+def offset_scale(graph: nn.Module) -> float:
+    """Return the scale of V around its mean: what one unit of V_decentered is in units of V."""
+    fn = graph.priors.V(torch.zeros(1, 2))
+    base = fn.base_dist if hasattr(fn, "base_dist") else fn
+    return float(base.scale.flatten()[0])

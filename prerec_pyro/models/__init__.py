@@ -1,0 +1,1 @@
+"""The graph of Fig. 1 and its networks."""

@@ -1,0 +1,181 @@
+"""The neural means of eq. 3: f_seq, f_item, f_e and f_pop. Torch only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from prerec_pyro.data.popularity import NUM_FACTORS
+
+START_LENGTH = 10.0
+
+
+class TextEncoder(nn.Module):
+    """f_e: one bias-free linear map of the text embedding, as in the authors' code.
+
+    It starts as an orthogonal projection, so that before any training inner products between items are, up to the
+    projection, those of the sentence encoder, and U·V is the SBERT baseline.
+
+    Parameters
+    ----------
+    text_dim, latent_dim
+        Length of X_j, and B.
+    """
+
+    def __init__(self, text_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(text_dim, latent_dim, bias=False)
+        nn.init.orthogonal_(self.linear.weight)
+
+    def forward(self, texts: Tensor) -> Tensor:
+        """Return f_e(X), ``(..., latent_dim)``, of ``(..., text_dim)``."""
+        return self.linear(texts)
+
+
+class ItemEncoder(nn.Module):
+    """f_item: f_e(X) plus linear effects of D and Z, which start at zero so that they can only help."""
+
+    def __init__(self, latent_dim: int, *, domain_effect: bool, popularity_effect: bool) -> None:
+        super().__init__()
+        self.from_domain = _zero_linear(latent_dim) if domain_effect else None
+        self.from_popularity = _zero_linear(latent_dim) if popularity_effect else None
+
+    def forward(self, text: Tensor, D: Tensor | None, Z: Tensor | None) -> Tensor:
+        """Return the mean of V, ``(num_items, latent_dim)``.
+
+        Parameters
+        ----------
+        text
+            f_e(X_j), ``(num_items, latent_dim)``.
+        D
+            ``(latent_dim,)`` or with leading sample dimensions.
+        Z
+            ``(num_items, latent_dim)``, row by row that of the same item.
+        """
+        mean = text
+        if self.from_domain is not None and D is not None:
+            mean = mean + self.from_domain(D).unsqueeze(-2)
+        if self.from_popularity is not None and Z is not None:
+            mean = mean + self.from_popularity(Z)
+        return mean
+
+
+class PopularityEncoder(nn.Module):
+    """f_pop: a linear layer on log(1 + F) and an activation (appendix E; Fig. 2)."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(NUM_FACTORS, latent_dim)
+
+    def forward(self, factors: Tensor) -> Tensor:
+        """Return the mean of Z, ``(num_levels, latent_dim)``, of ``(num_levels, 4)``."""
+        return F.relu(self.linear(torch.log1p(factors)))
+
+
+class SequenceEncoder(nn.Module):
+    """f_seq: a causal transformer over the history, with D added to every item of it.
+
+    The last item is carried past the blocks, whose outputs start small: before any training U is the most recent
+    item, times a learned length. Items have length one, so this length is how sharply U·V tells items apart.
+
+    Parameters
+    ----------
+    latent_dim
+        B.
+    num_layers, num_heads
+        Of the transformer; 2 and 2 in the paper.
+    max_history
+        Longest history, 64.
+    feedforward
+        Width of the feed-forward layers in units of B.
+    dropout
+        Share dropped after attention and feed-forward.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        num_layers: int = 2,
+        num_heads: int = 2,
+        max_history: int = 64,
+        feedforward: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.log_length = nn.Parameter(torch.tensor(math.log(START_LENGTH)))
+        # Items have unit length; inside, unit variance, which is what the blocks are made for.
+        self.scale = latent_dim**0.5
+        self.position = nn.Parameter(0.02 * torch.randn(max_history, latent_dim))
+        self.blocks = nn.ModuleList(
+            Block(latent_dim, num_heads, feedforward * latent_dim, dropout) for _ in range(num_layers)
+        )
+
+    def forward(self, D: Tensor | None, history: Tensor, positions: Tensor) -> Tensor:
+        """Return the mean of U, ``(..., num_queries, latent_dim)``; one pass serves all positions.
+
+        Parameters
+        ----------
+        D
+            ``(..., latent_dim)``, with the leading sample dimensions of the result, or None.
+        history
+            f_e of H, ``(num_sequences, length, latent_dim)``.
+        positions
+            ``(num_queries,)`` in the flattened ``(num_sequences, length)``.
+        """
+        x = history if D is None else history + D[..., None, None, :]
+        x = self.scale * x + self.position[: x.shape[-2]]  # (..., num_sequences, length, latent_dim)
+        num_sequences, length = x.shape[-3:-1]
+        # One query a sequence, at its end (histories beyond 64): the last block need not compute the rest.
+        only_last = len(positions) == num_sequences and length > 1 and self._all_last(positions, length)
+        for number, block in enumerate(self.blocks):
+            x = block(x, only_last=only_last and number == len(self.blocks) - 1)
+        x = x * (self.log_length.exp() / self.scale)
+        if only_last:
+            return x.squeeze(-2)  # (..., num_queries, latent_dim)
+        return x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, latent_dim)
+
+    @staticmethod
+    def _all_last(positions: Tensor, length: int) -> bool:
+        return not positions.is_cuda and bool((positions % length == length - 1).all())
+
+
+class Block(nn.Module):
+    """One pre-norm transformer layer with causal attention."""
+
+    def __init__(self, dim: int, num_heads: int, feedforward_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.attention_out = nn.Linear(dim, dim)
+        self.feedforward_norm = nn.LayerNorm(dim)
+        self.expand = nn.Linear(dim, feedforward_dim)
+        self.contract = nn.Linear(feedforward_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        for layer in (self.attention_out, self.contract):
+            nn.init.normal_(layer.weight, std=0.1 / layer.in_features**0.5)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, *, only_last: bool = False) -> Tensor:
+        """Return ``(..., length, dim)`` of the same shape, or its last position alone, ``(..., 1, dim)``."""
+        q, k, v = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)  # each (..., length, dim)
+        if only_last:
+            x, q = x[..., -1:, :], q[..., -1:, :]  # (..., 1, dim)
+        q, k, v = (self._heads(part) for part in (q, k, v))  # each (..., num_heads, length, head_dim)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=not only_last)
+        mixed = mixed.transpose(-3, -2).flatten(-2)  # (..., length, dim)
+        x = x + self.dropout(self.attention_out(mixed))
+        return x + self.dropout(self.contract(F.gelu(self.expand(self.feedforward_norm(x)))))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+
+
+def _zero_linear(dim: int) -> nn.Linear:
+    layer = nn.Linear(dim, dim, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
