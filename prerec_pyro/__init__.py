@@ -1,1 +1,54 @@
-"""Pre-trained causal recommendation."""
+"""Pre-trained causal recommendation: zero-shot on the first day, better as data arrives.
+
+Re-exports only, loaded on first use, so that ``import prerec_pyro`` and ``prerec-pyro --help`` are instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prerec_pyro.data.domain import Domain
+    from prerec_pyro.errors import InputError
+    from prerec_pyro.inference.svi import TrainConfig
+    from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+    from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
+    from prerec_pyro.recommender import PreRec
+
+_HOME = {
+    "Domain": "data.domain",
+    "GraphConfig": "models.graph",
+    "InputError": "errors",
+    "Laplace": "models.priors",
+    "Normal": "models.priors",
+    "PreRec": "recommender",
+    "PreRecGraph": "models.graph",
+    "Priors": "models.priors",
+    "StudentT": "models.priors",
+    "TrainConfig": "inference.svi",
+}
+
+__all__ = [
+    "Domain",
+    "GraphConfig",
+    "InputError",
+    "Laplace",
+    "Normal",
+    "PreRec",
+    "PreRecGraph",
+    "Priors",
+    "StudentT",
+    "TrainConfig",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -139,7 +139,9 @@ class PreRec:
         torch.manual_seed(self.training.seed)
         self.graph = PreRecGraph(
             self.config, num_domains=len(encoded), text_dim=encoded[0].texts.shape[1], priors=self.priors
-        ).to(self.device)
+        )
+        self.graph.f_e.start_from([e.texts for e in encoded])
+        self.graph.to(self.device)
         splits = [split_users(e.domain, split_seed) for e in encoded]
         first = self.sources.first_rows
         sources = [

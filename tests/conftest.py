@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from worlds import make_encoded
+
+from prerec_pyro.data.encoded import EncodedDomain
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -17,3 +20,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real logs are not at {folder}; point PREREC_DATA at them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def timed() -> EncodedDomain:
+    """Ten users, twelve items, forty days."""
+    return make_encoded("timed")
+
+
+@pytest.fixture(scope="session")
+def untimed() -> EncodedDomain:
+    """Ten users, twelve items, and only the order of events."""
+    return make_encoded("untimed", timed=False, seed=1)

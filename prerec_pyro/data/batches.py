@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.repeats import repeated_targets, repeats_among, repeats_in_catalogue
 from prerec_pyro.data.windows import Windows, buckets, exact_windows, training_windows
 
 
@@ -54,8 +55,14 @@ class Batch:
         ``(num_slots, num_candidates)`` the same for the candidates (negatives, or all rows), slot by slot.
     slot
         ``(num_queries,)`` row of `candidate_level` that each query reads.
+    repeats
+        ``(2, num_repeats)`` the (query, candidate) pairs in which the candidate stands in the query's history.
+    target_repeats
+        ``(num_queries,)`` bool, the same for the targets.
     counts
         ``(num_slots, num_candidates)`` c_j^T behind `candidate_level`; kept where all rows are candidates.
+    events
+        ``(num_queries,)`` positions in the log of the events that are predicted, where they are in a log.
     """
 
     domain: int
@@ -69,11 +76,14 @@ class Batch:
     factors: Tensor
     candidate_level: Tensor
     slot: Tensor
+    repeats: Tensor
     targets: Tensor | None = None
     target_level: Tensor | None = None
+    target_repeats: Tensor | None = None
     negatives: Tensor | None = None
     prior_weight: Tensor | None = None
     counts: Tensor | None = None
+    events: Tensor | None = None
 
     @property
     def num_queries(self) -> int:
@@ -150,6 +160,8 @@ def training_batch(
     named = np.concatenate([item_index[layout.events].reshape(-1), targets, drawn])
     items, row = np.unique(named, return_inverse=True)
     history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
+    history = history.reshape(layout.events.shape)  # (num_sequences, length)
+    repeats = np.stack(repeats_among(history, layout.flat, negative_row))  # (2, num_repeats)
     share = encoded.num_items / num_negatives
     weight = np.bincount(negative_row, minlength=len(items)) * share
 
@@ -164,12 +176,14 @@ def training_batch(
         items=torch.from_numpy(items.astype(np.int64)),
         item_rows=torch.from_numpy(items.astype(np.int64) + first_row),
         texts=encoded.texts[torch.from_numpy(items.astype(np.int64))],
-        history=torch.from_numpy(history.reshape(layout.events.shape)),
+        history=torch.from_numpy(history),
         positions=torch.from_numpy(layout.flat),
         targets=torch.from_numpy(target_row),
         negatives=torch.from_numpy(negative_row),
         prior_weight=torch.from_numpy(weight.astype(np.float32)),
         slot=torch.from_numpy(slot),
+        repeats=torch.from_numpy(repeats),
+        target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
         **levels,
     )
 
@@ -269,7 +283,8 @@ def catalogue_batch(
         first_row=first_row,
     )
     targets = torch.from_numpy(item_index[layout.target_events].astype(np.int64))
-    return dataclasses.replace(batch, targets=targets), layout.target_events
+    events = torch.from_numpy(layout.target_events)
+    return dataclasses.replace(batch, targets=targets, events=events), layout.target_events
 
 
 def candidates_batch(
@@ -305,6 +320,7 @@ def candidates_batch(
         history=torch.from_numpy(history.astype(np.int64)),
         positions=torch.from_numpy(positions),
         slot=torch.from_numpy(slot),
+        repeats=torch.from_numpy(np.stack(repeats_in_catalogue(history, positions))),
         counts=torch.from_numpy(counts),
         **_levels(encoded, distinct, slot, counts, None),
     )

@@ -71,7 +71,9 @@ def encode_domain(
     InputError
         Where there is no encoder, or the domain's own embeddings do not fit.
     """
-    texts = torch.from_numpy(embed_items(domain, encoder, cache=cache))  # (num_items, text_dim)
+    # The user's own embeddings may be read-only, a memory map say; PyTorch wants an array that it could write to.
+    vectors = np.require(embed_items(domain, encoder, cache=cache), requirements="W")
+    texts = torch.from_numpy(vectors)  # (num_items, text_dim)
     popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window, normalizer=normalizer)
     days = 0 if domain.days is None else domain.days
     slots = np.broadcast_to(popularity.slots(days), (domain.num_interactions,))

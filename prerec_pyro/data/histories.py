@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from prerec_pyro.data import times
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 
@@ -95,37 +96,33 @@ def known_users(
 
 
 def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int) -> Histories:
-    """Return the histories in a frame ``user_id, item_id`` and, if it has one, ``timestamp`` or ``order``.
+    """Return the histories in a frame ``user_id, item_id`` and, if it has them, ``timestamp`` and ``order``.
 
-    Without either the rows count as in order. Any frame that narwhals reads.
+    Without either the rows count as in order. Any frame that narwhals reads; ids, times and positions are read as in
+    `Domain.from_tables`.
 
     Raises
     ------
     InputError
         If a column is missing, a value is empty, or an item is not in the domain's catalogue.
     """
-    table = nw.from_native(frame, eager_only=True).to_pandas()
+    origin = Origin("histories")
+    table = open_frame(frame, origin)
     if missing := {"user_id", "item_id"} - set(table.columns):
         raise InputError(
             f"histories: no column {', '.join(sorted(missing))}; found {', '.join(map(str, table.columns))}"
         )
     if not len(table):
         raise InputError("histories: the table is empty; expected a row for each event")
-    for column in ("user_id", "item_id"):
-        empty = table[column].isna() | (table[column].astype(str) == "")
-        if empty.any():
-            raise InputError(
-                f"histories: row {int(np.flatnonzero(empty)[0]) + 1} has no {column}; fill it or drop the row"
-            )
-    by = next((column for column in ("timestamp", "order") if column in table.columns), None)
-    if by == "timestamp":
-        table = table.assign(timestamp=pd.to_datetime(table[by], utc=True, errors="coerce", format="mixed"))
-    if by is not None and table[by].isna().any():
-        raise InputError(f"histories: row {int(np.flatnonzero(table[by].isna())[0]) + 1} has no usable {by}")
-    code, user_ids = pd.factorize(table["user_id"].astype(str))
-    keys = (code,) if by is None else (table[by].to_numpy(), code)
+    ids = {name: id_strings(arrow_column(table, name, origin), name, origin) for name in ("user_id", "item_id")}
+    code, user_ids = pd.factorize(ids["user_id"].to_numpy(zero_copy_only=False))
+    keys = [code]  # np.lexsort takes the first key last: by person, then time, then position
+    if "timestamp" in table.columns:
+        keys.insert(0, times.seconds(arrow_column(table, "timestamp", origin), "timestamp", origin)[0])
+    if "order" in table.columns:
+        keys.insert(0, times.positions(arrow_column(table, "order", origin), "order", origin))
     order = np.lexsort(keys)
-    items = encoded.domain.item_position(table["item_id"].astype(str))[order]
+    items = encoded.domain.item_position(ids["item_id"].to_numpy(zero_copy_only=False))[order]
     counts = np.bincount(code)
     return Histories(
         np.asarray(user_ids, dtype=object),

@@ -147,12 +147,18 @@ def _beside(folder: Path) -> Iterator[Path]:
             old = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.old"
             if folder.exists():
                 folder.rename(old)
-            beside.rename(folder)
+            try:
+                beside.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); name another folder") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: cannot be written ({reason}); name another folder") from error
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

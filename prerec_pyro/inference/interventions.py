@@ -52,8 +52,8 @@ class Intervention:
         ----------
         do
             Node → value. A number sets every coordinate; ``(latent_dim,)`` is a vector for every row; ``Z`` and
-            ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the domain's items, so
-            that all are equally popular.
+            ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the domain's items at
+            the query's time, so that all are equally popular.
         latent_dim
             B.
         semantics
@@ -84,7 +84,10 @@ def _checked_value(node: str, value: Value, latent_dim: int) -> Value:
             return value
         allowed = "a number, a tensor or 'mean'" if node == "Z" else "a number or a tensor"
         raise InputError(f"do({node}={value!r}): expected {allowed}")
-    tensor = torch.as_tensor(value, dtype=torch.float32)
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"do({node}): expected a number or a tensor, got {type(value).__name__}") from None
     if not torch.isfinite(tensor).all():
         raise InputError(f"do({node}): the value holds NaN or infinity")
     rows = node in ("Z", "V") and tensor.ndim == 2 and tensor.shape[1] == latent_dim
@@ -115,9 +118,9 @@ def _program(known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[
 class InterventionalScorer:
     """P(R | do(…)) of every item of one domain, for any queries.
 
-    ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax.
-    Zero-shot (`trained` is None) D is integrated out: U and V are computed at D = 0, Z at f_pop(F). After training,
-    all four stand at their MAP.
+    ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax
+    (w_h is added where the item is in the history). Zero-shot (`trained` is None) D is integrated out: U and V are
+    computed at D = 0, Z at f_pop(F). After training, all four stand at their MAP.
 
     Parameters
     ----------
@@ -184,7 +187,7 @@ class InterventionalScorer:
         if Z is not None:
             effect = (Z @ self.graph.W_z)[batch.candidate_level]  # (num_slots, num_items)
             scores += effect[batch.slot]
-        return scores
+        return self.graph.with_repeats(scores, batch) if self.graph.config.repeats else scores
 
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
@@ -238,7 +241,7 @@ class InterventionalScorer:
             return None
         mean = None
         if isinstance(self.intervention.values.get("Z"), str):
-            mean = graph.f_pop(batch.factors)[batch.candidate_level].mean(dim=(0, 1))  # (B,)
+            mean = _mean_in_slot(graph.f_pop(batch.factors), batch.candidate_level)  # (num_levels, B)
         shape = (len(batch.factors), graph.config.latent_dim)
         with _program({}, self._set("Z", shape, mean)):
             return graph.popularity(batch.factors)
@@ -253,6 +256,17 @@ class InterventionalScorer:
         shape = (batch.num_queries, graph.config.latent_dim)
         with _program({}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
             return graph.users(self._text[batch.history], batch.positions, D)
+
+
+def _mean_in_slot(Z: Tensor, candidate_level: Tensor) -> Tensor:
+    """Return, for each level, the mean of Z over all items in its time slot, ``(num_levels, B)``.
+
+    Slot by slot, so that a query's answer does not depend on those that share its batch.
+    """
+    num_slots, num_items = candidate_level.shape
+    one = Z.new_full((), 1.0 / num_items).expand(candidate_level.shape)
+    share = Z.new_zeros(num_slots, len(Z)).scatter_add(1, candidate_level, one)
+    return (share @ Z)[share.argmax(dim=0)]  # a level occurs in one slot only
 
 
 def _only(known: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -33,11 +33,12 @@ class TrainConfig(BaseModel):
 
     epochs: int = Field(8, ge=0, description="most passes over the largest source domain")
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
-    batch_tokens: int = Field(4096, ge=1, description="padded positions in a batch")
+    batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
     learning_rate: float = Field(3e-4, ge=0, description="of f_seq and f_item")
     text_rate: float = Field(3e-4, ge=0, description="of f_e")
-    popularity_rate: float = Field(1e-2, ge=0, description="of f_pop, W_z, W_d and the length of U")
+    popularity_rate: float = Field(1e-2, ge=0, description="of f_pop, W_z and W_d")
+    repeat_rate: float = Field(1e-1, ge=0, description="of w_h")
     domain_rate: float = Field(3e-4, ge=0, description="of D")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
@@ -87,7 +88,8 @@ class Progress:
     Attributes
     ----------
     history
-        A row an epoch: ``epoch, loss`` (nats a query, above that of all latents at their prior means), ``validation`` (mean r-NDCG), ``num_queries``.
+        A row an epoch: ``epoch, loss`` (nats a query, above that of all latents at their prior means), ``num_queries``
+        and ``validation`` (mean r-NDCG).
     best_epoch, best_score
         Of the state in `best`.
     """
@@ -122,6 +124,11 @@ class Trainer:
         How to train.
     device
         Where.
+
+    Raises
+    ------
+    InputError
+        If a source has no training user with two events.
     """
 
     def __init__(
@@ -136,11 +143,11 @@ class Trainer:
         self.config = config
         self.device = torch.device(device)
         self.elbo = Trace_ELBO()(program, guide).to(self.device)
+        firsts = [self._first_batch(source) for source in sources]
         with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
-            self.elbo(next(sources[0].batches(config, 0)).to(self.device))
+            self.elbo(firsts[0].to(self.device))
         self.elbo.to(self.device)
         self.optimizers = optimizers(program, guide, config)
-        firsts = [next(source.batches(config, 0)) for source in sources]
         self._peaks = {batch.domain: self._peak(batch) for batch in firsts}
         self.progress = Progress()
         self.next_epoch = 1
@@ -196,7 +203,7 @@ class Trainer:
             "next_epoch": self.next_epoch,
             "history": self.progress.history,
             "best_epoch": self.progress.best_epoch,
-            "best_score": self.progress.best_score,
+            "best_score": self.progress.best_score if self.progress.best else None,  # JSON has no infinity
             "config": self.config.model_dump(),
         }
         return tensors, facts
@@ -223,7 +230,17 @@ class Trainer:
         for number, optimizer in enumerate(self.optimizers):
             restore_optimizer(optimizer, tensors, f"optimizer.{number}")
         self.next_epoch = facts["next_epoch"]
-        self.progress = Progress(facts["history"], facts["best_epoch"], facts["best_score"], by_kind["best"])
+        score = -np.inf if facts["best_score"] is None else facts["best_score"]
+        self.progress = Progress(facts["history"], facts["best_epoch"], score, by_kind["best"])
+
+    def _first_batch(self, source: Source) -> Batch:
+        batch = next(source.batches(self.config, 0), None)
+        if batch is None:
+            raise InputError(
+                f"domain {source.encoded.name!r}: no training user with two events, so nothing to learn from; "
+                "leave it out, or give it more users"
+            )
+        return batch
 
     def _epoch(self, number: int) -> dict[str, float]:
         self.elbo.train()
@@ -285,8 +302,12 @@ class Trainer:
 def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Return Adam over the dense parameters, by group, and SparseAdam over the item offsets."""
     graph = program.graph
-    rate_of = {"f_e": config.text_rate, "f_pop": config.popularity_rate, "W_z": config.popularity_rate}
-    rate_of |= {"W_d": config.popularity_rate, "f_seq.log_length": config.popularity_rate}
+    rate_of = {
+        "f_e": config.text_rate,
+        "f_pop": config.popularity_rate,
+        "W_": config.popularity_rate,
+        "w_h": config.repeat_rate,
+    }
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in graph.named_parameters():
         rate = next((r for prefix, r in rate_of.items() if name.startswith(prefix)), config.learning_rate)

@@ -31,10 +31,12 @@ class GraphConfig(BaseModel):
     num_heads: int = Field(2, ge=1, description="attention heads of f_seq")
     feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
     dropout: float = Field(0.1, ge=0, lt=1)
+    sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
     max_history: int = Field(64, ge=1, le=64, description="most recent items that f_seq reads")
     confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
     domain_to_item: bool = Field(True, description="the edge D → V")
     popularity_to_item: bool = Field(False, description="the edge Z → V")
+    repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
 
 
 class PreRecGraph(PyroModule):
@@ -57,6 +59,10 @@ class PreRecGraph(PyroModule):
     *Levels* are the distinct popularity factors of a batch: items with the same count in the same time slot share one
     row of Z. R is the index of the chosen candidate: in training candidate 0 is the target and the others are the
     shared negatives; against the full catalogue it is the item index.
+
+    Beyond the paper, R also reads the observed history itself: ``w_h · 1[j ∈ H_i]``, one learned number (0 at the
+    start) for how much less, or more, likely an item is that the user has met before. H is data, so no back-door path
+    is opened; ``config.repeats`` off is eq. 2 to the letter.
 
     With ``config.confounders`` off there is no D and no Z: that is PreRec_n.
 
@@ -91,11 +97,14 @@ class PreRecGraph(PyroModule):
             max_history=config.max_history,
             feedforward=config.feedforward,
             dropout=config.dropout,
+            sharpness=config.sharpness,
         )
+        if config.repeats:
+            self.w_h = nn.Parameter(torch.zeros(()))
         if config.confounders:
             self.f_pop = PopularityEncoder(dim)
             self.W_d = nn.Parameter(torch.zeros(dim))
-            self.W_z = nn.Parameter(torch.randn(dim) / dim**0.5)
+            self.W_z = nn.Parameter(torch.zeros(dim))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return R, ``(num_queries,)``. The log density is that of a domain, estimated from the batch, per query.
@@ -163,7 +172,7 @@ class PreRecGraph(PyroModule):
         return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions)))
 
     def logits(self, U: Tensor, V: Tensor, D: Tensor | None, Z: Tensor | None, batch: Batch) -> Tensor:
-        """Return U·V + D·W_d + Z·W_z (eq. 2), ``(..., num_queries, num_candidates)``.
+        """Return U·V + D·W_d + Z·W_z (eq. 2) + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``.
 
         In training a column for the target comes first, and a negative that happens to be the target is masked.
         """
@@ -177,11 +186,24 @@ class PreRecGraph(PyroModule):
             effect = Z @ self.W_z  # (..., num_levels)
             scores = scores + effect[..., batch.candidate_level][..., batch.slot, :]
             target = None if target is None else target + effect[..., batch.target_level]
+        if self.config.repeats:
+            scores = self.with_repeats(scores, batch)
+            target = None if target is None else target + self.w_h * batch.target_repeats
         if target is not None:
             same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
             scores = torch.cat([target[..., None], scores.masked_fill(same, -torch.inf)], dim=-1)
         if D is not None:
             scores = scores + (D @ self.W_d)[..., None, None]
+        return scores
+
+    def with_repeats(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Return the scores with w_h added where the candidate stands in the query's history."""
+        query, candidate = batch.repeats
+        if torch.is_grad_enabled():
+            seen = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+            seen[query, candidate] = True
+            return scores + self.w_h * seen
+        scores[..., query, candidate] += self.w_h  # each pair occurs once
         return scores
 
     def response(self, batch: Batch) -> Tensor | None:

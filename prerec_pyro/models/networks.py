@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +11,12 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.popularity import NUM_FACTORS
 
-START_LENGTH = 10.0
-
 
 class TextEncoder(nn.Module):
     """f_e: one bias-free linear map of the text embedding, as in the authors' code.
 
-    It starts as an orthogonal projection, so that before any training inner products between items are, up to the
-    projection, those of the sentence encoder, and U·V is the SBERT baseline.
+    It starts as an orthogonal projection: before any training, inner products between items are, up to what the
+    projection loses, those of the sentence encoder, and U·V is the SBERT baseline. `start_from` makes that loss small.
 
     Parameters
     ----------
@@ -29,6 +28,26 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.linear = nn.Linear(text_dim, latent_dim, bias=False)
         nn.init.orthogonal_(self.linear.weight)
+
+    @torch.no_grad()
+    def start_from(self, texts: Sequence[Tensor]) -> None:
+        """Project on the principal directions (uncentred) of the source domains' texts, each domain weighing the same.
+
+        Where the latent space is the larger, what the texts do not fill starts at zero.
+
+        Parameters
+        ----------
+        texts
+            X of each domain, ``(num_items, text_dim)``.
+        """
+        moment = sum(X.double().mT @ X.double() / len(X) for X in texts)  # (text_dim, text_dim)
+        directions = torch.linalg.eigh(moment).eigenvectors.flip(1).mT  # rows, the largest first
+        # A sign is arbitrary: fix it, so that the start is the same on every machine.
+        sign = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
+        rows = min(self.linear.out_features, self.linear.in_features)
+        if self.linear.out_features > self.linear.in_features:
+            nn.init.zeros_(self.linear.weight)
+        self.linear.weight[:rows] = (directions * sign)[:rows].to(self.linear.weight)
 
     def forward(self, texts: Tensor) -> Tensor:
         """Return f_e(X), ``(..., latent_dim)``, of ``(..., text_dim)``."""
@@ -93,6 +112,8 @@ class SequenceEncoder(nn.Module):
         Width of the feed-forward layers in units of B.
     dropout
         Share dropped after attention and feed-forward.
+    sharpness
+        Length of U before training.
     """
 
     def __init__(
@@ -104,9 +125,10 @@ class SequenceEncoder(nn.Module):
         max_history: int = 64,
         feedforward: int = 4,
         dropout: float = 0.1,
+        sharpness: float = 10.0,
     ) -> None:
         super().__init__()
-        self.log_length = nn.Parameter(torch.tensor(math.log(START_LENGTH)))
+        self.log_length = nn.Parameter(torch.tensor(math.log(sharpness)))
         # Items have unit length; inside, unit variance, which is what the blocks are made for.
         self.scale = latent_dim**0.5
         self.position = nn.Parameter(0.02 * torch.randn(max_history, latent_dim))
@@ -140,7 +162,8 @@ class SequenceEncoder(nn.Module):
 
     @staticmethod
     def _all_last(positions: Tensor, length: int) -> bool:
-        return not positions.is_cuda and bool((positions % length == length - 1).all())
+        ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1  # of the sequences, in order
+        return not positions.is_cuda and torch.equal(positions, ends)
 
 
 class Block(nn.Module):

@@ -158,9 +158,11 @@ def parse(text: str) -> tuple[str, Prior]:
         raise InputError(f"prior {text!r}: expected NODE=FAMILY:NAME=NUMBER,… such as D=student_t:df=4,scale=0.5")
     values = {}
     for setting in filter(None, settings.split(",")):
-        name, _, number = setting.partition("=")
+        name, _, number = (part.strip() for part in setting.partition("="))
+        if name in values:
+            raise InputError(f"prior {text!r}: {name} is given twice")
         try:
-            values[name.strip()] = float(number)
+            values[name] = float(number)
         except ValueError:
             raise InputError(f"prior {text!r}: {setting!r} is not NAME=NUMBER") from None
     return node.strip(), build(node.strip(), family.strip(), **values)
@@ -180,8 +182,7 @@ def _check(node: str, prior: Any) -> None:
             f"prior of {node}: for a mean of shape (3, 2) it gives batch and event shape {shapes}, "
             "expected (3,) and (2,); end it with .to_event(1)"
         )
-    support = fn.support
-    if not support.check(torch.tensor([[-5.0, 5.0]] * 3)).all():
-        raise InputError(f"prior of {node}: its support is {support}, expected the real line")
+    if not fn.support.check(torch.tensor([[-5.0, 5.0]] * 3)).all():
+        raise InputError(f"prior of {node}: some real numbers are impossible under it, expected the whole real line")
     if not torch.isfinite(fn.log_prob(loc)).all():
         raise InputError(f"prior of {node}: its density is not finite at its mean")

@@ -1,0 +1,188 @@
+"""What does one training step cost, through Pyro and without it, and against the padded scheme?
+
+    python benchmarks/train_step.py --domain DIR [--data online_retail.csv.gz]
+
+Queries a second on the training users of one domain, in one run, two threads:
+
+(a) the SVI step: ``Trace_ELBO()(program, guide)``, backward, optimisers;
+(b) the same loss, written as a bare torch loop on the same batches;
+(c) one padded prefix of 64 items a sample and 256 negatives of its own, gathered, as the authors' code does, on the
+    same number of samples a step as the paper's batch, 256.
+
+Each is timed several times in turn; the table gives the median and what it is of (a).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.readers import read_online_retail
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.inference.guides import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
+from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
+from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+
+
+def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig) -> Trainer:
+    """Return a fresh trainer of the default graph."""
+    torch.manual_seed(0)
+    graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
+    program = NonCentred(graph, FREE_BY_DEFAULT)
+    source = Source(encoded, users, 0, 0)
+    trainer = Trainer(program, map_guide(program, encoded.num_items), [source], config)
+    trainer.elbo.train()
+    return trainer
+
+
+def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
+    """Return eq. 4 of a batch without Pyro: what (a) must cost no more than."""
+    graph = trainer.elbo.model.graph
+    (table,) = (part.table for part in trainer.elbo.guide if isinstance(part, ItemOffsets))
+    D = next(part.D for part in trainer.elbo.guide if not isinstance(part, ItemOffsets))
+    own = D[batch.domain]
+    text = graph.f_e(batch.texts)
+    Z = graph.f_pop(batch.factors)
+    offsets = table(batch.item_rows)
+    V = graph.f_item(text, own, None) + offset_scale(graph) * offsets
+    U = graph.f_seq(own, text[batch.history], batch.positions)
+    effect = Z @ graph.W_z
+    target = (U * V[batch.targets]).sum(-1) + effect[batch.target_level] + graph.w_h * batch.target_repeats
+    scores = U @ V[batch.negatives].T + effect[batch.candidate_level][batch.slot]
+    seen = torch.zeros(scores.shape, dtype=torch.bool)
+    seen[batch.repeats[0], batch.repeats[1]] = True
+    scores = (scores + graph.w_h * seen).masked_fill(batch.negatives == batch.targets[:, None], -torch.inf)
+    logits = torch.cat([target[:, None], scores], dim=1) + own @ graph.W_d
+    fit = F.cross_entropy(logits, torch.zeros(len(U), dtype=torch.long))
+    scale_D = float(graph.priors.D(torch.zeros(1, 2)).base_dist.scale[0, 0])
+    prior = 0.5 * (batch.prior_weight * offsets.square().sum(1)).sum() + 0.5 * (own / scale_D).square().sum()
+    return fit + prior / batch.num_domain_queries
+
+
+def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, starts: np.ndarray) -> torch.Tensor:
+    """Return the loss of one padded prefix a sample, each with negatives of its own."""
+    graph = trainer.elbo.model.graph
+    item_index, length = encoded.domain.item_index, 64
+    begin = np.maximum(starts, events - length)
+    read = np.minimum(begin[:, None] + np.arange(length), events[:, None] - 1)  # (n, 64)
+    ends = events - begin - 1
+    negatives = np.random.default_rng(0).integers(0, encoded.num_items, (len(events), trainer.config.num_negatives))
+    candidates = np.concatenate([item_index[events][:, None], negatives], axis=1)  # (n, 1 + negatives)
+    own = next(part.D for part in trainer.elbo.guide if not isinstance(part, ItemOffsets))[0]
+    (table,) = (part.table for part in trainer.elbo.guide if isinstance(part, ItemOffsets))
+    history = graph.f_e(encoded.texts[torch.from_numpy(item_index[read].astype(np.int64))])  # (n, 64, B)
+    U = graph.f_seq(own, history, torch.from_numpy(np.arange(len(events)) * length + ends))
+    rows = torch.from_numpy(candidates.astype(np.int64))
+    V = graph.f_item(graph.f_e(encoded.texts[rows]), own, None) + offset_scale(graph) * table(rows)
+    slots = encoded.slots[events][:, None]
+    counts = encoded.popularity.counts(candidates, slots)
+    factors = encoded.popularity.factors(counts, np.broadcast_to(slots, counts.shape))
+    effect = graph.f_pop(torch.from_numpy(factors)) @ graph.W_z
+    scores = (U[:, None] * V).sum(-1) + effect
+    same = torch.zeros(scores.shape, dtype=torch.bool)
+    same[:, 1:] = rows[:, 1:] == rows[:, :1]
+    return F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.zeros(len(events), dtype=torch.long))
+
+
+def update(trainer: Trainer, loss: torch.Tensor) -> None:
+    """Take a step of the trainer's own optimisers."""
+    for optimizer in trainer.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for optimizer in trainer.optimizers:
+        optimizer.step()
+
+
+def rate(step: Callable[[], int], seconds: float) -> float:
+    """Return queries a second of repeated steps."""
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        done += step()
+    return done / elapsed
+
+
+def main() -> None:
+    """Time the three and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--domain", help="an imported domain")
+    what.add_argument("--data", help="the raw Online Retail file")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each of the three in each round")
+    parser.add_argument("--batch-tokens", type=int, default=TrainConfig().batch_tokens)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    domain = Domain.load(options.domain) if options.domain else read_online_retail(options.data)
+    encoded = encode_domain(domain)
+    users = split_users(domain).train
+    config = TrainConfig(batch_tokens=options.batch_tokens)
+    trainers = {name: make_trainer(encoded, users, config) for name in "abc"}
+
+    source = Source(encoded, users, 0, 0)
+    streams = {name: _endless(source, config) for name in "ab"}
+    rng = np.random.default_rng(0)
+    starts = domain.offsets[:-1][domain.user_of_event]
+    is_user = np.isin(domain.user_of_event, users)
+    queries = np.flatnonzero(is_user & (np.arange(domain.num_interactions) > starts))
+
+    def svi() -> int:
+        batch = next(streams["a"])
+        trainers["a"].step(batch)
+        return batch.num_queries
+
+    def bare() -> int:
+        batch = next(streams["b"])
+        update(trainers["b"], bare_loss(trainers["b"], batch))
+        return batch.num_queries
+
+    def padded() -> int:
+        events = rng.choice(queries, 256, replace=False)
+        update(trainers["c"], padded_loss(trainers["c"], encoded, events, starts[events]))
+        return len(events)
+
+    batch = next(_endless(source, config))
+    constant = trainers["a"]._peak(batch)
+    torch.manual_seed(1)
+    ours = float(trainers["a"].elbo(batch).detach()) + constant
+    torch.manual_seed(1)
+    theirs = float(bare_loss(trainers["a"], batch).detach())
+    print(f"one batch, same parameters: loss (a) {ours:.5f}, (b) {theirs:.5f}\n")
+
+    with_steps = {"a": svi, "b": bare, "c": padded}
+    for step in with_steps.values():
+        step()
+    rates: dict[str, list[float]] = {name: [] for name in with_steps}
+    for _ in range(options.rounds):
+        for name, step in with_steps.items():
+            rates[name].append(rate(step, options.seconds))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 2 threads, torch {torch.__version__}")
+    print(
+        f"B = 256, {config.num_negatives} negatives, {config.batch_tokens} positions a batch, {options.rounds} rounds\n"
+    )
+    labels = {"a": "SVI step", "b": "bare torch loop", "c": "padded prefixes, own negatives"}
+    print(f"{'':4}{'':34}{'queries/s':>11}{'min':>9}{'max':>9}{'(a)/this':>10}")
+    for name, values in rates.items():
+        ratios = [a / v for a, v in zip(rates["a"], values, strict=True)]
+        row = f"({name}) {labels[name]:34}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}"
+        print(row + f"{statistics.median(ratios):10.2f}")
+
+
+def _endless(source: Source, config: TrainConfig) -> Iterator[Batch]:
+    for number in itertools.count(1):
+        yield from source.batches(config, number)
+
+
+if __name__ == "__main__":
+    main()

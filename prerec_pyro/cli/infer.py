@@ -1,0 +1,153 @@
+"""``prerec-pyro infer``: the top items for each user, as a table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prerec_pyro.cli import console, options, outputs, people
+from prerec_pyro.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from prerec_pyro.data.domain import Domain
+    from prerec_pyro.data.encoded import EncodedDomain
+    from prerec_pyro.recommender import PreRec
+
+logger = logging.getLogger(__name__)
+_SUFFIXES = (".parquet", ".csv", ".jsonl")
+USERS_AT_A_TIME = 8192  # bounds the rows in memory
+
+
+@click.command(short_help="Write the top items for each user of a domain.")
+@click.option("--model", required=True, metavar="MODEL", type=options.PATH, help="Folder made by `train`.")
+@click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Where to recommend.")
+@click.option(
+    "--out", required=True, metavar="FILE", type=options.PATH, help="Table to write: .parquet, .csv or .jsonl."
+)
+@click.option(
+    "--users",
+    metavar="FILE",
+    type=options.PATH,
+    help="For whom: users of the domain, one id a line or a column user_id; or histories of people that it has never "
+    "seen, columns user_id, item_id and, if there is one, timestamp or order (CSV, TSV, Parquet, JSONL). By default "
+    "all users of the domain.",
+)
+@click.option("--top-k", type=click.IntRange(min=1), default=20, show_default=True, help="Items for each user.")
+@options.do
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="The moment to recommend at, an ISO time (2011-06-01T12:00, UTC) or seconds since 1970: only events before it "
+    "count. By default the day after the log ends.",
+)
+@click.option(
+    "--seen",
+    type=click.Choice(["drop", "keep"]),
+    default="drop",
+    show_default=True,
+    help="What becomes of items that a user had already.",
+)
+@options.device
+@console.verbosity
+def command(
+    model: Path,
+    domain: Path,
+    out: Path,
+    users: Path | None,
+    top_k: int,
+    do: dict[str, Any],
+    at: str | None,
+    seen: str,
+    device: str,
+) -> None:
+    """Write the top items for each user of a domain: user_id, item_id, score and rank, from 1.
+
+    A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
+    """
+    from prerec_pyro.data.domain import Domain
+    from prerec_pyro.inference.interventions import Intervention
+    from prerec_pyro.recommender import PreRec
+
+    outputs.check_out_file(out, _SUFFIXES, [model, domain, *([users] if users else [])])
+    trained = PreRec.load(model, device)
+    Intervention.check(do, latent_dim=trained.config.latent_dim)
+    shop = Domain.load(domain)
+    named = _whom(users, shop)
+    encoded = trained.encode(shop)
+    asked = {"k": top_k, "do": do, "at": at, "seen": seen}
+    rows = 0
+    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower()) as write:
+        for lists in _recommend(trained, encoded, named, asked):
+            write(lists)
+            rows += len(lists)
+    if not rows:
+        logger.warning("nobody gets a list: %s has no row", out)
+    logger.info("wrote %s: %s rows", out, f"{rows:,}")
+
+
+def _whom(path: Path | None, domain: Domain) -> people.People:
+    """Return the people of a file, or all users, checked against the domain; say on stderr which it was."""
+    if path is None:
+        logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
+        return people.People(users=domain.user_ids)
+    named = people.read_people(path)
+    try:
+        if named.histories is None:
+            domain.user_position(named.users)
+            logger.info("%s: %s users of domain %s", path, f"{len(named.users):,}", domain.name)
+        else:
+            domain.item_position(named.histories["item_id"])
+            count = named.histories["user_id"].nunique()
+            logger.info("%s: %s people with histories of their own (it has a column item_id)", path, f"{count:,}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return named
+
+
+def _recommend(
+    model: PreRec, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
+) -> Iterator[pd.DataFrame]:
+    """Yield the lists, those of some users at a time."""
+    if named.users is None:
+        yield model.recommend(encoded, histories=named.histories, **asked)
+        return
+    users: np.ndarray = named.users
+    with console.progress(len(users), "recommending", unit="users") as bar:
+        for begin in range(0, len(users), USERS_AT_A_TIME):
+            some = users[begin : begin + USERS_AT_A_TIME]
+            yield model.recommend(encoded, some, **asked)
+            bar.update(len(some))
+
+
+@contextmanager
+def _writer(path: Path, suffix: str) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Give a function that appends lists to a new file."""
+    if suffix == ".parquet":
+        with _parquet_writer(path) as write:
+            yield write
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if suffix == ".csv":
+            file.write("user_id,item_id,score,rank\n")
+            yield lambda lists: lists.to_csv(file, index=False, header=False, lineterminator="\n")
+        else:
+            yield lambda lists: lists.to_json(file, orient="records", lines=True, force_ascii=False)
+
+
+@contextmanager
+def _parquet_writer(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"user_id": pa.string(), "item_id": pa.string(), "score": pa.float32(), "rank": pa.int32()}
+    schema = pa.schema(list(types.items()))
+    with pq.ParquetWriter(path, schema) as writer:
+        yield lambda lists: writer.write_table(pa.Table.from_pandas(lists, schema, preserve_index=False))

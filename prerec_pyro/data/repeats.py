@@ -1,0 +1,52 @@
+"""Which candidates a query's user has met before: 1[j ∈ H_i], kept as the few pairs for which it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def repeats_in_catalogue(history: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (query, item) of every item in the history that a query reads, each pair once.
+
+    Parameters
+    ----------
+    history
+        ``(num_sequences, length)`` rows of items.
+    positions
+        ``(num_queries,)`` where the queries stand in ``history.flatten()``; a query reads up to and with its own.
+    """
+    length = history.shape[1]
+    sequence, last = np.divmod(positions, length)
+    read = np.arange(length) <= last[:, None]  # (num_queries, length)
+    query, column = np.nonzero(read)
+    width = int(history.max(initial=0)) + 1
+    return np.divmod(np.unique(query * width + history[sequence[query], column]), width)
+
+
+def repeats_among(history: np.ndarray, positions: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (query, column) of every negative that stands in the history its query reads.
+
+    Parameters
+    ----------
+    history, positions
+        As above.
+    negatives
+        ``(num_negatives,)`` rows of items, shared by all queries.
+    """
+    num_sequences, length = history.shape
+    distinct, column = np.unique(negatives, return_inverse=True)
+    place = np.searchsorted(distinct, history)
+    met = distinct[np.minimum(place, len(distinct) - 1)] == history  # (num_sequences, length)
+    sequence, position = np.nonzero(met)
+    first = np.full((num_sequences, len(distinct)), length)
+    np.minimum.at(first, (sequence, place[sequence, position]), position)
+    own, last = np.divmod(positions, length)
+    return np.nonzero(first[own][:, column] <= last[:, None])
+
+
+def repeated_targets(history: np.ndarray, positions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return ``(num_queries,)`` bool: the target stands in the history that its query reads."""
+    length = history.shape[1]
+    sequence, last = np.divmod(positions, length)
+    read = np.arange(length) <= last[:, None]
+    return ((history[sequence] == targets[:, None]) & read).any(axis=1)

@@ -1,0 +1,112 @@
+"""Fixtures for the command line: a small shop on disk, and how to ask and to be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from prerec_pyro.cli.main import main
+from prerec_pyro.data.simulate import simulate
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run ``prerec-pyro`` with the given arguments, in this process."""
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def refused(tmp_path: Path, run: Run) -> Callable[..., None]:
+    """Run ``prerec-pyro`` and check that it ends with status 2 and one message, and that `tmp_path` is as before."""
+
+    def check(*arguments: object, says: str | list[str]) -> None:
+        before = _tree(tmp_path)
+        result = run(*arguments)
+        assert result.exit_code == 2, result.output
+        assert result.stdout == ""
+        messages = [line for line in result.stderr.splitlines() if not line.startswith(("reading ", "drawing "))]
+        assert len(messages) == 1, messages
+        assert messages[0].startswith("Error: ")
+        for part in [says] if isinstance(says, str) else says:
+            assert part in messages[0]
+        assert _tree(tmp_path) == before
+
+    return check
+
+
+def _tree(folder: Path) -> dict[str, bytes | None]:
+    """All that is in `folder`, hidden files too."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder of two good files, with an unknown item, a repeated item and an item without a text."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text(
+        "user,asin,date\nu,01,2015-09-29\nu,1,2015-09-28\nv,01,2015-09-27\nv,9,2015-09-27\n"
+    )
+    (folder / "items.csv").write_text('asin,title\n01,Apple pie\n1,"Bread, white"\n1,"Bread, white"\n2,\n')
+    return folder
+
+
+@pytest.fixture
+def saved(shop: Path, run: Run, tmp_path: Path) -> Path:
+    """The domain of `shop`."""
+    assert run("data", "import", "csv", shop, "--out", tmp_path / "saved", "-q").exit_code == 0
+    return tmp_path / "saved"
+
+
+# A model that is small, and wide awake: every part of it makes a difference that a test can see.
+TINY = (
+    *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16", "--set", "batch_tokens=256"),
+    *("--set", "k_percent=5", "--set", "learning_rate=0.01", "--set", "text_rate=0.01", "--set", "item_rate=0.01"),
+    *("--epochs", "2", "--device", "cpu", "--quiet"),
+)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the domains ``sim-0``, ``sim-1``, ``sim-2`` with embeddings of their own. Not to be written to."""
+    folder = tmp_path_factory.mktemp("world")
+    projection = np.random.default_rng(0).standard_normal((4, 6))
+    for drawn in simulate(3, num_items=40, num_users=50, num_days=20, latent_dim=4):
+        drawn.domain.with_embeddings(drawn.truth.item_mean @ projection).save(folder / drawn.domain.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_tiny(world: Path) -> Callable[..., Result]:
+    """Train on ``sim-0`` and ``sim-1``: ``train_tiny(out, *more)``."""
+
+    def train(out: Path, *more: object) -> Result:
+        sources = ("--source", world / "sim-0", "--source", world / "sim-1")
+        arguments = [str(a) for a in ("train", *sources, "--out", out, *TINY, *more)]
+        return CliRunner().invoke(main, arguments)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, train_tiny: Callable[..., Result]) -> Path:
+    """A PreRec trained on ``sim-0`` and ``sim-1``. Not to be written to."""
+    out = tmp_path_factory.mktemp("models") / "prerec"
+    result = train_tiny(out)
+    assert result.exit_code == 0, result.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def model_n(tmp_path_factory: pytest.TempPathFactory, train_tiny: Callable[..., Result]) -> Path:
+    """A PreRec_n trained on ``sim-0`` and ``sim-1``. Not to be written to."""
+    out = tmp_path_factory.mktemp("models") / "prerec_n"
+    result = train_tiny(out, "--method", "prerec_n")
+    assert result.exit_code == 0, result.stderr
+    return out

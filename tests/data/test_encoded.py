@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from worlds import make_domain
+
+from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.errors import InputError
+
+
+def test_embeddings_of_the_users_own_need_no_encoder(timed: EncodedDomain) -> None:
+    assert timed.texts.dtype == torch.float32
+    np.testing.assert_array_equal(timed.texts, timed.domain.embeddings)
+    assert (timed.name, timed.num_items) == ("timed", 12)
+
+
+def test_embeddings_may_be_read_only() -> None:
+    array = np.eye(12, 6, dtype=np.float32)
+    array.setflags(write=False)  # such as a memory map
+    encoded = encode_domain(make_domain().with_embeddings(array))
+    np.testing.assert_array_equal(encoded.texts, array)
+
+
+def test_slots_are_those_of_the_events_days(timed: EncodedDomain) -> None:
+    days = timed.domain.days
+    assert timed.slots.shape == (timed.domain.num_interactions,)
+    assert timed.slots.tolist() == timed.popularity.slots(days).tolist()
+    assert timed.slots.min() == 0
+    item, day = timed.domain.item_index[-1], days[-1]
+    before = (timed.domain.item_index == item) & (days < day) & (days >= day - 15)
+    assert timed.popularity.counts(item, timed.slots[-1]) == before.sum()
+
+
+def test_a_domain_without_times_has_one_slot(untimed: EncodedDomain) -> None:
+    assert untimed.popularity.is_static
+    assert untimed.slots.tolist() == [1] * untimed.domain.num_interactions
+    counts = untimed.popularity.counts(np.arange(12), 1)
+    assert counts.tolist() == np.bincount(untimed.domain.item_index, minlength=12).tolist()
+
+
+def test_settings_reach_the_popularity_index() -> None:
+    encoded = encode_domain(make_domain(), window=3, normalizer="active")
+    assert (encoded.popularity.window, encoded.popularity.normalizer) == (3, "active")
+    default = encode_domain(make_domain())
+    assert (default.popularity.window, default.popularity.normalizer) == (15, "catalogue")
+
+
+def test_refuses_embeddings_that_do_not_fit() -> None:
+    with pytest.raises(InputError, match=r"shape \(3, 6\); expected \(12, text_dim\)"):
+        make_domain().with_embeddings(np.zeros((3, 6)))

@@ -1,0 +1,134 @@
+"""The contract of a recommender. A new one joins by one line in `RECOMMENDERS`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from worlds import all_windows, make_domain, make_encoded
+
+from prerec_pyro.data.batches import Batch, candidates_batch, catalogue_batch, query_batches
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.ranking import Recommender
+from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.models.baselines import SBERT, MostPopular, Random
+from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.recommender import PreRec
+
+
+def fitted(epochs: int, **switches: bool) -> PreRec:
+    config = GraphConfig(latent_dim=8, num_layers=1, **switches)
+    training = TrainConfig(epochs=epochs, num_negatives=5, batch_tokens=40)
+    sources = [make_domain("timed"), make_domain("other", timed=False, seed=3)]  # "timed" is the fixture's domain
+    return PreRec(config, training=training, device="cpu").fit(sources)
+
+
+RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
+    "random": Random,
+    "pop": MostPopular,
+    "sbert": SBERT,
+    "prerec, untrained": lambda: fitted(epochs=0),
+    "prerec, one epoch": lambda: fitted(epochs=1, popularity_to_item=True),
+    "prerec_n": lambda: fitted(epochs=1, confounders=False),
+}
+
+
+@pytest.fixture(scope="module", params=list(RECOMMENDERS))
+def recommender(request: pytest.FixtureRequest) -> Recommender:
+    return RECOMMENDERS[request.param]()
+
+
+@pytest.fixture(scope="module", params=["timed", "untimed", "long"])
+def world(request: pytest.FixtureRequest) -> EncodedDomain:
+    """A domain that PreRec is trained on, one that it has never seen, and one with histories beyond 64 items."""
+    if request.param == "long":
+        return make_encoded("long", lengths=(70, 3, 1, 5), num_items=30, seed=2)
+    return request.getfixturevalue(request.param)
+
+
+def whole(encoded: EncodedDomain) -> Batch:
+    return catalogue_batch(encoded, all_windows(encoded))[0]
+
+
+def tensors(batch: Batch) -> dict[str, Tensor]:
+    named = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return {name: value.clone() for name, value in named.items() if isinstance(value, Tensor)}
+
+
+def test_scores_every_item_for_every_query(recommender: Recommender, world: EncodedDomain) -> None:
+    batch = whole(world)
+    scores = recommender.scorer(world)(batch)
+    assert scores.shape == (batch.num_queries, world.num_items)
+    assert scores.dtype == torch.float32
+    assert torch.isfinite(scores).all()
+    assert not scores.requires_grad
+    assert isinstance(recommender.name, str)
+
+
+def test_scores_do_not_depend_on_the_company(recommender: Recommender, world: EncodedDomain) -> None:
+    scorer, users = recommender.scorer(world), np.arange(world.domain.num_users)
+    together = {}
+    for batch, events in query_batches(world, users):
+        together |= dict(zip(events.tolist(), scorer(batch), strict=True))
+    offsets = world.domain.offsets
+    assert sorted(together) == [e for u in users for e in range(offsets[u] + 1, offsets[u + 1])]
+    for event, scores in together.items():
+        first = max(offsets[world.domain.user_of_event[event]], event - 64)
+        history = world.domain.item_index[first:event][None]
+        end = np.array([history.shape[1] - 1])
+        alone = scorer(candidates_batch(world, history, end, world.slots[[event]]))
+        torch.testing.assert_close(alone[0], scores, rtol=1e-4, atol=1e-5)
+
+
+def test_leaves_the_batch_as_it_was(recommender: Recommender, world: EncodedDomain) -> None:
+    batch = whole(world)
+    before, scorer = tensors(batch), recommender.scorer(world)
+    scores = scorer(batch)
+    again = scores.clone()
+    scores.fill_(torch.nan)  # who gets scores may write into them, to hide what was seen
+    torch.testing.assert_close(scorer(batch), again, rtol=0, atol=0)
+    after = tensors(batch)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_works_without_targets(recommender: Recommender, world: EncodedDomain) -> None:
+    batch, scorer = whole(world), recommender.scorer(world)
+    without = dataclasses.replace(batch, targets=None)
+    torch.testing.assert_close(scorer(without), scorer(batch), rtol=0, atol=0)
+
+
+def test_names_differ() -> None:
+    assert len({kind.name for kind in (Random, MostPopular, SBERT)} | {"prerec", "prerec_n"}) == 5
+
+
+def test_random_prefers_nothing(timed: EncodedDomain) -> None:
+    assert Random().scorer(timed)(whole(timed)).unique().numel() == 1
+
+
+def test_most_popular_ranks_by_count_in_the_window(timed: EncodedDomain) -> None:
+    domain = timed.domain
+    batch, events = catalogue_batch(timed, all_windows(timed))
+    scores = MostPopular().scorer(timed)(batch)
+    for row, day in enumerate(domain.days[events]):
+        recent = (domain.days < day) & (domain.days >= day - 15)
+        if not recent.any():  # the first day, before which nothing happened
+            assert day == domain.days.min()
+        expected = np.bincount(domain.item_index[recent], minlength=domain.num_items)
+        assert scores[row].tolist() == expected.tolist()
+
+
+def test_sbert_finds_the_item_with_the_same_text() -> None:
+    embeddings = np.repeat(np.eye(6, dtype=np.float32), 2, axis=0)  # items 2n and 2n + 1 share a text
+    domain = make_domain("twins").with_embeddings(embeddings)
+    encoded = PreRec(device="cpu").encode(domain)
+    batch, events = catalogue_batch(encoded, all_windows(encoded))
+    scores = SBERT().scorer(encoded)(batch)
+    for row, last in enumerate(domain.item_index[events - 1]):
+        best = {int(last), int(last) ^ 1}
+        assert set(scores[row].topk(2).indices.tolist()) == best
+        assert scores[row].sum() == 2

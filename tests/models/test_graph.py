@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pydantic import ValidationError
+from pyro.infer.inspect import get_dependencies
+from torch import Tensor
+from worlds import all_windows, as_double, make_batch, make_graph
+
+from prerec_pyro.data.batches import Batch, catalogue_batch, lay_out
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.priors import Normal, Priors
+
+FIG_1 = {"D": set(), "Z": set(), "V": set("DZ"), "U": set("D"), "R": set("UVDZ")}
+SWITCHES = [
+    {"popularity_to_item": True},
+    {},
+    {"domain_to_item": False},
+    {"domain_to_item": False, "popularity_to_item": True},
+    {"confounders": False},
+    {"repeats": False},
+]
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+@pytest.fixture(params=["training", "catalogue"])
+def batch(request: pytest.FixtureRequest, timed: EncodedDomain) -> Batch:
+    """All queries of a domain against 7 negatives, some drawn twice and some a target, or against all items."""
+    if request.param == "training":
+        return as_double(make_batch(timed, domain=1))
+    return as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
+
+
+def run(graph: Any, batch: Batch, **values: Tensor) -> dict[str, Any]:
+    """Sites of one run of the graph, with some values given and log densities computed."""
+    program = pyro.poutine.condition(graph, data=values)
+    with torch.no_grad():
+        trace = pyro.poutine.trace(program).get_trace(batch)
+        trace.compute_log_prob()
+    return dict(trace.nodes)
+
+
+def latent_parents(program: Any, batch: Batch) -> dict[str, set[str]]:
+    found = get_dependencies(program, model_args=(batch,))["prior_dependencies"]
+    return {node: set(parents) - {node} for node, parents in found.items()}
+
+
+def test_the_program_is_figure_1(batch: Batch) -> None:
+    assert latent_parents(make_graph(popularity_to_item=True), batch) == FIG_1
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_parents_says_what_the_program_does(switches: dict[str, bool], batch: Batch) -> None:
+    graph = make_graph(**switches)
+    found = latent_parents(graph, batch)
+    assert {node: graph.parents[node] for node in found} == found
+    assert set(graph.parents) - set(found) == (set("DZ") if "confounders" in switches else set())
+
+
+def test_do_cuts_the_edges_into_the_node_and_no_other(batch: Batch) -> None:
+    graph = make_graph(popularity_to_item=True)
+    value = torch.zeros(2, 8).double()
+    found = latent_parents(pyro.poutine.do(graph, data={"D": value}), batch)
+    assert {node: found[node] for node in "ZVUR"} == {"Z": set(), "V": {"Z"}, "U": set(), "R": set("UVZ")}
+    shape = run(graph, batch)["Z"]["value"].shape
+    found = latent_parents(pyro.poutine.do(graph, data={"Z": torch.ones(shape).double()}), batch)
+    assert {node: found[node] for node in "DVUR"} == {"D": set(), "V": {"D"}, "U": {"D"}, "R": set("UVD")}
+
+
+def test_under_do_the_fresh_site_of_D_moves_nothing(batch: Batch) -> None:
+    graph = make_graph()
+    intervened = pyro.poutine.do(graph, data={"D": torch.ones(2, 8).double()})
+    one, other = run(intervened, batch), run(intervened, batch)
+    assert not torch.equal(one["D"]["value"], other["D"]["value"])
+    free, freed = run(graph, batch), run(graph, batch)
+    for node in "UV":
+        torch.testing.assert_close(one[node]["fn"].mean, other[node]["fn"].mean, **EXACT)
+        assert not torch.allclose(free[node]["fn"].mean, freed[node]["fn"].mean)
+
+
+def test_W_d_cancels_in_the_softmax(batch: Batch) -> None:
+    graph = make_graph()
+    values = {node: run(graph, batch)[node]["value"] for node in "DZVU"}
+    before = run(graph, batch, **values)["R"]["fn"].probs
+    with torch.no_grad():
+        graph.W_d += 5.0
+    torch.testing.assert_close(run(graph, batch, **values)["R"]["fn"].probs, before, **EXACT)
+    trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)
+    trace.log_prob_sum().backward()
+    assert graph.W_d.grad.abs().max() < 1e-12
+    assert graph.W_z.grad.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None:
+    narrow = dataclasses.replace(make_graph().priors, V=Normal(1e-12))  # V at its mean, to be recomputed item by item
+    graph = make_graph(priors=narrow, **switches)
+    sites = run(graph, batch)
+    expected = torch.stack([brute_logits(graph, batch, sites, query) for query in range(batch.num_queries)])
+    torch.testing.assert_close(sites["R"]["fn"].logits, expected.log_softmax(-1), **EXACT)
+    chosen = sites["R"]["value"]
+    assert chosen.tolist() == ([0] * batch.num_queries if batch.negatives is not None else batch.targets.tolist())
+    if batch.negatives is not None:
+        assert expected.isinf().any()  # some negatives are the target
+        assert len(batch.negatives.unique()) < len(batch.negatives)  # and some were drawn twice
+
+
+def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query: int) -> Tensor:
+    """Eqs. 2 and 3 for one query, item by item."""
+    config = graph.config
+    row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
+    read = batch.history[row, : column + 1]
+
+    def score(item: int, level: int) -> Tensor:
+        V = graph.f_e.linear.weight @ batch.texts[item]
+        extra = torch.zeros(()).double()
+        if config.confounders:
+            D, Z = sites["D"]["value"][batch.domain], sites["Z"]["value"][level]
+            if config.domain_to_item:
+                V = V + graph.f_item.from_domain.weight @ D
+            if config.popularity_to_item:
+                V = V + graph.f_item.from_popularity.weight @ Z
+            extra = D @ graph.W_d + Z @ graph.W_z
+        if config.repeats and item in read:
+            extra = extra + graph.w_h
+        return sites["U"]["value"][query] @ V + extra
+
+    levels = batch.candidate_level[batch.slot[query]].tolist()
+    with torch.no_grad():
+        if batch.negatives is None:
+            return torch.stack([score(item, level) for item, level in enumerate(levels)])
+        target = int(batch.targets[query])
+        scores = [score(target, int(batch.target_level[query]))]
+        for item, level in zip(batch.negatives.tolist(), levels, strict=True):
+            scores.append(torch.tensor(-torch.inf).double() if item == target else score(item, level))
+        return torch.stack(scores)
+
+
+@pytest.mark.parametrize("edge", [False, True])
+def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool, timed: EncodedDomain) -> None:
+    graph, plain = make_graph(num_domains=1, popularity_to_item=edge), make_graph(num_domains=1)
+    if edge:  # V would have a value per slot; with the edge at zero one value serves all slots
+        graph.load_state_dict(plain.state_dict(), strict=False)
+        torch.nn.init.zeros_(graph.f_item.from_popularity.weight)
+    windows, rng = all_windows(timed), np.random.default_rng(0)
+    whole = run(plain, as_double(catalogue_batch(timed, windows)[0]))
+    D, V = whole["D"]["value"], whole["V"]["value"]
+    events = lay_out(windows).target_events
+    U = torch.zeros(timed.domain.num_interactions, 8).double()
+    U[events] = whole["U"]["value"]
+    density_of_U = torch.zeros(len(U)).double()
+    density_of_U[events] = whole["U"]["fn"].log_prob(whole["U"]["value"])
+
+    of_V, draws = [], 400
+    for _ in range(draws):
+        half = windows[rng.permutation(len(windows))[: len(windows) // 2]]
+        batch = as_double(make_batch(timed, half, num_negatives=40, seed=rng))
+        rows = batch.items[graph.item_slots(batch)[0]] if edge else batch.items
+        own = lay_out(half).target_events
+        sites = run(graph, batch, D=D, V=V[rows], U=U[own])
+        of_V.append(float(sites["V"]["log_prob_sum"]))
+        # In nats a query: D counts once for all queries, U and R are means over those of the batch.
+        choice = sites["R"]["fn"].log_prob(sites["R"]["value"])
+        torch.testing.assert_close(sites["D"]["log_prob_sum"], whole["D"]["log_prob_sum"], **EXACT)
+        torch.testing.assert_close(sites["U"]["log_prob_sum"], density_of_U[own].mean(), **EXACT)
+        torch.testing.assert_close(sites["R"]["log_prob_sum"], choice.mean(), **EXACT)
+    error = np.std(of_V) / draws**0.5
+    assert error < 0.02 * abs(np.mean(of_V))
+    assert abs(np.mean(of_V) - float(whole["V"]["log_prob_sum"])) < 4 * error
+
+
+def test_without_subsampling_the_density_is_the_joint_per_query(timed: EncodedDomain) -> None:
+    graph = make_graph(num_domains=2)
+    batch = as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
+    sites = run(graph, batch)
+    joint = graph.priors.D(torch.zeros(8).double()).log_prob(sites["D"]["value"][1])  # of the batch's domain alone
+    joint = joint + sum(sites[node]["fn"].log_prob(sites[node]["value"]).sum() for node in "ZVUR")
+    total = sum(sites[node]["log_prob_sum"] for node in "DZVUR")
+    torch.testing.assert_close(total, joint / batch.num_queries, **EXACT)
+
+
+def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
+    plain, edge = make_graph(), make_graph(popularity_to_item=True)
+    missing = edge.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == ["f_item.from_popularity.weight"]
+    torch.nn.init.zeros_(edge.f_item.from_popularity.weight)
+    values = {node: run(plain, batch)[node]["value"] for node in "DZUV"}
+    without = run(plain, batch, **values)
+    rows = edge.item_slots(batch)[0]
+    with_edge = run(edge, batch, **(values | {"V": values["V"][rows]}))
+    torch.testing.assert_close(with_edge["V"]["fn"].mean, without["V"]["fn"].mean[rows], **EXACT)
+    torch.testing.assert_close(with_edge["R"]["fn"].logits, without["R"]["fn"].logits, **EXACT)
+    if batch.prior_weight is not None:  # an item's prior counts as often as before, shared by its slots
+        torch.testing.assert_close(with_edge["V"]["log_prob_sum"], without["V"]["log_prob_sum"], **EXACT)
+
+
+def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain) -> None:
+    graph = make_graph(repeats=False)
+    batch = as_double(catalogue_batch(timed, all_windows(timed)[:3])[0])
+    sites = run(graph, batch)
+    U, V, Z = (sites[node]["value"] for node in "UVZ")
+    with torch.no_grad():
+        score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
+        closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
+        D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
+        sampled = graph.logits(U.unsqueeze(0), V, D, Z, batch)
+    assert sampled.shape == (500, *score.shape)
+    assert sampled.std(0).max() > 0.1  # D does move the logits
+    torch.testing.assert_close(sampled.softmax(-1).mean(0), closed, rtol=0, atol=1e-5)
+
+    def particles(batch: Batch) -> None:
+        with pyro.plate("particles", 500, dim=-2):
+            graph(batch)
+
+    program = pyro.poutine.do(particles, data={"U": U, "V": V, "Z": Z})
+    with torch.no_grad():
+        trace = pyro.poutine.trace(program).get_trace(batch)
+    assert trace.nodes["D"]["value"].shape == (500, 2, 8)
+    torch.testing.assert_close(trace.nodes["R"]["fn"].probs.mean(0), closed, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_all_nodes_take_leading_sample_dimensions(switches: dict[str, bool], batch: Batch) -> None:
+    graph = make_graph(**switches)
+    with pyro.plate("particles", 3, dim=-2):
+        sites = run(graph, batch)
+    for node in "ZVUR" if graph.config.confounders else "VUR":
+        assert sites[node]["fn"].batch_shape[0] == 3
+    one = {node: sites[node]["value"][1] for node in "DZVU" if node in sites}
+    torch.testing.assert_close(sites["R"]["fn"].logits[1], run(graph, batch, **one)["R"]["fn"].logits, **EXACT)
+    torch.testing.assert_close(sites["U"]["fn"].mean[1], run(graph, batch, **one)["U"]["fn"].mean, **EXACT)
+
+
+def test_priors_of_the_users_own_reach_their_nodes(batch: Batch) -> None:
+    priors = Priors(D=lambda loc: dist.Laplace(loc, 2.0).to_event(1), U=Normal(0.25))
+    sites = run(make_graph(priors=priors), batch)
+    assert isinstance(sites["D"]["fn"].base_dist, dist.Laplace)
+    assert sites["U"]["fn"].base_dist.scale.unique().tolist() == [0.25]
+
+
+def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
+    pyro.clear_param_store()
+    first, second = make_graph(seed=1), make_graph(seed=2)
+    run(first, batch)
+    run(second, batch)
+    assert len(pyro.get_param_store()) == 0
+    assert not torch.equal(first.f_e.linear.weight, second.f_e.linear.weight)
+
+
+@pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"max_history": 65}, {"dropout": 1.0}, {"width": 3}])
+def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        GraphConfig(**wrong)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prerec_pyro.models.networks import (
+    START_LENGTH,
+    Block,
+    ItemEncoder,
+    PopularityEncoder,
+    SequenceEncoder,
+    TextEncoder,
+)
+
+DIM, LENGTH = 8, 6
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def stirred(module: nn.Module, scale: float = 0.4) -> nn.Module:
+    """The network away from its special start, in double precision: every part of it then makes a difference."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += scale * torch.randn_like(parameter)
+    return module.double().eval()
+
+
+@pytest.fixture
+def f_seq() -> SequenceEncoder:
+    torch.manual_seed(0)
+    return stirred(SequenceEncoder(DIM, max_history=LENGTH))
+
+
+def sequences(number: int = 3, length: int = LENGTH) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return nn.functional.normalize(torch.randn(number, length, DIM, generator=generator), dim=-1).double()
+
+
+def everywhere(f_seq: SequenceEncoder, history: Tensor, D: Tensor | None = None) -> Tensor:
+    """U at every position, ``(..., num_sequences, length, DIM)``."""
+    positions = torch.arange(history.shape[0] * history.shape[1])
+    return f_seq(D, history, positions).unflatten(-2, history.shape[:2])
+
+
+def test_a_later_item_does_not_change_what_came_before(f_seq: SequenceEncoder) -> None:
+    history = sequences()
+    before = everywhere(f_seq, history)
+    for changed in range(LENGTH):
+        other = history.clone()
+        other[:, changed] += torch.linspace(-1, 2, DIM)
+        after = everywhere(f_seq, other)
+        torch.testing.assert_close(after[:, :changed], before[:, :changed], **CLOSE)
+        moved = (after[:, changed:] - before[:, changed:]).abs().amax(dim=-1)
+        assert (moved > 1e-3).all()  # and every later position reads it
+
+
+def test_padding_makes_no_difference(f_seq: SequenceEncoder) -> None:
+    history = sequences()
+    short = everywhere(f_seq, history[:, :4])
+    padded = history.clone()
+    padded[:, 4:] = 1e3
+    torch.testing.assert_close(everywhere(f_seq, padded)[:, :4], short, **CLOSE)
+    torch.testing.assert_close(everywhere(f_seq, history[:1])[0], everywhere(f_seq, history)[0], **CLOSE)
+
+
+def test_positions_name_places_in_the_flattened_history(f_seq: SequenceEncoder) -> None:
+    history = sequences()
+    full = everywhere(f_seq, history).flatten(0, 1)
+    for positions in ([7], [0, 7, 17], [17, 7, 0, 0], [5, 11, 17], [17, 5, 11], [5, 5, 17]):
+        torch.testing.assert_close(f_seq(None, history, torch.tensor(positions)), full[positions], **CLOSE)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
+def test_the_short_way_to_the_last_position_gives_the_same(layers: int, leading: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    f_seq = stirred(SequenceEncoder(DIM, num_layers=layers, max_history=LENGTH))
+    history, D = sequences(), torch.randn(*leading, DIM).double()
+    shapes = []
+    f_seq.blocks[-1].register_forward_hook(lambda block, args, output: shapes.append(output.shape[-2]))
+    last = f_seq(D, history, torch.tensor([5, 11, 17]))
+    assert last.shape == (*leading, 3, DIM)
+    torch.testing.assert_close(last, everywhere(f_seq, history, D)[..., -1, :], **CLOSE)
+    assert shapes == [1, LENGTH]  # it is indeed the short way
+
+
+def test_one_block_alone_at_its_last_position() -> None:
+    torch.manual_seed(0)
+    block = stirred(Block(DIM, 2, 16, 0.0))
+    x = sequences()
+    torch.testing.assert_close(block(x, only_last=True), block(x)[:, -1:], **CLOSE)
+
+
+def test_D_is_added_to_every_item_of_the_history(f_seq: SequenceEncoder) -> None:
+    history, D = sequences(), torch.randn(4, DIM).double()
+    expected = torch.stack([everywhere(f_seq, history + one) for one in D])
+    torch.testing.assert_close(everywhere(f_seq, history, D), expected, **CLOSE)
+    torch.testing.assert_close(everywhere(f_seq, history, D[0]), expected[0], **CLOSE)
+    torch.testing.assert_close(everywhere(f_seq, history, 0 * D[0]), everywhere(f_seq, history), **CLOSE)
+
+
+def test_U_starts_as_the_last_item_times_a_length() -> None:
+    torch.manual_seed(0)
+    f_seq = SequenceEncoder(64, max_history=LENGTH).eval()
+    history = nn.functional.normalize(torch.randn(20, LENGTH, 64), dim=-1)
+    with torch.no_grad():
+        U = everywhere(f_seq, history)
+    assert nn.functional.cosine_similarity(U, history, dim=-1).min() > 0.95
+    assert (U.norm(dim=-1) / START_LENGTH - 1).abs().max() < 0.2
+    assert f_seq.log_length.item() == pytest.approx(math.log(START_LENGTH))
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    torch.manual_seed(0)
+    f_seq = stirred(SequenceEncoder(DIM, max_history=LENGTH, dropout=0.5))
+    history = sequences()
+    torch.testing.assert_close(everywhere(f_seq, history), everywhere(f_seq, history), rtol=0, atol=0)
+    f_seq.train()
+    assert not torch.equal(everywhere(f_seq, history), everywhere(f_seq, history))
+
+
+def test_f_e_starts_as_a_projection() -> None:
+    torch.manual_seed(0)
+    texts = nn.functional.normalize(torch.randn(40, 48), dim=-1)
+    kept = TextEncoder(48, 64)(texts)  # room enough: nothing is lost
+    torch.testing.assert_close(kept @ kept.mT, texts @ texts.mT, rtol=1e-4, atol=1e-5)
+    projection = TextEncoder(48, 32)
+    weight = projection.linear.weight
+    torch.testing.assert_close(weight @ weight.mT, torch.eye(32), rtol=1e-4, atol=1e-5)
+    short = projection(texts)
+    assert (short.norm(dim=-1) <= 1 + 1e-5).all()
+    off = ~torch.eye(40, dtype=torch.bool)
+    pairs = torch.stack([(short @ short.mT)[off], (texts @ texts.mT)[off]])
+    assert torch.corrcoef(pairs)[0, 1] > 0.7
+    assert projection.linear.bias is None
+
+
+def test_effects_on_items_start_at_zero_but_can_learn() -> None:
+    f_item = ItemEncoder(DIM, domain_effect=True, popularity_effect=True)
+    text, D, Z = torch.randn(5, DIM), torch.randn(DIM), torch.randn(5, DIM)
+    mean = f_item(text, D, Z)
+    assert torch.equal(mean, text)
+    mean.square().sum().backward()
+    assert f_item.from_domain.weight.grad.abs().max() > 0
+    assert f_item.from_popularity.weight.grad.abs().max() > 0
+
+
+def test_effects_on_items_are_linear_and_can_be_off() -> None:
+    torch.manual_seed(0)
+    text, D, Z = (torch.randn(*shape).double() for shape in ((5, DIM), (4, DIM), (5, DIM)))
+    both = stirred(ItemEncoder(DIM, domain_effect=True, popularity_effect=True))
+    expected = text + (D @ both.from_domain.weight.T)[:, None] + Z @ both.from_popularity.weight.T
+    torch.testing.assert_close(both(text, D, Z), expected, **CLOSE)  # (4, 5, DIM): a leading sample dimension
+    torch.testing.assert_close(both(text, D[0], None), text + both.from_domain.weight @ D[0], **CLOSE)
+    neither = ItemEncoder(DIM, domain_effect=False, popularity_effect=False)
+    assert torch.equal(neither(text, D, Z), text)
+    assert list(neither.parameters()) == []
+
+
+def test_f_pop_is_a_layer_on_log_counts_and_an_activation() -> None:
+    torch.manual_seed(0)
+    f_pop = stirred(PopularityEncoder(DIM))
+    factors = torch.tensor([[0.0, 0.0, 0.0, 0.0], [1.0, 0.5, 0.2, 0.1], [1e4, 1e4, 1e3, 1e3]]).double()
+    mean = f_pop(factors)
+    expected = (torch.log(1 + factors) @ f_pop.linear.weight.T + f_pop.linear.bias).clamp_min(0)
+    torch.testing.assert_close(mean, expected, **CLOSE)
+    assert torch.isfinite(mean).all()

