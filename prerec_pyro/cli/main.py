@@ -12,7 +12,7 @@ from prerec_pyro.cli import console
 # Name → short help. A command is the object `command` of the module `prerec_pyro.cli.<name>`.
 COMMANDS = {
     "data": "Bring logs in as domains, draw synthetic domains, describe them.",
-    "train": "Pre-train on source domains, or fine-tune a model.",
+    "train": "Pre-train on source domains.",
     "infer": "Write the top items for each user of a domain.",
     "evaluate": "Measure models and baselines on a domain.",
 }

@@ -128,7 +128,7 @@ def command(
     )
     state = out.parent / f".{out.name}.training"
     if resume:
-        checkpoint.load_progress(state)  # refuses before any work if there is nothing to resume
+        checkpoint.load_progress(state, {})  # refuses before any work if there is nothing to resume
     elif state.exists():
         logger.warning("%s holds an unfinished run; without --resume it is replaced after the first epoch", state)
     domains = [Domain.load(folder) for folder in sources]

@@ -98,8 +98,8 @@ def known_users(
 def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int) -> Histories:
     """Return the histories in a frame ``user_id, item_id`` and, if it has them, ``timestamp`` and ``order``.
 
-    Without either the rows count as in order. Any frame that narwhals reads; ids, times and positions are read as in
-    `Domain.from_tables`.
+    Without either the rows count as in order; with timestamps, only events before `at` count. Any frame that narwhals
+    reads; ids, times and positions are read as in `Domain.from_tables`.
 
     Raises
     ------
@@ -115,14 +115,20 @@ def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_hist
     if not len(table):
         raise InputError("histories: the table is empty; expected a row for each event")
     ids = {name: id_strings(arrow_column(table, name, origin), name, origin) for name in ("user_id", "item_id")}
-    code, user_ids = pd.factorize(ids["user_id"].to_numpy(zero_copy_only=False))
-    keys = [code]  # np.lexsort takes the first key last: by person, then time, then position
+    user, item = (ids[name].to_numpy(zero_copy_only=False) for name in ("user_id", "item_id"))
+    keys, before = [], np.ones(len(user), dtype=bool)  # np.lexsort takes the first key last
     if "timestamp" in table.columns:
-        keys.insert(0, times.seconds(arrow_column(table, "timestamp", origin), "timestamp", origin)[0])
+        seconds = times.seconds(arrow_column(table, "timestamp", origin), "timestamp", origin)[0]
+        keys.insert(0, seconds)
+        if at is not None:
+            before = seconds < moment(encoded, at)
     if "order" in table.columns:
         keys.insert(0, times.positions(arrow_column(table, "order", origin), "order", origin))
-    order = np.lexsort(keys)
-    items = encoded.domain.item_position(ids["item_id"].to_numpy(zero_copy_only=False))[order]
+    if not before.any():
+        raise InputError(f"histories: no event before {at}; give earlier events or a later moment")
+    code, user_ids = pd.factorize(user[before])
+    order = np.lexsort([*(key[before] for key in keys), code])  # by person, then time, then position
+    items = encoded.domain.item_position(item[before])[order]
     counts = np.bincount(code)
     return Histories(
         np.asarray(user_ids, dtype=object),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 
 FORMAT_VERSION = 1
@@ -89,21 +92,52 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def save_progress(folder: Path, state: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write the state of an unfinished training run, from which it can be resumed; replaces the last one."""
+def provenance(encoded: Sequence[EncodedDomain], *, split_seed: int, seed: int) -> dict[str, Any]:
+    """Return where a model comes from, for its manifest: domains, seeds, versions."""
+    packages = ("prerec-pyro", "torch", "pyro-ppl", "sentence-transformers")
+    return {
+        "split_seed": split_seed,
+        "seed": seed,
+        "domains": [
+            {
+                "name": e.name,
+                "fingerprint": e.domain.fingerprint,
+                "num_items": e.num_items,
+                "num_users": e.domain.num_users,
+                "num_interactions": e.domain.num_interactions,
+                "popularity": "static, no timestamps" if e.popularity.is_static else "windowed",
+            }
+            for e in encoded
+        ],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def save_progress(folder: Path, run: dict[str, Any], state: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write the state of an unfinished training run, from which it can be resumed; replaces the last one.
+
+    Parameters
+    ----------
+    folder
+        Where.
+    run
+        What the run is: settings and data, plain JSON. Resuming needs the same.
+    state, facts
+        Tensors and plain JSON.
+    """
     with _beside(folder) as beside:
         _write_tensors(beside / "state.safetensors", state)
         files = {"state.safetensors": _sha256(beside / "state.safetensors")}
-        _write_json(beside / "progress.json", {"format_version": FORMAT_VERSION, "files": files, **facts})
+        _write_json(beside / "progress.json", {"format_version": FORMAT_VERSION, "files": files, "run": run, **facts})
 
 
-def load_progress(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_progress(folder: Path, run: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return what `save_progress` wrote.
 
     Raises
     ------
     InputError
-        If there is nothing to resume, or it is damaged.
+        If there is nothing to resume, it is damaged, or it is another run's.
     """
     facts_path, state_path = folder / "progress.json", folder / "state.safetensors"
     if not facts_path.is_file() or not state_path.is_file():
@@ -111,7 +145,24 @@ def load_progress(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     facts = _read_json(facts_path)
     if (facts.get("files") or {}).get("state.safetensors") != _sha256(state_path):
         raise InputError(f"{state_path}: damaged; delete {folder} and train without --resume")
+    if changed := _changed(run, facts.get("run") or {}):
+        raise InputError(
+            f"{folder}: the unfinished run had other settings or data ({', '.join(changed)}); give the same, or train "
+            "without --resume"
+        )
     return load_file(state_path), facts
+
+
+def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
+    """Name what differs, one level into what has names of its own."""
+    names = []
+    for name, value in now.items():
+        other = then.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            names += [f"{name}.{inner}" for inner in value if value[inner] != other.get(inner)]
+        elif value != other:
+            names.append(name)
+    return names
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:

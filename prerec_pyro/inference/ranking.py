@@ -115,3 +115,15 @@ def top_lists(
         if drop_seen:
             hide(scores, *histories.seen(rows))
         yield rows, top_k(scores, min(k, encoded.num_items))
+
+
+def recommendations(
+    scorer: Scorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
+) -> pd.DataFrame:
+    """Return `list_table` of everybody in `histories`."""
+    empty = list_table(np.empty(0, object), encoded.domain.item_ids, torch.empty(0, 1), torch.empty(0, 1).long())
+    lists = [
+        list_table(histories.user_ids[rows], encoded.domain.item_ids, *best)
+        for rows, best in top_lists(scorer, encoded, histories, k, drop_seen=drop_seen)
+    ]
+    return pd.concat(lists, ignore_index=True) if lists else empty

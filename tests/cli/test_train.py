@@ -146,7 +146,7 @@ def test_a_run_that_was_cut_off_is_not_resumed_unasked(
         train_tiny(tmp_path / "model", "--seed", 5)
     result = train_tiny(tmp_path / "model", "--seed", 5, "--set", "patience=2", "--resume")
     assert result.exit_code == 2
-    assert "patience changed since the run was cut off" in result.stderr
+    assert "other settings or data (training.patience)" in result.stderr
     result = train_tiny(tmp_path / "model")
     assert result.exit_code == 0
     assert result.stderr.startswith(f"Warning: {tmp_path / '.model.training'} holds an unfinished run")

@@ -54,7 +54,7 @@ def test_histories_targets_and_slots_follow_the_log(world: EncodedDomain) -> Non
     training = make_batch(world, windows)
     catalogue, events = catalogue_batch(world, windows)
     items, expected = world.domain.item_index, brute(world, windows)
-    assert events.tolist() == [target for target, _ in expected]
+    assert events.tolist() == catalogue.events.tolist() == [target for target, _ in expected]
     for batch in (training, catalogue):
         assert batch.num_queries == len(expected)
         assert batch.items[batch.targets].tolist() == [items[target] for target, _ in expected]
@@ -153,9 +153,7 @@ def test_a_batch_does_not_grow_with_the_catalogue() -> None:
 def test_an_epoch_holds_every_query_once(name: str, max_tokens: int, seed: int) -> None:
     world = WORLDS[name]
     users, rng = np.array([0, 1, 2, 4]), np.random.default_rng(seed)
-    batches = list(
-        epoch(world, users, domain=3, first_row=5, num_negatives=4, max_tokens=max_tokens, rng=rng)
-    )
+    batches = list(epoch(world, users, domain=3, first_row=5, num_negatives=4, max_tokens=max_tokens, rng=rng))
     ends = [(prefix(b, q)[-1], int(b.items[b.targets[q]])) for b in batches for q in range(b.num_queries)]
     items, offsets = world.domain.item_index, world.domain.offsets
     pairs = [(items[e - 1], items[e]) for u in users for e in range(offsets[u] + 1, offsets[u + 1])]

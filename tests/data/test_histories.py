@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 
 import numpy as np
@@ -19,7 +20,7 @@ from prerec_pyro.errors import InputError
 def lists(histories: Histories) -> dict[str, list[int]]:
     """Items of each person, oldest first."""
     ends = histories.offsets.tolist()
-    pairs = zip(histories.user_ids, zip(ends, ends[1:], strict=False), strict=True)
+    pairs = zip(histories.user_ids, itertools.pairwise(ends), strict=True)
     return {user: histories.items[start:end].tolist() for user, (start, end) in pairs}
 
 
@@ -103,7 +104,7 @@ EVENTS = {"user_id": ["p", "q", "p", "p"], "item_id": ["i3", "i0", "i1", "i2"]}
         ({"order": ["10", "1", "9", "2.5"]}, [2, 1, 3]),  # numbers, though they came as text
         ({"timestamp": ["2011-06-03", "2011-06-01", "2011-06-01T10:00", "2011-06-02T00:00Z"]}, [1, 2, 3]),
         ({"timestamp": ["1296086600", "1296086400", "1296086500", "1296086400"]}, [2, 1, 3]),
-        ({"timestamp": ["2011-06-01"] * 4, "order": [2, 1, 3, 1]}, [2, 3, 1]),
+        ({"timestamp": ["2011-06-02"] + ["2011-06-01"] * 3, "order": [0, 0, 2, 1]}, [2, 1, 3]),  # time, then order
         ({"timestamp": ["2011-06-01"] * 4}, [3, 1, 2]),  # ties keep the order of the rows
     ],
 )
@@ -114,8 +115,19 @@ def test_strangers_are_read_in_order(timed: EncodedDomain, extra: dict[str, list
         assert histories.slot == timed.popularity.last_slot
 
 
+def test_only_a_strangers_events_before_the_moment_count(timed: EncodedDomain) -> None:
+    frame = pd.DataFrame(EVENTS | {"timestamp": ["2011-02-03", "2011-02-01", "2011-02-01", "2011-02-02"]})
+    histories = strangers(timed, frame, "2011-02-02", 64)
+    assert lists(histories) == {"q": [0], "p": [1]}
+    assert histories.slot == slot_of(timed, moment(timed, "2011-02-02"))
+    with pytest.raises(InputError, match="no event before 2011-02-01"):
+        strangers(timed, frame, "2011-02-01", 64)
+
+
 def test_strangers_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
-    assert lists(strangers(timed, pd.DataFrame({"user_id": [7, 7], "item_id": ["i1", "i0"]}), None, 64)) == {"7": [1, 0]}
+    assert lists(strangers(timed, pd.DataFrame({"user_id": [7, 7], "item_id": ["i1", "i0"]}), None, 64)) == {
+        "7": [1, 0]
+    }
 
 
 @pytest.mark.parametrize(
@@ -138,7 +150,8 @@ def test_strangers_that_mean_nothing_are_refused(timed: EncodedDomain, table: di
 
 
 @pytest.mark.parametrize(
-    "at", ["2011-01-27", "2011-01-27T00:00", "2011-01-27T00:00:00Z", "2011-01-27T02:00+02:00", 1_296_086_400, "1296086400"]
+    "at",
+    ["2011-01-27", "2011-01-27T00:00", "2011-01-27T00:00:00Z", "2011-01-27T02:00+02:00", 1_296_086_400, "1296086400"],
 )
 def test_moments_are_utc(timed: EncodedDomain, at: str | int) -> None:
     assert moment(timed, at) == 1_296_086_400

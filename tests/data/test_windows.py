@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,7 +106,7 @@ def test_buckets_hold_every_window_once_within_the_bound(
     for group in groups:
         assert len(group) == 1 or len(group) * length[group].max() <= bound
     in_order = sorted(groups, key=lambda group: (length[group].min(), length[group].max()))
-    for group, following in zip(in_order, in_order[1:], strict=False):
+    for group, following in itertools.pairwise(in_order):
         assert length[group].max() <= length[following].min()  # windows of like length go together
         assert (len(group) + 1) * length[following].min() > bound  # and a group is as large as it may be
 

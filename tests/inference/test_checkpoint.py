@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
-from small_worlds import graph_config, small_domain, training
+from small_worlds import graph_config, shaken, small_domain, training
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
@@ -31,6 +31,9 @@ WEIGHTS = {
 def saved(tmp_path: Path) -> Path:
     save_model(tmp_path / "model", WEIGHTS, {"size": 3}, {"method": "prerec"})
     return tmp_path / "model"
+
+
+RUN = {"graph": {"latent_dim": 4}, "data": ["abc"]}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -168,22 +171,22 @@ def test_what_is_no_model_is_left_alone(tmp_path, is_file):
 def test_progress_comes_back_and_is_checked(tmp_path):
     folder = tmp_path / "progress"
     with pytest.raises(InputError, match="no unfinished training run"):
-        load_progress(folder)
-    save_progress(folder, {"now.a": torch.zeros(1)}, {"next_epoch": 2})
-    save_progress(folder, WEIGHTS, {"next_epoch": 3})
-    tensors, facts = load_progress(folder)
+        load_progress(folder, RUN)
+    save_progress(folder, RUN, {"now.a": torch.zeros(1)}, {"next_epoch": 2})
+    save_progress(folder, RUN, WEIGHTS, {"next_epoch": 3})
+    tensors, facts = load_progress(folder, RUN)
     assert facts["next_epoch"] == 3
     assert torch.equal(tensors["b"], WEIGHTS["b"])
     data = bytearray((folder / "state.safetensors").read_bytes())
     data[-1] ^= 1
     (folder / "state.safetensors").write_bytes(data)
     with pytest.raises(InputError, match=r"state\.safetensors: damaged"):
-        load_progress(folder)
+        load_progress(folder, RUN)
 
 
 def test_another_process_answers_the_same_bit_for_bit(tmp_path):
     domain = small_domain()
-    model = PreRec(graph_config(), training=training(epochs=1), device="cpu").fit([domain])
+    model = shaken(PreRec(graph_config(), training=training(epochs=1), device="cpu").fit([domain]))
     model.save(tmp_path / "model")
     ours = model.recommend(domain, k=5)
     script = (
@@ -200,3 +203,9 @@ def test_another_process_answers_the_same_bit_for_bit(tmp_path):
     theirs = json.loads((tmp_path / "lists.json").read_text())
     assert list(theirs["item_id"].values()) == ours["item_id"].tolist()
     assert list(theirs["score"].values()) == [float(score).hex() for score in ours["score"]]
+
+
+def test_progress_of_another_run_is_refused(tmp_path: Path) -> None:
+    save_progress(tmp_path / "progress", RUN, WEIGHTS, {"next_epoch": 2})
+    with pytest.raises(InputError, match="other settings or data \\(data\\)"):
+        load_progress(tmp_path / "progress", RUN | {"data": ["other"]})

@@ -83,7 +83,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uncut_one(tmp_path, cut_after):
         pass
 
     def save_then_cut(one: Trainer) -> None:
-        save_progress(tmp_path / "progress", *one.state())
+        save_progress(tmp_path / "progress", {}, *one.state())
         if one.next_epoch == cut_after + 1:
             raise CutOffError
 
@@ -91,7 +91,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uncut_one(tmp_path, cut_after):
     expected = fit(uncut, 0)
     with pytest.raises(CutOffError):
         fit(cut, 0, save_then_cut)
-    resumed.restore(*load_progress(tmp_path / "progress"))
+    resumed.restore(*load_progress(tmp_path / "progress", {}))
     found = fit(resumed, cut_after + 1)
     assert found.history == expected.history
     assert (found.best_epoch, found.best_score) == (2, 0.3) == (expected.best_epoch, expected.best_score)
@@ -104,18 +104,12 @@ def test_a_resumed_run_is_bit_for_bit_the_uncut_one(tmp_path, cut_after):
 def test_a_run_without_validation_can_be_cut_off_too(tmp_path):
     one, uncut, resumed = trainer(epochs=2), trainer(epochs=2), trainer(epochs=2)
     kept = []
-    one.fit(on_epoch=lambda t: kept or kept.append(save_progress(tmp_path / "progress", *t.state())))
+    one.fit(on_epoch=lambda t: kept or kept.append(save_progress(tmp_path / "progress", {}, *t.state())))
     uncut.fit()
-    resumed.restore(*load_progress(tmp_path / "progress"))
+    resumed.restore(*load_progress(tmp_path / "progress", {}))
     assert resumed.next_epoch == 2
     resumed.fit()
     assert same(state(resumed), state(uncut))
-
-
-def test_resuming_with_other_settings_is_refused():
-    tensors, facts = trainer().state()
-    with pytest.raises(InputError, match="item_rate changed"):
-        trainer(item_rate=0.5).restore(tensors, facts)
 
 
 def test_resuming_another_model_is_refused():
@@ -155,6 +149,17 @@ def test_no_epoch_is_no_training():
     assert same(state(one), before)
 
 
+def test_training_that_diverges_is_said():
+    one = trainer()
+    with torch.no_grad():
+        one.elbo.model.graph.W_z.fill_(torch.nan)
+    with (
+        pytest.warns(UserWarning, match="NaN"),
+        pytest.raises(InputError, match="training diverged: the loss of epoch 1 is nan"),
+    ):
+        one.fit()
+
+
 def watched(monkeypatch, **changes) -> tuple[Trainer, list[int], list[list[float]]]:
     """Train, and note the domain and the learning rates of every step."""
     one, domains, rates = trainer(**changes), [], []
@@ -179,7 +184,7 @@ def test_every_source_gives_as_many_steps_as_the_largest(monkeypatch):
 
 
 def test_the_learning_rate_falls_linearly_to_zero(monkeypatch):
-    names = ("learning_rate", "text_rate", "popularity_rate", "scalar_rate", "domain_rate", "item_rate")
+    names = ("learning_rate", "text_rate", "popularity_rate", "repeat_rate", "domain_rate", "item_rate")
     peaks = {name: 1e-3 * number for number, name in enumerate(names, 1)}
     _, _, rates = watched(monkeypatch, epochs=2, **peaks)
     per_step = np.array(rates)  # (num_steps, num_groups)

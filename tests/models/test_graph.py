@@ -112,6 +112,15 @@ def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None
         assert len(batch.negatives.unique()) < len(batch.negatives)  # and some were drawn twice
 
 
+def test_the_effect_of_repeats_is_the_same_where_it_learns(batch: Batch) -> None:
+    graph = make_graph()
+    values = {node: run(graph, batch)[node]["value"] for node in "DZVU"}
+    trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)  # with gradients
+    torch.testing.assert_close(trace.nodes["R"]["fn"].logits, run(graph, batch, **values)["R"]["fn"].logits, **EXACT)
+    trace.log_prob_sum().backward()
+    assert graph.w_h.grad.abs() > 1e-4
+
+
 def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query: int) -> Tensor:
     """Eqs. 2 and 3 for one query, item by item."""
     config = graph.config

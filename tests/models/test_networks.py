@@ -6,14 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prerec_pyro.models.networks import (
-    START_LENGTH,
-    Block,
-    ItemEncoder,
-    PopularityEncoder,
-    SequenceEncoder,
-    TextEncoder,
-)
+from prerec_pyro.models.networks import Block, ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 
 DIM, LENGTH = 8, 6
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
@@ -101,15 +94,16 @@ def test_D_is_added_to_every_item_of_the_history(f_seq: SequenceEncoder) -> None
     torch.testing.assert_close(everywhere(f_seq, history, 0 * D[0]), everywhere(f_seq, history), **CLOSE)
 
 
-def test_U_starts_as_the_last_item_times_a_length() -> None:
+@pytest.mark.parametrize("sharpness", [10.0, 3.0])
+def test_U_starts_as_the_last_item_times_a_length(sharpness: float) -> None:
     torch.manual_seed(0)
-    f_seq = SequenceEncoder(64, max_history=LENGTH).eval()
+    f_seq = SequenceEncoder(64, max_history=LENGTH, sharpness=sharpness).eval()
     history = nn.functional.normalize(torch.randn(20, LENGTH, 64), dim=-1)
     with torch.no_grad():
         U = everywhere(f_seq, history)
     assert nn.functional.cosine_similarity(U, history, dim=-1).min() > 0.95
-    assert (U.norm(dim=-1) / START_LENGTH - 1).abs().max() < 0.2
-    assert f_seq.log_length.item() == pytest.approx(math.log(START_LENGTH))
+    assert (U.norm(dim=-1) / sharpness - 1).abs().max() < 0.2
+    assert f_seq.log_length.item() == pytest.approx(math.log(sharpness))
 
 
 def test_dropout_acts_in_training_alone() -> None:
@@ -135,6 +129,33 @@ def test_f_e_starts_as_a_projection() -> None:
     pairs = torch.stack([(short @ short.mT)[off], (texts @ texts.mT)[off]])
     assert torch.corrcoef(pairs)[0, 1] > 0.7
     assert projection.linear.bias is None
+
+
+@pytest.mark.parametrize("latent_dim", [5, 20])
+def test_f_e_from_the_texts_loses_nothing_that_they_span(latent_dim: int) -> None:
+    torch.manual_seed(0)
+    span = torch.randn(5, 12)
+    texts = [torch.randn(number, 5) @ span for number in (30, 7)]
+    f_e = TextEncoder(12, latent_dim)
+    f_e.start_from(texts)
+    for X in texts:
+        torch.testing.assert_close(f_e(X) @ f_e(X).mT, X @ X.mT, rtol=1e-3, atol=1e-3)
+    weight = f_e.linear.weight
+    assert (weight[12:] == 0).all()
+    assert weight.requires_grad
+    largest = weight.gather(1, weight.abs().argmax(1, keepdim=True))
+    assert (largest[:12] > 0).all()  # a direction has no sign of its own: it is fixed
+
+
+def test_f_e_from_the_texts_takes_the_directions_of_each_domain_alike() -> None:
+    e0, e1, e2 = torch.eye(3)
+    large = torch.cat([e0.repeat(900, 1), e2.repeat(100, 1)])  # 100 items along e2, yet a tenth of their domain
+    small = e1.repeat(10, 1)
+    f_e = TextEncoder(3, 2)
+    f_e.start_from([large, small])
+    torch.testing.assert_close(f_e.linear.weight.data, torch.stack([e1, e0]))
+    f_e.start_from([-large.flip(0), -small])
+    torch.testing.assert_close(f_e.linear.weight.data, torch.stack([e1, e0]))
 
 
 def test_effects_on_items_start_at_zero_but_can_learn() -> None:

@@ -15,7 +15,9 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.models.priors import FAMILIES, Laplace, Normal, Prior, Priors, StudentT, build, parse
 
 POSITIVE = st.floats(1e-3, 1e3)
-ANY_PRIOR = st.one_of(st.builds(Normal, POSITIVE), st.builds(StudentT, POSITIVE, POSITIVE), st.builds(Laplace, POSITIVE))
+ANY_PRIOR = st.one_of(
+    st.builds(Normal, POSITIVE), st.builds(StudentT, POSITIVE, POSITIVE), st.builds(Laplace, POSITIVE)
+)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,9 @@ def test_what_is_left_out_keeps_its_default() -> None:
 def test_a_callable_of_the_users_own_is_taken_but_cannot_be_saved() -> None:
     priors = Priors(D=lambda loc: dist.Cauchy(loc, 1.0).to_event(1))
     assert isinstance(priors.D(torch.zeros(1, 2)).base_dist, dist.Cauchy)
-    with pytest.raises(InputError, match=r"prior of D: .* cannot be saved; saved models take normal, student_t, laplace"):
+    with pytest.raises(
+        InputError, match=r"prior of D: .* cannot be saved; saved models take normal, student_t, laplace"
+    ):
         priors.to_config()
 
 

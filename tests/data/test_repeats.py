@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prerec_pyro.data.repeats import repeated_targets, repeats_among, repeats_in_catalogue
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_pairs_are_those_of_the_prefix(num_sequences: int, length: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    history = rng.integers(0, 6, (num_sequences, length))
+    positions = np.sort(rng.choice(history.size, rng.integers(1, history.size + 1), replace=False))
+    negatives, targets = rng.integers(0, 8, 5), rng.integers(0, 8, len(positions))
+    prefixes = [set(history[p // length, : p % length + 1].tolist()) for p in positions]
+
+    pairs = list(zip(*(part.tolist() for part in repeats_in_catalogue(history, positions)), strict=True))
+    assert pairs == sorted({(q, item) for q, prefix in enumerate(prefixes) for item in prefix})
+    pairs = list(zip(*(part.tolist() for part in repeats_among(history, positions, negatives)), strict=True))
+    assert pairs == [(q, c) for q, prefix in enumerate(prefixes) for c, n in enumerate(negatives) if n in prefix]
+    repeated = repeated_targets(history, positions, targets)
+    assert repeated.tolist() == [t in prefix for t, prefix in zip(targets.tolist(), prefixes, strict=True)]
