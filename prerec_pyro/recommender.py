@@ -336,7 +336,7 @@ class PreRec:
         self, encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
     ) -> Histories:
         if histories is None:
-            return known_users(encoded, users, at, self.config.max_history)
+            return known_users(encoded, users, at)
         if users is not None:
             raise InputError("give users of the domain or histories of strangers, not both")
-        return strangers(encoded, histories, at, self.config.max_history)
+        return strangers(encoded, histories, at)

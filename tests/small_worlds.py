@@ -22,6 +22,7 @@ PRIORS = Priors(D=Normal(0.5), Z=Normal(0.5), V=Normal(0.3), U=Normal(0.5))
 TINY_TRAINING = {
     "epochs": 3,
     "patience": 10,
+    "min_steps": 1,
     "batch_tokens": 40,
     "num_negatives": 8,
     "learning_rate": 3e-3,

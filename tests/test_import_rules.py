@@ -18,7 +18,7 @@ EVERYTHING = ("*",)
 MAY_IMPORT = {
     "errors": (),
     "data": (),
-    "models": ("data.batches", "data.popularity"),
+    "models": ("data.batches", "data.popularity", "data.windows"),
     "inference": ("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.windows"),
     "evaluation": ("data", "models", "inference.ranking"),
     "recommender": ("data", "models", "inference", "evaluation"),

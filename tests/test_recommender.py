@@ -144,18 +144,34 @@ def test_before_the_first_event_nobody_has_a_list(model):
 
 def test_an_item_added_to_a_trained_domain_stands_at_its_prior_mean(model):
     grown = dataclasses.replace(
-        A,
-        item_ids=np.array(["fresh", *A.item_ids], object),
-        item_texts=np.array(["fresh thing", *A.item_texts], object),
-        item_index=A.item_index + 1,
-        embeddings=np.concatenate([A.embeddings[3:4], A.embeddings]),
+        B,
+        item_ids=np.array(["fresh", *B.item_ids], object),
+        item_texts=np.array(["fresh thing", *B.item_texts], object),
+        item_index=B.item_index + 1,
+        embeddings=np.concatenate([B.embeddings[3:4], B.embeddings]),
     )
-    before, after = model.embed(A), model.embed(grown)
+    before, after = model.embed(B), model.embed(grown)
     assert np.allclose(after[1:], before, atol=1e-6)
-    offset = PRIORS.V.scale * model.sources.nodes["V_decentered"][3].numpy()
+    offset = PRIORS.V.scale * model.sources.nodes["V_decentered"][A.num_items + 3].numpy()
     assert np.abs(offset).max() > 1e-3
     assert np.allclose(after[0], before[3] - offset, atol=1e-5)
     assert set(model.recommend(grown, k=50, seen="keep")["item_id"]) == set(grown.item_ids)
+
+
+def test_a_list_reads_the_last_64_items_and_no_more(model):
+    rng = np.random.default_rng(0)
+    items = NEW.item_ids[rng.integers(0, 3, 70)]  # the same few: what is met before is the same throughout
+
+    def scores(history: np.ndarray) -> pd.Series:
+        frame = pd.DataFrame({"user_id": "x", "item_id": history})
+        return model.recommend(NEW, histories=frame, k=50, seen="keep").set_index("item_id")["score"].sort_index()
+
+    swapped = items.copy()
+    place = np.flatnonzero(items[6:-1] != items[7:])[0] + 6  # within the 64, and not the last
+    swapped[[place, place + 1]] = swapped[[place + 1, place]]
+    assert np.allclose(scores(items), scores(items[-64:]))
+    assert np.allclose(scores(items), scores(np.concatenate([items[:6][::-1], items[6:]])))
+    assert not np.allclose(scores(items), scores(swapped))
 
 
 def test_a_saved_model_answers_bit_for_bit_the_same(model, tmp_path):
@@ -214,7 +230,7 @@ def test_only_the_same_run_goes_on(tmp_path):
         "data": (prerec(training=training(epochs=1)), [A, small_domain("b", num_items=9, seed=4)]),
     }
     for changed, (other, domains) in others.items():
-        with pytest.raises(InputError, match=rf"other settings or data \({changed}\)"):
+        with pytest.raises(InputError, match=rf"other settings or data \({changed}"):
             other.fit(domains, progress_folder=folder, resume=True)
 
 

@@ -14,6 +14,7 @@ from prerec_pyro.data import times
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame
 from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.data.windows import MAX_HISTORY
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Histories:
 
 
 def known_users(
-    encoded: EncodedDomain, users: Sequence[str] | None, at: str | int | None, max_history: int
+    encoded: EncodedDomain, users: Sequence[str] | None, at: str | int | None, max_history: int = MAX_HISTORY
 ) -> Histories:
     """Return the histories of users of the domain before the moment `at`; those without any are left out, and said.
 
@@ -95,7 +96,7 @@ def known_users(
     )
 
 
-def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int) -> Histories:
+def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int = MAX_HISTORY) -> Histories:
     """Return the histories in a frame ``user_id, item_id`` and, if it has them, ``timestamp`` and ``order``.
 
     Without either the rows count as in order; with timestamps, only events before `at` count. Any frame that narwhals

@@ -38,6 +38,7 @@ class TrainConfig(BaseModel):
 
     epochs: int = Field(5, ge=0, description="most passes over the largest source domain")
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
+    min_steps: int = Field(20, ge=1, description="steps on each source in an epoch, at least: small sources repeat")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
     learning_rate: float = Field(5e-5, ge=0, description="of f_seq and f_item")
@@ -47,7 +48,7 @@ class TrainConfig(BaseModel):
     domain_rate: float = Field(3e-4, ge=0, description="of D")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
-    validation_queries: int = Field(3000, ge=1, description="validation queries of each source domain, about")
+    validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
     seed: int = 0
 
 
@@ -262,7 +263,7 @@ class Trainer:
     def _schedule(self, number: int) -> np.ndarray:
         """Return the source of each step: every source as often as the largest has batches, shuffled."""
         tokens = [int(np.diff(s.encoded.domain.offsets)[s.users].sum()) for s in self.sources]
-        steps = max(1, round(max(tokens) / self.config.batch_tokens))
+        steps = max(self.config.min_steps, round(max(tokens) / self.config.batch_tokens))
         order = np.repeat(np.arange(len(self.sources)), steps)
         return np.random.default_rng([self.config.seed, number]).permutation(order)
 

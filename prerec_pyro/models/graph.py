@@ -32,7 +32,6 @@ class GraphConfig(BaseModel):
     feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
     dropout: float = Field(0.1, ge=0, lt=1)
     sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
-    max_history: int = Field(64, ge=1, le=64, description="most recent items that f_seq reads")
     confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
     domain_to_item: bool = Field(True, description="the edge D → V")
     popularity_to_item: bool = Field(False, description="the edge Z → V")
@@ -94,7 +93,6 @@ class PreRecGraph(PyroModule):
             dim,
             num_layers=config.num_layers,
             num_heads=config.num_heads,
-            max_history=config.max_history,
             feedforward=config.feedforward,
             dropout=config.dropout,
             sharpness=config.sharpness,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prerec_pyro.data.popularity import NUM_FACTORS
+from prerec_pyro.data.windows import MAX_HISTORY
 
 
 class TextEncoder(nn.Module):
@@ -122,7 +123,7 @@ class SequenceEncoder(nn.Module):
         *,
         num_layers: int = 2,
         num_heads: int = 2,
-        max_history: int = 64,
+        max_history: int = MAX_HISTORY,
         feedforward: int = 4,
         dropout: float = 0.1,
         sharpness: float = 10.0,

@@ -105,7 +105,7 @@ def test_buckets_hold_every_window_once_within_the_bound(
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or len(group) * length[group].max() <= bound
-    in_order = sorted(groups, key=lambda group: (length[group].min(), length[group].max()))
+    in_order = sorted(groups, key=lambda group: (length[group].min(), length[group].max(), -len(group)))
     for group, following in itertools.pairwise(in_order):
         assert length[group].max() <= length[following].min()  # windows of like length go together
         assert (len(group) + 1) * length[following].min() > bound  # and a group is as large as it may be

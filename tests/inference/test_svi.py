@@ -155,7 +155,7 @@ def test_training_that_diverges_is_said():
         one.elbo.model.graph.W_z.fill_(torch.nan)
     with (
         pytest.warns(UserWarning, match="NaN"),
-        pytest.raises(InputError, match="training diverged: the loss of epoch 1 is nan"),
+        pytest.raises(InputError, match=r"training diverged.* epoch 1 is nan"),
     ):
         one.fit()
 

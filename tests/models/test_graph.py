@@ -263,7 +263,7 @@ def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
     assert not torch.equal(first.f_e.linear.weight, second.f_e.linear.weight)
 
 
-@pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"max_history": 65}, {"dropout": 1.0}, {"width": 3}])
+@pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"sharpness": 0}, {"dropout": 1.0}, {"width": 3}])
 def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         GraphConfig(**wrong)
