@@ -78,7 +78,7 @@ def simulate(
     seed: int = 0,
     *,
     num_items: int = 600,
-    num_users: int = 1200,
+    num_users: int = 3000,
     num_days: int = 90,
     latent_dim: int = 16,
     story: Story | None = None,
