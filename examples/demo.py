@@ -29,9 +29,8 @@ from prerec_pyro.plots import plot_comparison, save
 K_PERCENT = 1.0
 # The simulated stores are alike, so that what is learnt in three holds in the fourth: learn faster than the defaults,
 # which are for sources that differ from the target. Chosen on the validation users of the fourth store.
-RATES = tuple(
-    "--epochs 4 --set sharpness=5 --set learning_rate=1e-3 --set text_rate=3e-4 --set popularity_rate=1e-2".split()
-)
+SETTINGS = ("sharpness=5", "learning_rate=1e-3", "text_rate=3e-4", "popularity_rate=1e-2")
+RATES = ("--epochs", "4", *(part for setting in SETTINGS for part in ("--set", setting)))
 METHODS = {"random": "Random", "pop": "POP", "sbert": "SBERT", "prerec_n": "PreRec_n", "prerec": "PreRec"}
 
 
