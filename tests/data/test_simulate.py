@@ -56,7 +56,7 @@ def test_the_seed_decides_and_domains_do_not_depend_on_how_many() -> None:
 def test_sizes_names_and_times(four: list[Simulated]) -> None:
     assert [one.domain.name for one in four] == ["sim-0", "sim-1", "sim-2", "sim-3"]
     assert [one.domain.num_items for one in four] == [600, 420, 780, 510]
-    assert [one.domain.num_users for one in four] == [1200, 1440, 600, 960]
+    assert [one.domain.num_users for one in four] == [3000, 3600, 1500, 2400]
     for k, one in enumerate(four):
         domain, truth = one.domain, one.truth
         assert domain.item_ids[12] == f"s{k}-00012"

@@ -1,0 +1,28 @@
+"""The same program on a CUDA device; skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_worlds import prerec, small_domain, training
+
+from prerec_pyro.recommender import PreRec
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device here"),
+]
+
+
+def test_trains_on_cuda_and_ranks_alike_on_the_cpu(tmp_path: Path) -> None:
+    sources, target = [small_domain("a"), small_domain("b", seed=1)], small_domain("c", seed=2)
+    model = prerec(training=training(epochs=2), device="cuda").fit(sources)
+    assert all(parameter.is_cuda for parameter in model.graph.parameters())
+    assert all(np.isfinite(row["loss"]) for row in model.history)
+    model.save(tmp_path / "model")
+    there, here = (PreRec.load(tmp_path / "model", device=device) for device in ("cuda", "cpu"))
+    ours, theirs = (one.recommend(target, k=5) for one in (there, here))
+    np.testing.assert_allclose(ours["score"], theirs["score"], rtol=1e-3, atol=1e-4)
