@@ -45,10 +45,10 @@ class Story:
         Weight of an item in the history relative to the next one's.
     """
 
-    popularity_weight: float = 1.0
-    trend_noise: float = 0.3
-    burst_height: float = 1.5
-    sharpness: float = 6.5
+    popularity_weight: float = 1.1
+    trend_noise: float = 0.05
+    burst_height: float = 0.3
+    sharpness: float = 8.0
     domain_noise: float = 1.0
     item_noise: float = 0.2
     user_noise: float = 0.2
