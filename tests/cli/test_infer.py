@@ -48,7 +48,7 @@ def shop2(world: Path) -> Domain:
 
 
 def same(lists: pd.DataFrame, expected: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(lists, expected, check_dtype=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(lists, expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 
 def history(domain: Domain, row: int, name: str) -> pd.DataFrame:
