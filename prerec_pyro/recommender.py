@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +21,13 @@ from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.calibration import calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.ranking import recommendations, score_histories
 from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.strengths import learn_prior
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
@@ -32,6 +35,31 @@ from prerec_pyro.models.priors import Priors
 logger = logging.getLogger(__name__)
 
 Seen = Literal["drop", "keep"]
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedPreRec:
+    """Calibrated zero-shot as a `Recommender`: how far to trust text, popularity and repeats is read off a log.
+
+    Attributes
+    ----------
+    model
+        A trained model.
+    users
+        ``(n,)`` users of the domain whose log may be read; in an evaluation none of those that are measured.
+    """
+
+    model: PreRec
+    users: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """That of the model, and ``"_calibrated"``."""
+        return f"{self.model.name}_calibrated"
+
+    def scorer(self, encoded: EncodedDomain) -> InterventionalScorer:
+        """Return the model's scorer, calibrated."""
+        return self.model.scorer(encoded, calibration_users=self.users)
 
 
 class PreRec:
@@ -165,6 +193,8 @@ class PreRec:
 
         progress = trainer.fit(validate, keep)
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
+        if "S" in self.sources.nodes:
+            self.sources.nodes["S"] = learn_prior(self.graph, self.sources.nodes["S"])
         self.history = progress.history
         best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
         self.facts = best | checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
@@ -175,11 +205,22 @@ class PreRec:
         encoded: EncodedDomain,
         do: Mapping[str, Value] | None = None,
         semantics: Semantics = "interventional",
+        calibration_users: np.ndarray | None = None,
     ) -> InterventionalScorer:
         """Return P(R | do(…)) on a domain as a function of batches.
 
-        A domain that the model was trained on is recognised by its name and items, and gets the MAP of its own D and
-        item offsets (eq. 6); any other is served zero-shot (eq. 5).
+        A domain that the model was trained on is recognised by its name and items, and gets the MAP of its own D, S
+        and item offsets (eq. 6); any other is served zero-shot (eq. 5).
+
+        Parameters
+        ----------
+        encoded
+            The domain.
+        do, semantics
+            See `Intervention`.
+        calibration_users
+            ``(n,)`` users of a new domain from whose log before a query's day its S is re-estimated: calibrated
+            zero-shot. None leaves S at its prior mean.
         """
         graph = self._fitted()
         if encoded.texts.shape[1] != graph.f_e.linear.in_features:
@@ -191,7 +232,17 @@ class PreRec:
         row = self.sources.row(encoded.domain)
         trained = None if row is None else self.sources.nodes_of(encoded.domain, row)
         graph.eval()
-        return InterventionalScorer(graph, encoded, intervention, trained=trained, domain=row or 0)
+        calibration = None
+        if calibration_users is not None and trained is None and graph.has_strengths:
+            plain = InterventionalScorer(graph, encoded, Intervention({}))
+            calibration = calibrate(plain, encoded, calibration_users, seed=self.training.seed)
+        return InterventionalScorer(
+            graph, encoded, intervention, trained=trained, domain=row or 0, calibration=calibration
+        )
+
+    def calibrated(self, users: np.ndarray) -> CalibratedPreRec:
+        """Return a `Recommender` that serves new domains calibrated on the log of `users`; see `scorer`."""
+        return CalibratedPreRec(self, users)
 
     def recommend(
         self,

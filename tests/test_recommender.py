@@ -36,7 +36,7 @@ def test_fit_learns_and_says_from_what(model):
     assert model.history[-1]["loss"] < model.history[0]["loss"]
     assert [d["name"] for d in model.facts["domains"]] == ["a", "b"]
     assert model.facts["validation_r_ndcg"] >= max(row["validation"] for row in model.history)
-    assert set(model.sources.nodes) == {"D", "V_decentered"}
+    assert set(model.sources.nodes) == {"D", "S", "V_decentered"}
     assert model.sources.nodes["V_decentered"].shape == (A.num_items + B.num_items, DIM)
 
 

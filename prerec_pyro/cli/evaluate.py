@@ -186,7 +186,7 @@ def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> d
     models = {path: PreRec.load(path, device) for path in paths}
     for path, model in models.items():
         Intervention.check(do, latent_dim=model.config.latent_dim)
-        unknown = [] if model.config.confounders else [f"--do {node}" for node in do if node in ("D", "Z")]
+        unknown = [] if model.config.confounders else [f"--do {node}" for node in do if node in ("D", "Z", "S")]
         if unknown:
             raise InputError(f"{', '.join(unknown)}: {path} is PreRec_n, it has no such node; leave one of the two out")
     return models

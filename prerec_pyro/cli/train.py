@@ -58,15 +58,15 @@ def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, values: tu
     "priors",
     metavar="NODE=FAMILY:NAME=NUMBER,...",
     multiple=True,
-    help="Prior of D, Z, V or U: D=student_t:df=4,scale=0.5. Families: normal, student_t, laplace.",
+    help="Prior of D, Z, V, U or S: D=student_t:df=4,scale=0.5. Families: normal, student_t, laplace.",
 )
 @click.option(
     "--free",
     metavar="NODE",
     multiple=True,
-    default=("D", "V"),
+    default=("D", "V", "S"),
     show_default=True,
-    help="Node with a MAP of its own, D or V, once for each; none for neither.",
+    help="Node with a MAP of its own, D, V or S, once for each; none for none of them.",
 )
 @click.option(
     "--set",

@@ -59,6 +59,8 @@ class Batch:
         ``(2, num_repeats)`` the (query, candidate) pairs in which the candidate stands in the query's history.
     target_repeats
         ``(num_queries,)`` bool, the same for the targets.
+    times
+        ``(num_slots,)`` time slot of the domain behind each row of `candidate_level`.
     counts
         ``(num_slots, num_candidates)`` c_j^T behind `candidate_level`; kept where all rows are candidates.
     events
@@ -77,6 +79,7 @@ class Batch:
     candidate_level: Tensor
     slot: Tensor
     repeats: Tensor
+    times: Tensor
     targets: Tensor | None = None
     target_level: Tensor | None = None
     target_repeats: Tensor | None = None
@@ -182,6 +185,7 @@ def training_batch(
         negatives=torch.from_numpy(negative_row),
         prior_weight=torch.from_numpy(weight.astype(np.float32)),
         slot=torch.from_numpy(slot),
+        times=torch.from_numpy(distinct),
         repeats=torch.from_numpy(repeats),
         target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
         **levels,
@@ -320,6 +324,7 @@ def candidates_batch(
         history=torch.from_numpy(history.astype(np.int64)),
         positions=torch.from_numpy(positions),
         slot=torch.from_numpy(slot),
+        times=torch.from_numpy(distinct),
         repeats=torch.from_numpy(np.stack(repeats_in_catalogue(history, positions))),
         counts=torch.from_numpy(counts),
         **_levels(encoded, distinct, slot, counts, None),

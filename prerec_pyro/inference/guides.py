@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
-NODES = ("D", "Z", "V", "U")
-FREE_BY_DEFAULT = frozenset({"D", "V"})
-_CAN_BE_FREE = frozenset({"D", "V"})
+NODES = ("D", "Z", "V", "U", "S")
+FREE_BY_DEFAULT = frozenset({"D", "V", "S"})
+_CAN_BE_FREE = frozenset({"D", "V", "S"})
+_OF_DOMAINS = ("D", "S")  # a row a domain, prior mean 0
 
 
 class AtPriorMean(Reparam):
@@ -41,14 +42,12 @@ class AtPriorMean(Reparam):
 def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
     """Return the reparameterisation of every node for ``pyro.poutine.reparam``.
 
-    D has mean 0 and stays as it is where it is free. A free V becomes mean + scale · V_decentered, so that the
+    D and S have mean 0 and stay as they are where they are free. A free V becomes mean + scale · V_decentered, so that the
     gradient reaches the encoders. The others stand at their prior mean.
     """
     free = set(free)
     handlers = {node: LocScaleReparam(0.0) if node in free else AtPriorMean() for node in NODES}
-    if "D" in free:
-        del handlers["D"]
-    return handlers
+    return {node: handler for node, handler in handlers.items() if node not in free.intersection(_OF_DOMAINS)}
 
 
 class ItemOffsets(AutoDelta):
@@ -133,7 +132,7 @@ class NonCentred(nn.Module):
 
 
 def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT) -> AutoGuideList:
-    """Return the MAP guide: `AutoDelta` for D and `ItemOffsets` for V, of those that are free.
+    """Return the MAP guide: `AutoDelta` for D and S and `ItemOffsets` for V, of those that are free.
 
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
 
@@ -144,7 +143,7 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
     num_rows
         Items of all source domains together.
     free
-        Of D and V; the others are amortised.
+        Of D, V and S; the others are amortised.
     """
     free, graph = check_free(free), program.graph
 
@@ -156,9 +155,11 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
         return [pyro.plate("items", size, dim=-1)]
 
     guide = AutoGuideList(program, create_plates=create_plates)
-    if graph.config.confounders and "D" in free:
-        start = init_to_value(values={"D": torch.zeros(graph.num_domains, graph.config.latent_dim)})
-        guide.append(AutoDelta(pyro.poutine.block(program, expose=["D"]), init_loc_fn=start))
+    widths = {"D": graph.config.latent_dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
+    start = {node: torch.zeros(graph.num_domains, widths[node]) for node in _OF_DOMAINS if node in free and widths[node]}
+    if start:
+        exposed = pyro.poutine.block(program, expose=list(start))
+        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=start)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
         guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim))
@@ -166,11 +167,14 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
 
 
 def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
-    """Return the MAP of the free nodes: ``D`` (num_domains, B), ``V_decentered`` (num_rows, B), those there are."""
+    """Return the MAP of the free nodes, of those there are.
+
+    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B).
+    """
     found = {}
     for part in guide:
         if isinstance(part, ItemOffsets):
             found["V_decentered"] = part.table.weight.detach()
         else:
-            found["D"] = part.D.detach()
+            found |= {node: getattr(part, node).detach() for node in _OF_DOMAINS if hasattr(part, node)}
     return found

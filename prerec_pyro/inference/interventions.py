@@ -16,8 +16,9 @@ from torch import Tensor
 from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.guides import NODES, noncentred
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 Value = Tensor | float | int | Literal["mean"]
 Semantics = Literal["interventional", "counterfactual"]
@@ -52,7 +53,7 @@ class Intervention:
         ----------
         do
             Node → value. A number sets every coordinate; ``(latent_dim,)`` is a vector for every row; ``Z`` and
-            ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the domain's items at
+            ``V`` also take ``(num_items, latent_dim)``; ``S`` has length 4; ``Z`` also ``"mean"``, its mean over the domain's items at
             the query's time, so that all are equally popular.
         latent_dim
             B.
@@ -70,7 +71,7 @@ class Intervention:
         for node, value in (do or {}).items():
             if node not in NODES:
                 raise InputError(f"do({node}): there is no such node; expected one of {', '.join(NODES)}")
-            checked[node] = _checked_value(node, value, latent_dim)
+            checked[node] = _checked_value(node, value, len(SPREAD) if node == "S" else latent_dim)
         return cls(checked, semantics)
 
     def recomputed(self, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -78,7 +79,7 @@ class Intervention:
         return frozenset(node for node in NODES if parents[node] & set(self.values)) - set(self.values)
 
 
-def _checked_value(node: str, value: Value, latent_dim: int) -> Value:
+def _checked_value(node: str, value: Value, width: int) -> Value:
     if isinstance(value, str):
         if node == "Z" and value == "mean":
             return value
@@ -90,9 +91,9 @@ def _checked_value(node: str, value: Value, latent_dim: int) -> Value:
         raise InputError(f"do({node}): expected a number or a tensor, got {type(value).__name__}") from None
     if not torch.isfinite(tensor).all():
         raise InputError(f"do({node}): the value holds NaN or infinity")
-    rows = node in ("Z", "V") and tensor.ndim == 2 and tensor.shape[1] == latent_dim
-    if not (tensor.ndim == 0 or tensor.shape == (latent_dim,) or rows):
-        allowed = f"a number, ({latent_dim},)" + (f" or (num_items, {latent_dim})" if node in ("Z", "V") else "")
+    rows = node in ("Z", "V") and tensor.ndim == 2 and tensor.shape[1] == width
+    if not (tensor.ndim == 0 or tensor.shape == (width,) or rows):
+        allowed = f"a number, ({width},)" + (f" or (num_items, {width})" if node in ("Z", "V") else "")
         raise InputError(f"do({node}): the value has shape {tuple(tensor.shape)}, expected {allowed}")
     return tensor
 
@@ -105,7 +106,7 @@ def _program(known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[
     behind is then an ordinary node to all others.
     """
     free = {"V"} if "V_decentered" in known else set()
-    config = noncentred(free | ({"D"} & set(known)))
+    config = noncentred(free | ({"D", "S"} & set(known)))
     with ExitStack() as stack:
         stack.enter_context(pyro.poutine.block())
         stack.enter_context(pyro.poutine.condition(data=dict(known)))
@@ -135,6 +136,9 @@ class InterventionalScorer:
         domain that the model was not trained on.
     domain
         Row of D_k.
+    calibration
+        S re-estimated from the domain's own log, time slot by time slot; None keeps it where training left it, or,
+        zero-shot, at its prior mean.
 
     Raises
     ------
@@ -150,11 +154,13 @@ class InterventionalScorer:
         *,
         trained: Mapping[str, Tensor] | None = None,
         domain: int = 0,
+        calibration: Calibration | None = None,
     ) -> None:
         self.graph = graph
         self.encoded = encoded
         self.intervention = intervention
         self.domain = domain
+        self._calibration = calibration if graph.has_strengths else None
         self._known = self._known_nodes(trained)
         for node in ("Z", "V"):
             value = intervention.values.get(node)
@@ -162,7 +168,7 @@ class InterventionalScorer:
                 raise InputError(
                     f"do({node}): {len(value)} rows, but domain {encoded.name!r} has {encoded.num_items} items"
                 )
-        if not graph.config.confounders and (unknown := {"D", "Z"} & set(intervention.values)):
+        if not graph.config.confounders and (unknown := {"D", "Z", "S"} & set(intervention.values)):
             raise InputError(f"do({', '.join(sorted(unknown))}): this model is PreRec_n, it has no such node")
         with torch.no_grad():
             self._text = graph.f_e(encoded.texts.to(self._device))  # (num_items, B)
@@ -172,22 +178,43 @@ class InterventionalScorer:
     def __call__(self, batch: Batch) -> Tensor:
         """Return ``(num_queries, num_items)`` scores, the logits of R under the intervention."""
         batch = self._by_item(batch.to(self._device))
-        D = self._domain()
+        S = self._strengths(batch)
         Z = self._popularity(batch)
-        U = self._users(batch, D)
+        match = self._matches(batch, Z, 1.0 if S is None else S[:, :1].exp())
+        return self.graph.mixed(match, self.graph.background(Z, S, batch), S, batch)
+
+    @torch.no_grad()
+    def effects(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return U·V, Z·W_z and 1[j ∈ H], each ``(num_queries, num_items)``: what S weighs against each other."""
+        batch = self._by_item(batch.to(self._device))
+        Z = self._popularity(batch)
+        match = self._matches(batch, Z)
+        popularity, repeats = torch.zeros_like(match), torch.zeros_like(match)
+        if Z is not None:
+            popularity = (Z @ self.graph.W_z)[batch.candidate_level][batch.slot]
+        query, candidate = batch.repeats
+        repeats[query, candidate] = 1.0
+        return match, popularity, repeats
+
+    def _matches(self, batch: Batch, Z: Tensor | None, strength: Tensor | float = 1.0) -> Tensor:
+        """Return strength × U·V, ``(num_queries, num_items)``."""
+        D, _ = self._domain()
+        U = self._users(batch, D) * strength
         if self.graph.f_item.from_popularity is None:
             if self._items is None:
                 self._items = self._item_vectors(D, None, batch)  # the same for every batch
-            scores = U @ self._items.mT  # (num_queries, num_items)
-        else:
-            scores = U.new_empty(len(U), self.encoded.num_items)
-            for slot, level in enumerate(batch.candidate_level):  # V differs by slot; one at a time bounds memory
-                here = batch.slot == slot
-                scores[here] = U[here] @ self._item_vectors(D, Z, batch, level).mT
-        if Z is not None:
-            effect = (Z @ self.graph.W_z)[batch.candidate_level]  # (num_slots, num_items)
-            scores += effect[batch.slot]
-        return self.graph.with_repeats(scores, batch) if self.graph.config.repeats else scores
+            return U @ self._items.mT
+        scores = U.new_empty(len(U), self.encoded.num_items)
+        for slot, level in enumerate(batch.candidate_level):  # V differs by slot; one at a time bounds memory
+            here = batch.slot == slot
+            scores[here] = U[here] @ self._item_vectors(D, Z, batch, level).mT
+        return scores
+
+    def _strengths(self, batch: Batch) -> Tensor | None:
+        """Return S, ``(1 or num_queries, 4)``."""
+        if self._calibration is not None and "S" not in self.intervention.values:
+            return self._calibration.at(batch.times)[batch.slot] * self.graph.spread
+        return self._domain()[1]
 
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
@@ -195,7 +222,7 @@ class InterventionalScorer:
         history, positions = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
         slot = np.array([self.encoded.popularity.last_slot])
         batch = self._by_item(candidates_batch(self.encoded, history, positions, slot).to(self._device))
-        return self._item_vectors(self._domain(), self._popularity(batch), batch, batch.candidate_level[0])
+        return self._item_vectors(self._domain()[0], self._popularity(batch), batch, batch.candidate_level[0])
 
     def _by_item(self, batch: Batch) -> Batch:
         """Give each item a level of its own where Z is set item by item: then no two share a row of Z."""
@@ -214,7 +241,7 @@ class InterventionalScorer:
     def _known_nodes(self, trained: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         known = dict(trained or {})
         if not self.graph.config.confounders:
-            known.pop("D", None)
+            known = {node: value for node, value in known.items() if node not in ("D", "S")}
         recomputed = self.intervention.recomputed(self.graph.parents)
         if self.intervention.semantics == "interventional" and "V" in recomputed:
             known.pop("V_decentered", None)
@@ -229,10 +256,11 @@ class InterventionalScorer:
             value = mean
         return {node: value.to(self._device).expand(shape)}
 
-    def _domain(self) -> Tensor | None:
+    def _domain(self) -> tuple[Tensor | None, Tensor | None]:
         graph = self.graph
-        shape = (graph.num_domains, graph.config.latent_dim)
-        with _program(_only(self._known, "D"), self._set("D", shape)):
+        known = {node: self._known[node] for node in ("D", "S") if node in self._known}
+        do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set("S", (graph.num_domains, len(SPREAD)))
+        with _program(known, do):
             return graph.domains(self.domain)
 
     def _popularity(self, batch: Batch) -> Tensor | None:

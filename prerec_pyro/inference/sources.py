@@ -25,7 +25,8 @@ class TrainedSources:
     item_ids
         Domain name → ``(num_items,)`` ids, in the order of the table of item offsets.
     nodes
-        MAP of the free nodes: ``D`` (num_domains, B), ``V_decentered`` (items of all domains, B), of those there are.
+        MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered``
+        (items of all domains, B).
     """
 
     item_ids: dict[str, np.ndarray] = field(default_factory=dict)
@@ -63,11 +64,11 @@ class TrainedSources:
         return list(self.item_ids).index(domain.name) if same.mean() > 0.5 else None
 
     def nodes_of(self, domain: Domain, row: int) -> dict[str, Tensor]:
-        """Return the MAP for one trained domain: ``D``, all rows, and ``V_decentered``, ``(num_items, B)``.
+        """Return the MAP for one trained domain: ``D`` and ``S``, all rows, and ``V_decentered``, ``(num_items, B)``.
 
         An item that was added since stands at its prior mean.
         """
-        found = {name: value for name, value in self.nodes.items() if name == "D"}
+        found = {name: value for name, value in self.nodes.items() if name in ("D", "S")}
         if "V_decentered" in self.nodes:
             table = self.nodes["V_decentered"]
             own = pd.Index(self.item_ids[domain.name]).get_indexer(pd.Index(domain.item_ids))

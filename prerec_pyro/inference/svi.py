@@ -14,14 +14,15 @@ import pyro
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from pyro.infer import Trace_ELBO
-from pyro.infer.autoguide import AutoDelta, AutoGuideList
+from pyro.infer.autoguide import AutoGuideList
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch, epoch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
-from prerec_pyro.inference.guides import ItemOffsets, NonCentred
+from prerec_pyro.inference.guides import ItemOffsets, NonCentred, trained_nodes
+from prerec_pyro.models.graph import SPREAD
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,9 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(5e-5, ge=0, description="of f_seq and f_item")
     text_rate: float = Field(1e-5, ge=0, description="of f_e")
     popularity_rate: float = Field(3e-3, ge=0, description="of f_pop, W_z and W_d")
-    repeat_rate: float = Field(1e-1, ge=0, description="of w_h")
+    repeat_rate: float = Field(1e-1, ge=0, description="of w_h and w_o")
     domain_rate: float = Field(3e-4, ge=0, description="of D")
+    strength_rate: float = Field(3e-1, ge=0, description="of S")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
     validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
@@ -282,9 +284,14 @@ class Trainer:
     def _peak(self, batch: Batch) -> float:
         """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
         graph = self.elbo.model.graph
-        zero, parts = torch.zeros(1, graph.config.latent_dim), {type(part) for part in self.elbo.guide}
-        total = float(graph.priors.D(zero).log_prob(zero)) if AutoDelta in parts else 0.0
-        if ItemOffsets in parts:  # decentred: the same family at scale 1
+        zero, free = torch.zeros(1, graph.config.latent_dim), trained_nodes(self.elbo.guide)
+        total = 0.0
+        if "D" in free:
+            total += float(graph.priors.D(zero).log_prob(zero))
+        if "S" in free:
+            none = torch.zeros(1, len(SPREAD))
+            total += float(graph.priors.S(none).log_prob(none))
+        if "V_decentered" in free:  # decentred: the same family at scale 1
             one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
             total += batch.num_domain_items * one
         return total / batch.num_domain_queries
@@ -311,6 +318,7 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         "f_pop": config.popularity_rate,
         "W_": config.popularity_rate,
         "w_h": config.repeat_rate,
+        "w_o": config.repeat_rate,
     }
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in graph.named_parameters():
@@ -321,7 +329,9 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         if isinstance(part, ItemOffsets):
             rows += part.parameters()
         else:
-            groups.setdefault(config.domain_rate, []).extend(part.parameters())
+            for name, parameter in part.named_parameters():  # Pyro appends "_unconstrained"
+                rate = config.strength_rate if name.startswith("S") else config.domain_rate
+                groups.setdefault(rate, []).append(parameter)
     dense = torch.optim.Adam([{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()])
     if not rows:
         return [dense]

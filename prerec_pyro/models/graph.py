@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,13 @@ from prerec_pyro.models.priors import Priors
 pyro.settings.set(module_local_params=True)
 
 
+SPREAD = (0.7, 0.7, 1.5, 1.0)
+"""How much S differs between domains before any has been seen: factors of two, odds of 1 to 4 and of 1 to 3."""
+
+
+_NEVER = -1e9  # log of a chance that is nil, but for which gradients exist
+
+
 class GraphConfig(BaseModel):
     """Shapes of the graph and which of its parts are switched on; plain JSON, saved with a model."""
 
@@ -36,6 +44,8 @@ class GraphConfig(BaseModel):
     domain_to_item: bool = Field(True, description="the edge D → V")
     popularity_to_item: bool = Field(False, description="the edge Z → V")
     repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
+    wandering: bool = Field(True, description="some choices do not follow the history; not in eq. 2")
+    strengths: bool = Field(True, description="node S: how much the effects weigh in a domain; not in Fig. 1")
 
 
 class PreRecGraph(PyroModule):
@@ -43,7 +53,7 @@ class PreRecGraph(PyroModule):
 
     Calling it on a batch draws from, or under a guide evaluates::
 
-        P(R, U, V, D, Z | H, X, F) = P(R | U, V, D, Z) P(U | H, D) P(V | X, D, Z) P(Z | F) P(D)
+        P(R, U, V, D, Z, S | H, X, F) = P(R | U, V, D, Z, S) P(U | H, D) P(V | X, D, Z) P(Z | F) P(D) P(S)
 
     ====  =============  ===========================  ==================================================
     site  plate          value                        distribution
@@ -61,9 +71,18 @@ class PreRecGraph(PyroModule):
 
     Beyond the paper, R also reads the observed history itself: ``w_h · 1[j ∈ H_i]``, one learned number (0 at the
     start) for how much less, or more, likely an item is that the user has met before. H is data, so no back-door path
-    is opened; ``config.repeats`` off is eq. 2 to the letter.
+    is opened.
 
-    With ``config.confounders`` off there is no D and no Z: that is PreRec_n.
+    Not every choice follows the history. With probability ω a choice *wanders*: it is made by popularity and repeats,
+    without U·V. R is then the mixture of the two softmaxes, in which U·V may be sharp where it speaks.
+
+    How far to trust texts, popularity, repeats and histories differs from domain to domain: S_k, four numbers in units
+    of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_h + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
+    effects. At its prior mean, 0, it changes nothing.
+
+    With ``repeats``, ``wandering`` and ``strengths`` switched off R is eq. 2 to the letter.
+
+    With ``config.confounders`` off there is no D, Z or S: that is PreRec_n.
 
     Parameters
     ----------
@@ -74,7 +93,12 @@ class PreRecGraph(PyroModule):
     text_dim
         Length of the text embeddings X_j.
     priors
-        Of D, Z, V, U.
+        Of D, Z, V, U, S.
+
+    Attributes
+    ----------
+    spread
+        ``(4,)`` how much S differs between domains: e-folds of U·V and of Z·W_z, nats of w_h and of w_o.
     """
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
@@ -99,10 +123,14 @@ class PreRecGraph(PyroModule):
         )
         if config.repeats:
             self.w_h = nn.Parameter(torch.zeros(()))
+        if config.wandering:
+            self.w_o = nn.Parameter(torch.zeros(()))
         if config.confounders:
             self.f_pop = PopularityEncoder(dim)
             self.W_d = nn.Parameter(torch.zeros(dim))
             self.W_z = nn.Parameter(torch.zeros(dim))
+        if self.has_strengths:
+            self.register_buffer("spread", torch.tensor(SPREAD))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return R, ``(num_queries,)``. The log density is that of a domain, estimated from the batch, per query.
@@ -112,32 +140,46 @@ class PreRecGraph(PyroModule):
         """
         with pyro.poutine.scale(scale=1.0 / batch.num_domain_queries):
             text = self.f_e(batch.texts)  # (num_rows, B)
-            D = self.domains(batch.domain)
+            D, S = self.domains(batch.domain)
             Z = self.popularity(batch.factors)
             V = self.items(text, D, Z, batch)
             with pyro.plate("queries", batch.num_domain_queries, subsample=batch.positions, dim=-1):
                 U = self.users(text[batch.history], batch.positions, D)
-                logits = self.logits(U, V, D, Z, batch)
+                logits = self.logits(U, V, D, Z, S, batch)
                 return pyro.sample("R", dist.Categorical(logits=logits), obs=self.response(batch))
 
     @property
     def parents(self) -> dict[str, frozenset[str]]:
         """Latent parents of each node: Fig. 1, less the edges that the configuration switches off."""
+        none: frozenset[str] = frozenset()
         if not self.config.confounders:
-            return {"D": frozenset(), "Z": frozenset(), "V": frozenset(), "U": frozenset(), "R": frozenset("UV")}
+            return {"D": none, "Z": none, "S": none, "V": none, "U": none, "R": frozenset("UV")}
         edges = {"D": self.config.domain_to_item, "Z": self.config.popularity_to_item}
         of_V = frozenset(node for node, on in edges.items() if on)
-        return {"D": frozenset(), "Z": frozenset(), "V": of_V, "U": frozenset("D"), "R": frozenset("UVDZ")}
+        of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ")
+        return {"D": none, "Z": none, "S": none, "V": of_V, "U": frozenset("D"), "R": of_R}
 
-    def domains(self, domain: int) -> Tensor | None:
-        """Sample D for all domains; return D_k, ``(..., B)``. In a batch only its own domain's prior counts."""
+    @property
+    def has_strengths(self) -> bool:
+        """Whether there is a node S."""
+        return self.config.confounders and self.config.strengths
+
+    def domains(self, domain: int) -> tuple[Tensor | None, Tensor | None]:
+        """Sample D and S for all domains; return those of one, S in nats: ``(..., B)`` and ``(..., 1, 4)``.
+
+        In a batch only its own domain's prior counts.
+        """
         if not self.config.confounders:
-            return None
-        mean = self.f_e.linear.weight.new_zeros(self.num_domains, self.config.latent_dim)
-        own = torch.arange(self.num_domains, device=mean.device) == domain
+            return None, None
+        zero = self.f_e.linear.weight.new_zeros(self.num_domains, self.config.latent_dim)
+        own = torch.arange(self.num_domains, device=zero.device) == domain
         with pyro.plate("domains", self.num_domains, dim=-1), pyro.poutine.mask(mask=own):
-            D = pyro.sample("D", self.priors.D(mean))  # (..., num_domains, B)
-        return Vindex(D)[..., domain, :]
+            D = pyro.sample("D", self.priors.D(zero))  # (..., num_domains, B)
+            if not self.has_strengths:
+                return Vindex(D)[..., domain, :], None
+            S = pyro.sample("S", self.priors.S(zero.new_zeros(self.num_domains, len(SPREAD))))  # (..., num_domains, 4)
+        S = Vindex(S)[..., domain, :] * self.spread
+        return Vindex(D)[..., domain, :], S.unsqueeze(-2)  # (..., B), (..., 1, 4)
 
     def popularity(self, factors: Tensor) -> Tensor | None:
         """Sample Z, ``(..., num_levels, B)``, given F, ``(num_levels, 4)``."""
@@ -169,39 +211,76 @@ class PreRecGraph(PyroModule):
         """Sample U, ``(..., num_queries, B)``, given f_e of H, ``(num_sequences, length, B)``, and D."""
         return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions)))
 
-    def logits(self, U: Tensor, V: Tensor, D: Tensor | None, Z: Tensor | None, batch: Batch) -> Tensor:
-        """Return U·V + D·W_d + Z·W_z (eq. 2) + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``.
+    def logits(
+        self, U: Tensor, V: Tensor, D: Tensor | None, Z: Tensor | None, S: Tensor | None, batch: Batch
+    ) -> Tensor:
+        """Return the logits of R, ``(..., num_queries, num_candidates)``: eq. 2 and what the class adds to it.
 
-        In training a column for the target comes first, and a negative that happens to be the target is masked.
+        In training a column for the target comes first, a negative that happens to be the target is masked, and the
+        others stand for the whole domain. S is ``(..., 1 or num_queries, 4)``.
         """
+        match = self.matches(U if S is None else U * S[..., :1].exp(), V, Z, batch)
+        logits = self.mixed(match, self.background(Z, S, batch), S, batch)
+        return logits if D is None else logits + (D @ self.W_d)[..., None, None]
+
+    def matches(self, U: Tensor, V: Tensor, Z: Tensor | None, batch: Batch) -> Tensor:
+        """Return U·V, ``(..., num_queries, num_candidates)``, the target's first in training."""
         if self.f_item.from_popularity is not None and Z is not None:
             target, scores = self._slotwise(U, V, batch)
         else:
             candidates = V if batch.negatives is None else V[..., batch.negatives, :]
             scores = U @ candidates.mT  # (..., num_queries, num_candidates)
             target = None if batch.negatives is None else (U * V[..., batch.targets, :]).sum(-1)
+        return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
+
+    def background(self, Z: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
+        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, the target's first in training."""
+        shape = (batch.num_queries, batch.candidate_level.shape[1])
+        scores = self.f_e.linear.weight.new_zeros(shape)
+        target = None if batch.negatives is None else scores.new_zeros(batch.num_queries)
         if Z is not None:
             effect = Z @ self.W_z  # (..., num_levels)
-            scores = scores + effect[..., batch.candidate_level][..., batch.slot, :]
-            target = None if target is None else target + effect[..., batch.target_level]
+            strength = effect.new_ones(1, 1) if S is None else S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
+            scores = strength * effect[..., batch.candidate_level][..., batch.slot, :]
+            if target is not None:
+                target = strength.squeeze(-1) * effect[..., batch.target_level]
         if self.config.repeats:
-            scores = self.with_repeats(scores, batch)
-            target = None if target is None else target + self.w_h * batch.target_repeats
-        if target is not None:
-            same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
-            scores = torch.cat([target[..., None], scores.masked_fill(same, -torch.inf)], dim=-1)
-        if D is not None:
-            scores = scores + (D @ self.W_d)[..., None, None]
-        return scores
+            scores = self.with_repeats(scores, S, batch)
+            if target is not None:
+                target = target + self.repeat_effect(S).squeeze(-1) * batch.target_repeats
+        return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
 
-    def with_repeats(self, scores: Tensor, batch: Batch) -> Tensor:
+    def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
+        """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω."""
+        if batch.negatives is not None:
+            same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
+            # The draws stand for the others of the domain: the normalisers are then estimates of the full ones.
+            share = math.log(max(batch.num_domain_items - 1, 1) / len(batch.negatives))
+            weight = torch.full_like(same, share, dtype=match.dtype).masked_fill(same, _NEVER)
+            background = background + nn.functional.pad(weight, (1, 0))
+        followed = match + background
+        if not self.config.wandering:
+            return followed
+        w_o = self.w_o if S is None else self.w_o + S[..., 3:]  # (..., 1 or num_queries, 1)
+        return torch.logaddexp(
+            followed.log_softmax(-1) + nn.functional.logsigmoid(-w_o),
+            background.log_softmax(-1) + nn.functional.logsigmoid(w_o),
+        )
+
+    def repeat_effect(self, S: Tensor | None) -> Tensor:
+        """Return w_h in a domain, ``(..., 1 or num_queries, 1)``."""
+        return self.w_h[None, None] if S is None else self.w_h + S[..., 2:3]
+
+    def with_repeats(self, scores: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
         """Return the scores with w_h added where the candidate stands in the query's history."""
         query, candidate = batch.repeats
+        effect = self.repeat_effect(S)
         if torch.is_grad_enabled():
             seen = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
             seen[query, candidate] = True
-            return scores + self.w_h * seen
-        scores[..., query, candidate] += self.w_h  # each pair occurs once
+            return scores + effect * seen
+        of_query = effect.expand(*effect.shape[:-2], batch.num_queries, 1)[..., 0]  # (..., num_queries)
+        scores[..., query, candidate] += of_query[..., query]  # each pair occurs once
         return scores
 
     def response(self, batch: Batch) -> Tensor | None:

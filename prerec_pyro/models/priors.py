@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.errors import InputError
 
-Node = Literal["D", "Z", "V", "U"]
+Node = Literal["D", "Z", "V", "U", "S"]
 Prior = Callable[[Tensor], dist.TorchDistribution]
 
 
@@ -78,7 +78,7 @@ class Priors:
 
     Attributes
     ----------
-    D, Z, V, U
+    D, Z, V, U, S
         A callable ``loc → distribution`` with batch shape ``loc.shape[:-1]`` and event shape ``loc.shape[-1:]``, such
         as `Normal`, `StudentT`, `Laplace`. Checked when built.
 
@@ -92,6 +92,7 @@ class Priors:
     Z: Prior = field(default_factory=lambda: Normal(0.1))
     V: Prior = field(default_factory=lambda: Normal(0.02))
     U: Prior = field(default_factory=lambda: Normal(0.1))
+    S: Prior = field(default_factory=lambda: Normal(1.0))
 
     def __post_init__(self) -> None:
         for node in fields(self):

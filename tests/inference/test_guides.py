@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numpy as np
 import pyro
 import pytest
@@ -78,7 +79,7 @@ def test_a_step_moves_the_rows_that_the_batch_names_and_no_other(sources, popula
 
 
 @pytest.mark.parametrize("popularity_to_item", [False, True])
-@pytest.mark.parametrize("free", [(), ("D",), ("V",), ("D", "V")])
+@pytest.mark.parametrize("free", [(), ("D",), ("V",), ("S",), ("D", "V"), ("D", "V", "S")])
 @pytest.mark.parametrize("confounders", [True, False])
 def test_the_guide_has_a_value_for_each_free_node(sources, free, confounders, popularity_to_item):
     graph = small_graph(confounders=confounders, popularity_to_item=popularity_to_item)
@@ -87,10 +88,12 @@ def test_the_guide_has_a_value_for_each_free_node(sources, free, confounders, po
     for batch in batches(sources, 0) + batches(sources, 1):  # of any size, of either domain
         assert torch.isfinite(elbo(batch))
     nodes = trained_nodes(guide)
-    expected = ({"D"} if "D" in free and confounders else set()) | ({"V_decentered"} if "V" in free else set())
+    expected = {node for node in "DS" if node in free and confounders} | ({"V_decentered"} if "V" in free else set())
     assert set(nodes) == expected
     if "D" in expected:
         assert nodes["D"].shape == (2, DIM)
+    if "S" in expected:
+        assert nodes["S"].shape == (2, 4)
     if "V" in free:
         assert nodes["V_decentered"].shape == (num_rows(sources), DIM)
     assert all((value == 0).all() for value in nodes.values()), "free nodes start at their prior mean"
@@ -114,7 +117,7 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
     """AtPriorMean and LocScaleReparam(0) with the decentred site at 0 give the same gradient."""
     graph = small_graph(**changes)
     batch = batches(sources)[0]
-    nodes = ("Z", "V", "U") if graph.config.confounders else ("V", "U")
+    nodes = ("Z", "V", "U", "S") if graph.config.confounders else ("V", "U")
     D = 0.4 * torch.randn(2, DIM)
 
     def gradients(program, data) -> dict[str, torch.Tensor]:
@@ -128,7 +131,8 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
     levels = len(batch.factors)
     rows = len(graph.item_slots(batch)[0]) if changes.get("popularity_to_item") else len(batch.items)
     zeros = {"Z": levels, "V": rows, "U": batch.num_queries}
-    data = {f"{node}_decentered": torch.zeros(zeros[node], DIM) for node in nodes} | {"D": D}
+    data = {f"{node}_decentered": torch.zeros(zeros[node], DIM) for node in zeros if node in nodes}
+    data |= {"D": D, "S_decentered": torch.zeros(2, 4)}
     theirs = gradients(pyro.poutine.reparam(graph, config=config), data)
 
     assert ours.keys() == theirs.keys()
@@ -159,6 +163,10 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     V = text + SCALE_V * offset + (0 if D is None else graph.f_item.from_domain.weight @ D)
     Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))
     repeated = (graph.w_h if graph.config.repeats else 0.0) * met(batch)
+    S = nodes["S"][batch.domain] * graph.spread if "S" in nodes else torch.zeros(4)
+    repeated = repeated + graph.config.repeats * S[2] * met(batch)
+    share = torch.sigmoid(graph.w_o + S[3])
+    stands_for = (batch.num_domain_items - 1) / len(batch.negatives)
     fit = 0.0
     for query in range(batch.num_queries):
         target, slot = int(batch.targets[query]), int(batch.slot[query])
@@ -166,23 +174,27 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
         for number, row in enumerate(batch.negatives.tolist()):
             if row != target:
                 candidates.append((row, batch.candidate_level[slot, number]))
-        logits = []
-        for row, level in candidates:
+        followed, wandered = [], []
+        for number, (row, level) in enumerate(candidates):
             item = V[row]
             if graph.f_item.from_popularity is not None:
                 item = item + graph.f_item.from_popularity(Z[level])
             effect = 0.0 if Z is None else Z[level] @ graph.W_z
-            logits.append(U[query] @ item + repeated[query, row] + effect)
-        fit += float(torch.stack(logits).log_softmax(0)[0])
+            rest = S[1].exp() * effect + repeated[query, row] + (math.log(stands_for) if number else 0.0)
+            followed.append(S[0].exp() * U[query] @ item + rest)
+            wandered.append(rest)
+        chosen = [torch.stack(one).softmax(0)[0] for one in (followed, wandered)]
+        fit += float(((1 - share) * chosen[0] + share * chosen[1]).log())
     log_priors = torch.distributions.Normal(0.0, 1.0).log_prob(offset).sum(1) @ batch.prior_weight
     if D is not None:
         log_priors = log_priors + torch.distributions.Normal(0.0, SCALE_D).log_prob(D).sum()
+        log_priors = log_priors + torch.distributions.Normal(0.0, 1.0).log_prob(nodes["S"][batch.domain]).sum()
     return -fit / batch.num_queries - float(log_priors) / batch.num_domain_queries
 
 
 def test_the_map_of_the_offsets_solves_its_normal_equation():
     """Ridge: at the maximum of Σ log softmax - |v|² / 2λ, v = λ Σ_q (1[target] - p_q) U_q, exactly."""
-    graph = small_graph(1)
+    graph = small_graph(1, wandering=False)
     encoded = small_encoded(num_items=6, num_users=8)
     batch, _ = next(query_batches(encoded, np.arange(encoded.domain.num_users)))
     program = NonCentred(graph, ("V",))

@@ -28,7 +28,11 @@ def batch() -> Batch:
 
 def trained() -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
-    return {"D": 0.5 * torch.randn(2, DIM), "V_decentered": torch.randn(NUM_ITEMS, DIM)}
+    return {
+        "D": 0.5 * torch.randn(2, DIM),
+        "V_decentered": torch.randn(NUM_ITEMS, DIM),
+        "S": torch.tensor([[0.0, 0.0, 0.0, 0.0], [-0.6, 0.8, 1.5, -0.7]]),
+    }
 
 
 def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=ENCODED) -> InterventionalScorer:
@@ -37,18 +41,22 @@ def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=EN
 
 
 @torch.no_grad()
-def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, offset=0.0) -> torch.Tensor:
-    """U·V + Z·W_z + w_h·1[j in H], query by query; what is not given stands at the mean of its network."""
+def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offset=0.0) -> torch.Tensor:
+    """U·V + Z·W_z + w_h·1[j in H] as strong as S says; what is not given stands at the mean of its network."""
+    strength = torch.zeros(4) if S is None else S * graph.spread
+    share = torch.sigmoid(graph.w_o + strength[3])
     D = torch.zeros(DIM) if D is None else D
     text = graph.f_e(ENCODED.texts)
     U = graph.f_seq(D, text[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
-    repeats, rows = graph.w_h * met(batch), []
+    repeats, rows = (graph.w_h + strength[2]) * met(batch), []
     for query in range(batch.num_queries):
         slot = batch.slot[query]
         levels = batch.candidate_level[slot]
         own = graph.f_pop(batch.factors[levels]) if Z is None else Z.expand(NUM_ITEMS, DIM)
         items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
-        rows.append(items @ U[query] + own @ graph.W_z + repeats[query])
+        wandered = strength[1].exp() * own @ graph.W_z + repeats[query]
+        followed = strength[0].exp() * items @ U[query] + wandered
+        rows.append(((1 - share) * followed.softmax(0) + share * wandered.softmax(0)).log())
     return torch.stack(rows)
 
 
@@ -73,13 +81,13 @@ def test_the_domain_term_would_cancel(batch):
 @pytest.mark.parametrize("changes", EDGES)
 def test_a_trained_domain_is_eq_6(batch, changes):
     graph, nodes = small_graph(**changes), trained()
-    expected = by_hand(graph, batch, D=nodes["D"][ROW], offset=nodes["V_decentered"])
+    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"])
     assert close(scorer(graph, nodes=nodes)(batch), expected)
     assert not close(expected, by_hand(graph, batch))
 
 
 def test_without_confounders_it_is_a_match_of_user_and_item(batch):
-    graph = small_graph(confounders=False)
+    graph = small_graph(confounders=False, wandering=False)
     with torch.no_grad():
         text = graph.f_e(ENCODED.texts)
         U = graph.f_seq(None, text[batch.history], batch.positions)
@@ -104,6 +112,8 @@ QUESTIONS = [
     {"U": VECTOR},
     {"U": 1, "D": 0},
     {"D": VECTOR, "Z": ITEMS, "V": VECTOR},
+    {"S": 0},
+    {"S": VECTOR[:4], "D": 0},
 ]
 
 
@@ -131,12 +141,12 @@ def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.T
     row = torch.arange(NUM_ITEMS)
     if graph.f_item.from_popularity is not None:
         row = graph.item_slots(batch)[0]
-    sizes = {"D": 2, "Z": len(batch.factors), "V": len(row), "U": batch.num_queries}
+    sizes = {"D": 2, "Z": len(batch.factors), "V": len(row), "U": batch.num_queries, "S": 2}
     data = {}
     for node, value in do.items():
         value = torch.as_tensor(value, dtype=torch.float32)
         value = value[row] if node == "V" and value.ndim == 2 else value
-        data[node] = value.expand(sizes[node], DIM)
+        data[node] = value.expand(sizes[node], 4 if node == "S" else DIM)
     known = dict(nodes or {})
     if known:
         known["V_decentered"] = known["V_decentered"][row]
@@ -152,23 +162,23 @@ def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.T
 def test_the_domain_set_aside_with_and_without_the_items_noise(batch):
     graph, nodes = small_graph(), trained()
     zero = torch.zeros(DIM)
-    assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), by_hand(graph, batch, D=zero))
+    assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), by_hand(graph, batch, S=nodes["S"][ROW], D=zero))
     kept = scorer(graph, {"D": 0}, nodes=nodes, semantics="counterfactual")(batch)
-    assert close(kept, by_hand(graph, batch, D=zero, offset=nodes["V_decentered"]))
+    assert close(kept, by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"]))
     # Without the edge D → V the items are no descendants, and keep their MAP either way.
     graph = small_graph(domain_to_item=False)
-    expected = by_hand(graph, batch, D=zero, offset=nodes["V_decentered"])
+    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"])
     assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), expected)
 
 
 def test_popularity_set_to_nothing_is_taste_alone(batch):
     graph, nodes = small_graph(), trained()
-    expected = by_hand(graph, batch, D=nodes["D"][ROW], offset=nodes["V_decentered"], Z=torch.zeros(1, DIM))
+    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"], Z=torch.zeros(1, DIM))
     assert close(scorer(graph, {"Z": 0}, nodes=nodes)(batch), expected)
 
 
 def test_equal_popularity_cancels(batch):
-    graph = small_graph()
+    graph = small_graph(wandering=False)
     none, mean = scorer(graph, {"Z": 0})(batch), scorer(graph, {"Z": "mean"})(batch)
     assert close(none.log_softmax(1), mean.log_softmax(1))
     assert not close(none, mean), "at the mean, not at 0"
@@ -257,5 +267,5 @@ def test_prerec_n_has_no_confounders_to_set(node):
 
 
 def test_prerec_n_takes_the_nodes_it_has(batch):
-    scores = scorer(small_graph(confounders=False, repeats=False), {"U": VECTOR, "V": ITEMS})(batch)
+    scores = scorer(small_graph(confounders=False, repeats=False, wandering=False), {"U": VECTOR, "V": ITEMS})(batch)
     assert close(scores, (ITEMS @ VECTOR).expand(batch.num_queries, -1))

@@ -50,7 +50,7 @@ def test_the_loss_falls_and_stays_finite(changes):
     one = trainer(graph=small_graph(**changes), epochs=8)
     history = one.fit().history
     assert [row["epoch"] for row in history] == list(range(1, 9))
-    assert history[-1]["loss"] < history[0]["loss"] - 0.1
+    assert history[-1]["loss"] < history[0]["loss"] - 0.04
     assert all(np.isfinite(row["loss"]) for row in history)
     assert all(torch.isfinite(value).all() for value in one.elbo.state_dict().values())
     assert not one.elbo.training, "a trained model is left in evaluation mode"

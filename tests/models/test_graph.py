@@ -19,13 +19,16 @@ from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 FIG_1 = {"D": set(), "Z": set(), "V": set("DZ"), "U": set("D"), "R": set("UVDZ")}
+WITH_S = FIG_1 | {"S": set(), "R": set("UVDZS")}
 SWITCHES = [
+    {"strengths": False},
     {"popularity_to_item": True},
     {},
     {"domain_to_item": False},
     {"domain_to_item": False, "popularity_to_item": True},
     {"confounders": False},
     {"repeats": False},
+    {"wandering": False},
 ]
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -53,7 +56,8 @@ def latent_parents(program: Any, batch: Batch) -> dict[str, set[str]]:
 
 
 def test_the_program_is_figure_1(batch: Batch) -> None:
-    assert latent_parents(make_graph(popularity_to_item=True), batch) == FIG_1
+    assert latent_parents(make_graph(popularity_to_item=True, strengths=False), batch) == FIG_1
+    assert latent_parents(make_graph(popularity_to_item=True), batch) == WITH_S
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -61,17 +65,19 @@ def test_parents_says_what_the_program_does(switches: dict[str, bool], batch: Ba
     graph = make_graph(**switches)
     found = latent_parents(graph, batch)
     assert {node: graph.parents[node] for node in found} == found
-    assert set(graph.parents) - set(found) == (set("DZ") if "confounders" in switches else set())
+    assert set(graph.parents) - set(found) == {
+        node for node in "DZS" if "confounders" in switches or (node == "S" and "strengths" in switches)
+    }
 
 
 def test_do_cuts_the_edges_into_the_node_and_no_other(batch: Batch) -> None:
     graph = make_graph(popularity_to_item=True)
     value = torch.zeros(2, 8).double()
     found = latent_parents(pyro.poutine.do(graph, data={"D": value}), batch)
-    assert {node: found[node] for node in "ZVUR"} == {"Z": set(), "V": {"Z"}, "U": set(), "R": set("UVZ")}
+    assert {node: found[node] for node in "ZVUR"} == {"Z": set(), "V": {"Z"}, "U": set(), "R": set("UVZS")}
     shape = run(graph, batch)["Z"]["value"].shape
     found = latent_parents(pyro.poutine.do(graph, data={"Z": torch.ones(shape).double()}), batch)
-    assert {node: found[node] for node in "DVUR"} == {"D": set(), "V": {"D"}, "U": {"D"}, "R": set("UVD")}
+    assert {node: found[node] for node in "DVUR"} == {"D": set(), "V": {"D"}, "U": {"D"}, "R": set("UVDS")}
 
 
 def test_under_do_the_fresh_site_of_D_moves_nothing(batch: Batch) -> None:
@@ -87,7 +93,7 @@ def test_under_do_the_fresh_site_of_D_moves_nothing(batch: Batch) -> None:
 
 def test_W_d_cancels_in_the_softmax(batch: Batch) -> None:
     graph = make_graph()
-    values = {node: run(graph, batch)[node]["value"] for node in "DZVU"}
+    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
     before = run(graph, batch, **values)["R"]["fn"].probs
     with torch.no_grad():
         graph.W_d += 5.0
@@ -104,7 +110,7 @@ def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None
     graph = make_graph(priors=narrow, **switches)
     sites = run(graph, batch)
     expected = torch.stack([brute_logits(graph, batch, sites, query) for query in range(batch.num_queries)])
-    torch.testing.assert_close(sites["R"]["fn"].logits, expected.log_softmax(-1), **EXACT)
+    torch.testing.assert_close(sites["R"]["fn"].probs, expected.softmax(-1), **EXACT)
     chosen = sites["R"]["value"]
     assert chosen.tolist() == ([0] * batch.num_queries if batch.negatives is not None else batch.targets.tolist())
     if batch.negatives is not None:
@@ -114,7 +120,7 @@ def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None
 
 def test_the_effect_of_repeats_is_the_same_where_it_learns(batch: Batch) -> None:
     graph = make_graph()
-    values = {node: run(graph, batch)[node]["value"] for node in "DZVU"}
+    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
     trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)  # with gradients
     torch.testing.assert_close(trace.nodes["R"]["fn"].logits, run(graph, batch, **values)["R"]["fn"].logits, **EXACT)
     trace.log_prob_sum().backward()
@@ -127,29 +133,41 @@ def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query:
     row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
     read = batch.history[row, : column + 1]
 
-    def score(item: int, level: int) -> Tensor:
+    strength = sites["S"]["value"][batch.domain] * graph.spread if "S" in sites else torch.zeros(4).double()
+
+    def scores(item: int, level: int) -> tuple[Tensor, Tensor]:
+        """U·V, and the rest of eq. 2."""
         V = graph.f_e.linear.weight @ batch.texts[item]
-        extra = torch.zeros(()).double()
+        rest = torch.zeros(()).double()
         if config.confounders:
             D, Z = sites["D"]["value"][batch.domain], sites["Z"]["value"][level]
             if config.domain_to_item:
                 V = V + graph.f_item.from_domain.weight @ D
             if config.popularity_to_item:
                 V = V + graph.f_item.from_popularity.weight @ Z
-            extra = D @ graph.W_d + Z @ graph.W_z
+            rest = D @ graph.W_d + strength[1].exp() * (Z @ graph.W_z)
         if config.repeats and item in read:
-            extra = extra + graph.w_h
-        return sites["U"]["value"][query] @ V + extra
+            rest = rest + graph.w_h + strength[2]
+        return strength[0].exp() * sites["U"]["value"][query] @ V, rest
+
+    def mixture(candidates: list[tuple[Tensor, Tensor]], weight: Tensor) -> Tensor:
+        match, rest = (torch.stack(part) for part in zip(*candidates, strict=True))
+        followed = (match + rest).exp() * weight
+        if not config.wandering:
+            return followed.log()
+        share, wandered = torch.sigmoid(graph.w_o + strength[3]), rest.exp() * weight
+        return ((1 - share) * followed / followed.sum() + share * wandered / wandered.sum()).log()
 
     levels = batch.candidate_level[batch.slot[query]].tolist()
     with torch.no_grad():
         if batch.negatives is None:
-            return torch.stack([score(item, level) for item, level in enumerate(levels)])
-        target = int(batch.targets[query])
-        scores = [score(target, int(batch.target_level[query]))]
-        for item, level in zip(batch.negatives.tolist(), levels, strict=True):
-            scores.append(torch.tensor(-torch.inf).double() if item == target else score(item, level))
-        return torch.stack(scores)
+            every = [scores(item, level) for item, level in enumerate(levels)]
+            return mixture(every, torch.ones(len(every)).double())
+        target, negatives = int(batch.targets[query]), batch.negatives.tolist()
+        drawn = [scores(item, level) for item, level in zip(negatives, levels, strict=True)]
+        stands_for = (batch.num_domain_items - 1) / len(negatives)
+        weight = [1.0] + [0.0 if item == target else stands_for for item in negatives]
+        return mixture([scores(target, int(batch.target_level[query])), *drawn], torch.tensor(weight, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("edge", [False, True])
@@ -160,20 +178,20 @@ def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool, timed: E
         torch.nn.init.zeros_(graph.f_item.from_popularity.weight)
     windows, rng = all_windows(timed), np.random.default_rng(0)
     whole = run(plain, as_double(catalogue_batch(timed, windows)[0]))
-    D, V = whole["D"]["value"], whole["V"]["value"]
+    D, S, V = (whole[node]["value"] for node in "DSV")
     events = lay_out(windows).target_events
     U = torch.zeros(timed.domain.num_interactions, 8).double()
     U[events] = whole["U"]["value"]
     density_of_U = torch.zeros(len(U)).double()
     density_of_U[events] = whole["U"]["fn"].log_prob(whole["U"]["value"])
 
-    of_V, draws = [], 400
+    of_V, draws = [], 800
     for _ in range(draws):
         half = windows[rng.permutation(len(windows))[: len(windows) // 2]]
         batch = as_double(make_batch(timed, half, num_negatives=40, seed=rng))
         rows = batch.items[graph.item_slots(batch)[0]] if edge else batch.items
         own = lay_out(half).target_events
-        sites = run(graph, batch, D=D, V=V[rows], U=U[own])
+        sites = run(graph, batch, D=D, S=S, V=V[rows], U=U[own])
         of_V.append(float(sites["V"]["log_prob_sum"]))
         # In nats a query: D counts once for all queries, U and R are means over those of the batch.
         choice = sites["R"]["fn"].log_prob(sites["R"]["value"])
@@ -190,8 +208,9 @@ def test_without_subsampling_the_density_is_the_joint_per_query(timed: EncodedDo
     batch = as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
     sites = run(graph, batch)
     joint = graph.priors.D(torch.zeros(8).double()).log_prob(sites["D"]["value"][1])  # of the batch's domain alone
+    joint = joint + graph.priors.S(torch.zeros(4).double()).log_prob(sites["S"]["value"][1])
     joint = joint + sum(sites[node]["fn"].log_prob(sites[node]["value"]).sum() for node in "ZVUR")
-    total = sum(sites[node]["log_prob_sum"] for node in "DZVUR")
+    total = sum(sites[node]["log_prob_sum"] for node in "DZSVUR")
     torch.testing.assert_close(total, joint / batch.num_queries, **EXACT)
 
 
@@ -200,7 +219,7 @@ def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
     missing = edge.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert missing == ["f_item.from_popularity.weight"]
     torch.nn.init.zeros_(edge.f_item.from_popularity.weight)
-    values = {node: run(plain, batch)[node]["value"] for node in "DZUV"}
+    values = {node: run(plain, batch)[node]["value"] for node in "DZSUV"}
     without = run(plain, batch, **values)
     rows = edge.item_slots(batch)[0]
     with_edge = run(edge, batch, **(values | {"V": values["V"][rows]}))
@@ -211,7 +230,7 @@ def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
 
 
 def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain) -> None:
-    graph = make_graph(repeats=False)
+    graph = make_graph(repeats=False, strengths=False, wandering=False)
     batch = as_double(catalogue_batch(timed, all_windows(timed)[:3])[0])
     sites = run(graph, batch)
     U, V, Z = (sites[node]["value"] for node in "UVZ")
@@ -219,7 +238,7 @@ def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain)
         score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
         closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
         D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
-        sampled = graph.logits(U.unsqueeze(0), V, D, Z, batch)
+        sampled = graph.logits(U.unsqueeze(0), V, D, Z, None, batch)
     assert sampled.shape == (500, *score.shape)
     assert sampled.std(0).max() > 0.1  # D does move the logits
     torch.testing.assert_close(sampled.softmax(-1).mean(0), closed, rtol=0, atol=1e-5)
@@ -242,7 +261,7 @@ def test_all_nodes_take_leading_sample_dimensions(switches: dict[str, bool], bat
         sites = run(graph, batch)
     for node in "ZVUR" if graph.config.confounders else "VUR":
         assert sites[node]["fn"].batch_shape[0] == 3
-    one = {node: sites[node]["value"][1] for node in "DZVU" if node in sites}
+    one = {node: sites[node]["value"][1] for node in "DZSVU" if node in sites}
     torch.testing.assert_close(sites["R"]["fn"].logits[1], run(graph, batch, **one)["R"]["fn"].logits, **EXACT)
     torch.testing.assert_close(sites["U"]["fn"].mean[1], run(graph, batch, **one)["U"]["fn"].mean, **EXACT)
 

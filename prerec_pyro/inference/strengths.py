@@ -1,0 +1,40 @@
+"""The prior of S for the next domain, learnt from the domains that were trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from prerec_pyro.models.graph import PreRecGraph
+
+MEAN_WEIGHT = 1.0
+SPREAD_WEIGHT = 3.0
+
+
+@torch.no_grad()
+def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
+    """Make S = 0 stand for the source domains' mean, and ``spread`` for how they differ; return S in the new units.
+
+    The mean is moved into the lengths and weights that S scales, so no trained domain's scores change: only what a new
+    domain is taken to be like. It is shrunk to where it was as if one more domain had been seen there, and the spread
+    to the one before any was seen as if by three.
+
+    Parameters
+    ----------
+    graph
+        Changed: length of U, W_z, w_h, w_o, ``spread``.
+    S
+        ``(num_domains, 4)``, the MAP of the sources.
+    """
+    nats = S * graph.spread  # (num_domains, 4)
+    mean = nats.sum(dim=0) / (len(nats) + MEAN_WEIGHT)
+    graph.f_seq.log_length += mean[0]
+    graph.W_z *= mean[1].exp()
+    if graph.config.repeats:
+        graph.w_h += mean[2]
+    if graph.config.wandering:
+        graph.w_o += mean[3]
+    nats = nats - mean
+    squares = nats.square().sum(dim=0) + SPREAD_WEIGHT * graph.spread**2
+    graph.spread.copy_((squares / (len(nats) + SPREAD_WEIGHT)).sqrt())
+    return nats / graph.spread
