@@ -224,9 +224,13 @@ def epoch(
     num_negatives: int,
     max_tokens: int,
     rng: np.random.Generator,
+    lengths: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """Yield every query of `users` once, in shuffled batches of at most `max_tokens` padded positions."""
-    windows = training_windows(encoded.domain.offsets, users, rng)
+    """Yield every query of `users` once, in shuffled batches of at most `max_tokens` padded positions.
+
+    With `lengths`, ``(n,)``, only that many of each user's first events count; see `first_samples`.
+    """
+    windows = training_windows(encoded.domain.offsets, users, rng, lengths=lengths)
     num_queries = int(windows.num_queries.sum())
     for group in buckets(windows, max_tokens, rng):
         yield training_batch(

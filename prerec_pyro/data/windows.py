@@ -62,15 +62,24 @@ def exact_windows(offsets: np.ndarray, users: np.ndarray, max_history: int = MAX
 
 
 def training_windows(
-    offsets: np.ndarray, users: np.ndarray, rng: np.random.Generator, max_history: int = MAX_HISTORY
+    offsets: np.ndarray,
+    users: np.ndarray,
+    rng: np.random.Generator,
+    max_history: int = MAX_HISTORY,
+    *,
+    lengths: np.ndarray | None = None,
 ) -> Windows:
     """Return windows in which every query of `users` occurs exactly once, for one epoch.
 
     A sequence of up to ``max_history + 1`` events is one window, so its queries read all that came before. A longer
     one is cut into blocks at a random phase, anew in each epoch: a query then reads what its block holds before it,
     at most `max_history` items. The protocol (`exact_windows`) never cuts.
+
+    With `lengths`, ``(n,)``, only that many of each user's first events count; see `first_samples`.
     """
     start, end = offsets[users], offsets[users + 1]
+    if lengths is not None:
+        end = np.minimum(end, start + lengths)
     queries = end - start - 1
     some = queries > 0
     start, queries = start[some], queries[some]

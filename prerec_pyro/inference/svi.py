@@ -68,12 +68,22 @@ class Source:
         Row of D_k.
     first_row
         Row of its first item in the table of item offsets.
+    lengths
+        ``(n,)`` how many of each user's first events count; None is all. See `first_samples`.
     """
 
     encoded: EncodedDomain
     users: np.ndarray
     domain: int
     first_row: int
+    lengths: np.ndarray | None = None
+
+    @property
+    def num_events(self) -> int:
+        """Events of the training users that count."""
+        if self.lengths is not None:
+            return int(self.lengths.sum())
+        return int(np.diff(self.encoded.domain.offsets)[self.users].sum())
 
     def batches(self, config: TrainConfig, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
@@ -86,6 +96,7 @@ class Source:
             num_negatives=config.num_negatives,
             max_tokens=config.batch_tokens,
             rng=rng,
+            lengths=self.lengths,
         )
 
 
@@ -264,8 +275,8 @@ class Trainer:
 
     def _schedule(self, number: int) -> np.ndarray:
         """Return the source of each step: every source as often as the largest has batches, shuffled."""
-        tokens = [int(np.diff(s.encoded.domain.offsets)[s.users].sum()) for s in self.sources]
-        steps = max(self.config.min_steps, round(max(tokens) / self.config.batch_tokens))
+        largest = max(source.num_events for source in self.sources)
+        steps = max(self.config.min_steps, round(largest / self.config.batch_tokens))
         order = np.repeat(np.arange(len(self.sources)), steps)
         return np.random.default_rng([self.config.seed, number]).permutation(order)
 
