@@ -31,6 +31,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
@@ -42,16 +43,16 @@ def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig)
     graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
     program = NonCentred(graph, FREE_BY_DEFAULT)
     source = Source(encoded, users, 0, 0)
-    trainer = Trainer(program, map_guide(program, encoded.num_items), [source], config)
-    trainer.elbo.train()
+    trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config)
+    trainer.objective.train()
     return trainer
 
 
 def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
     """Return eq. 4 of a batch without Pyro: what (a) must cost no more than."""
-    graph = trainer.elbo.model.graph
-    (table,) = (part.table for part in trainer.elbo.guide if isinstance(part, ItemOffsets))
-    D = next(part.D for part in trainer.elbo.guide if not isinstance(part, ItemOffsets))
+    graph = trainer.objective.model.graph
+    (table,) = (part.table for part in trainer.objective.guide if isinstance(part, ItemOffsets))
+    D = next(part.D for part in trainer.objective.guide if not isinstance(part, ItemOffsets))
     own = D[batch.domain]
     text = graph.f_e(batch.texts)
     Z = graph.f_pop(batch.factors)
@@ -73,15 +74,15 @@ def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
 
 def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, starts: np.ndarray) -> torch.Tensor:
     """Return the loss of one padded prefix a sample, each with negatives of its own."""
-    graph = trainer.elbo.model.graph
+    graph = trainer.objective.model.graph
     item_index, length = encoded.domain.item_index, 64
     begin = np.maximum(starts, events - length)
     read = np.minimum(begin[:, None] + np.arange(length), events[:, None] - 1)  # (n, 64)
     ends = events - begin - 1
     negatives = np.random.default_rng(0).integers(0, encoded.num_items, (len(events), trainer.config.num_negatives))
     candidates = np.concatenate([item_index[events][:, None], negatives], axis=1)  # (n, 1 + negatives)
-    own = next(part.D for part in trainer.elbo.guide if not isinstance(part, ItemOffsets))[0]
-    (table,) = (part.table for part in trainer.elbo.guide if isinstance(part, ItemOffsets))
+    own = next(part.D for part in trainer.objective.guide if not isinstance(part, ItemOffsets))[0]
+    (table,) = (part.table for part in trainer.objective.guide if isinstance(part, ItemOffsets))
     history = graph.f_e(encoded.texts[torch.from_numpy(item_index[read].astype(np.int64))])  # (n, 64, B)
     U = graph.f_seq(own, history, torch.from_numpy(np.arange(len(events)) * length + ends))
     rows = torch.from_numpy(candidates.astype(np.int64))
@@ -153,9 +154,9 @@ def main() -> None:
         return len(events)
 
     batch = next(_endless(source, config))
-    constant = trainers["a"]._peak(batch)
+    constant = trainers["a"].peaks[batch.domain]
     torch.manual_seed(1)
-    ours = float(trainers["a"].elbo(batch).detach()) + constant
+    ours = float(trainers["a"].objective(batch).detach()) + constant
     torch.manual_seed(1)
     theirs = float(bare_loss(trainers["a"], batch).detach())
     print(f"one batch, same parameters: loss (a) {ours:.5f}, (b) {theirs:.5f}\n")

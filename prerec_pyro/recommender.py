@@ -23,6 +23,7 @@ from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.calibration import calibrate
 from prerec_pyro.inference.device import choose_device
+from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.ranking import recommendations, score_histories
@@ -176,7 +177,7 @@ class PreRec:
         ]
         program = NonCentred(self.graph, self.free)
         guide = map_guide(program, int(first[-1]), self.free)
-        trainer = Trainer(program, guide, sources, self.training, self.device)
+        trainer = map_trainer(program, guide, sources, self.training, self.device)
         if progress_folder is not None:
             run = self._settings() | {"split_seed": split_seed, "data": [e.domain.fingerprint for e in encoded]}
             if resume:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyro
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from pyro.infer import Trace_ELBO
+from pydantic import Field
 from pyro.infer.autoguide import AutoGuideList
 from torch import Tensor, nn
 
@@ -21,27 +19,21 @@ from prerec_pyro.data.batches import Batch, epoch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
-from prerec_pyro.inference.guides import ItemOffsets, NonCentred, trained_nodes
-from prerec_pyro.models.graph import SPREAD
+from prerec_pyro.inference.guides import ItemOffsets, NonCentred
+from prerec_pyro.inference.loop_config import LoopConfig
+from prerec_pyro.inference.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 
-class TrainConfig(BaseModel):
-    """How to train; plain JSON, saved with a model. Learning rates are Adam's, and decay linearly to zero.
+class TrainConfig(LoopConfig):
+    """How to train PreRec. Learning rates are Adam's, and decay linearly to zero.
 
     The defaults were chosen for zero-shot use, on validation users: small sources teach how much popularity and
     repeats matter, but their sequences and words are not the target's, so f_seq and f_e move slowly from a start that
     carries over. To train on a large domain for its own sake, raise `learning_rate` and `text_rate` to 3e-4.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(5, ge=0, description="most passes over the largest source domain")
-    patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
-    min_steps: int = Field(20, ge=1, description="steps on each source in an epoch, at least: small sources repeat")
-    batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
-    num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
     learning_rate: float = Field(5e-5, ge=0, description="of f_seq and f_item")
     text_rate: float = Field(1e-5, ge=0, description="of f_e")
     popularity_rate: float = Field(3e-3, ge=0, description="of f_pop, W_z and W_d")
@@ -49,9 +41,6 @@ class TrainConfig(BaseModel):
     domain_rate: float = Field(3e-4, ge=0, description="of D")
     strength_rate: float = Field(3e-1, ge=0, description="of S")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
-    k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
-    validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +74,7 @@ class Source:
             return int(self.lengths.sum())
         return int(np.diff(self.encoded.domain.offsets)[self.users].sum())
 
-    def batches(self, config: TrainConfig, number: int) -> Iterator[Batch]:
+    def batches(self, config: LoopConfig, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
         rng = np.random.default_rng([config.seed, number, self.domain])
         return epoch(
@@ -99,50 +88,36 @@ class Source:
             lengths=self.lengths,
         )
 
-
-@dataclass
-class Progress:
-    """Where training stands, and its best state so far.
-
-    Attributes
-    ----------
-    history
-        A row an epoch: ``epoch, loss`` (nats a query, above that of all latents at their prior means), ``num_queries``
-        and ``validation`` (mean r-NDCG).
-    best_epoch, best_score
-        Of the state in `best`.
-    """
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_score: float = -np.inf
-    best: dict[str, Tensor] = field(default_factory=dict, repr=False)
-
-    def better(self, number: int, score: float, module: nn.Module) -> bool:
-        """Keep the module's state if `score` is the best yet; return whether it is."""
-        if score <= self.best_score and self.best:
-            return False
-        self.best_epoch, self.best_score = number, score
-        # A guide must never be deep-copied; its state_dict may.
-        self.best = copy.deepcopy({name: value.detach() for name, value in module.state_dict().items()})
-        return True
+    def first_batch(self, config: LoopConfig) -> Batch:
+        """Return a batch to make parameters from; refuse a domain that has none."""
+        batch = next(self.batches(config, 0), None)
+        if batch is None:
+            raise InputError(
+                f"domain {self.encoded.name!r}: no training user with two events, so nothing to learn from; "
+                "leave it out, or give it more users"
+            )
+        return batch
 
 
 class Trainer:
-    """Maximises the ELBO of a guide over source domains.
-
-    ``Trace_ELBO()(model, guide)`` is an ordinary module whose output is the loss; the rest is a plain PyTorch loop.
+    """Minimises an objective over source domains: a plain PyTorch loop, the same for every method.
 
     Parameters
     ----------
-    program, guide
-        The model in its non-centred form, and the guide over its free nodes.
+    objective
+        A module from batches to the loss, a scalar in nats a query; for PreRec ``Trace_ELBO()(model, guide)``.
+    optimizers
+        Of its parameters; each group names its ``initial_lr``.
     sources
         Domains; each gives as many batches an epoch as the largest, so that they weigh the same.
     config
         How to train.
     device
         Where.
+    peak
+        What to add to the loss of a batch of each domain before it is reported; None is nothing.
+    together
+        Whether a step reads a batch of every source, as so many arguments, and not one of them.
 
     Raises
     ------
@@ -152,22 +127,23 @@ class Trainer:
 
     def __init__(
         self,
-        program: NonCentred,
-        guide: AutoGuideList,
+        objective: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
         sources: list[Source],
-        config: TrainConfig,
+        config: LoopConfig,
         device: torch.device | str = "cpu",
+        *,
+        peak: Callable[[Batch], float] | None = None,
+        together: bool = False,
     ) -> None:
+        self.objective = objective
+        self.optimizers = optimizers
         self.sources = sources
         self.config = config
         self.device = torch.device(device)
-        self.elbo = Trace_ELBO()(program, guide).to(self.device)
-        firsts = [self._first_batch(source) for source in sources]
-        with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
-            self.elbo(firsts[0].to(self.device))
-        self.elbo.to(self.device)
-        self.optimizers = optimizers(program, guide, config)
-        self._peaks = {batch.domain: self._peak(batch) for batch in firsts}
+        self.together = together
+        firsts = [source.first_batch(config) for source in sources]
+        self.peaks = {batch.domain: 0.0 if peak is None else peak(batch) for batch in firsts}
         self.progress = Progress()
         self.next_epoch = 1
 
@@ -184,12 +160,12 @@ class Trainer:
             Called after each epoch, say to save a state from which to resume.
         """
         if validate is not None and self.next_epoch == 1:
-            self.progress.better(0, self._score(validate), self.elbo)
+            self.progress.better(0, self._score(validate), self.objective)
         while self.next_epoch <= self.config.epochs and not self._stale():
             row = self._epoch(self.next_epoch)
             if validate is not None:
                 row["validation"] = self._score(validate)
-                self.progress.better(self.next_epoch, row["validation"], self.elbo)
+                self.progress.better(self.next_epoch, row["validation"], self.objective)
             self.progress.history.append(row)
             logger.info(
                 "epoch %d: loss %.3f, validation r-NDCG %.4f", row["epoch"], row["loss"], row.get("validation", np.nan)
@@ -198,13 +174,13 @@ class Trainer:
             if on_epoch is not None:
                 on_epoch(self)
         if self.progress.best:
-            self.elbo.load_state_dict(self.progress.best)
-        self.elbo.eval()
+            self.objective.load_state_dict(self.progress.best)
+        self.objective.eval()
         return self.progress
 
-    def step(self, batch: Batch) -> Tensor:
+    def step(self, *batches: Batch) -> Tensor:
         """Take one step; return the loss, a scalar still on the device, in nats a query."""
-        loss = self.elbo(batch)
+        loss = self.objective(*batches)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -214,7 +190,7 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain facts from which `restore` goes on after the last finished epoch."""
-        tensors = {f"now.{name}": value for name, value in self.elbo.state_dict().items()}
+        tensors = {f"now.{name}": value for name, value in self.objective.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.progress.best.items()}
         for number, optimizer in enumerate(self.optimizers):
             tensors |= flatten_optimizer(optimizer, f"optimizer.{number}")
@@ -239,7 +215,7 @@ class Trainer:
             kind, _, name = key.partition(".")
             by_kind.setdefault(kind, {})[name] = value.to(self.device)
         try:
-            self.elbo.load_state_dict(by_kind["now"])
+            self.objective.load_state_dict(by_kind["now"])
         except RuntimeError as error:
             raise InputError(f"resume: the state is of another model ({error}); train without --resume") from error
         for number, optimizer in enumerate(self.optimizers):
@@ -248,64 +224,49 @@ class Trainer:
         score = -np.inf if facts["best_score"] is None else facts["best_score"]
         self.progress = Progress(facts["history"], facts["best_epoch"], score, by_kind["best"])
 
-    def _first_batch(self, source: Source) -> Batch:
-        batch = next(source.batches(self.config, 0), None)
-        if batch is None:
-            raise InputError(
-                f"domain {source.encoded.name!r}: no training user with two events, so nothing to learn from; "
-                "leave it out, or give it more users"
-            )
-        return batch
-
     def _epoch(self, number: int) -> dict[str, float]:
-        self.elbo.train()
+        self.objective.train()
         torch.manual_seed(hash((self.config.seed, number)) % 2**31)  # dropout
         total, num_queries = torch.zeros((), device=self.device), 0
         schedule = list(self._schedule(number))
         with pyro.validation_enabled(False):
-            for done, batch in enumerate(self._interleave(schedule, number)):
+            for done, batches in enumerate(self._interleave(schedule, number)):
                 self._decay((number - 1 + done / len(schedule)) / self.config.epochs)
-                above = self.step(batch.to(self.device)) + self._peaks[batch.domain]
-                total += above * batch.num_queries
-                num_queries += batch.num_queries
+                loss, read = self.step(*(b.to(self.device) for b in batches)), sum(b.num_queries for b in batches)
+                total += (loss + sum(self.peaks[b.domain] for b in batches)) * read
+                num_queries += read
         loss = float(total) / max(num_queries, 1)
         if not math.isfinite(loss):
             raise InputError(f"training diverged: the loss of epoch {number} is {loss}; use smaller learning rates")
         return {"epoch": number, "loss": loss, "num_queries": num_queries}
 
     def _schedule(self, number: int) -> np.ndarray:
-        """Return the source of each step: every source as often as the largest has batches, shuffled."""
+        """Return the sources of each step, ``(num_steps, 1)``: each as often as the largest has batches, shuffled.
+
+        Of a loop that reads them together it is ``(num_steps, num_sources)``, all in each row.
+        """
         largest = max(source.num_events for source in self.sources)
         steps = max(self.config.min_steps, round(largest / self.config.batch_tokens))
-        order = np.repeat(np.arange(len(self.sources)), steps)
-        return np.random.default_rng([self.config.seed, number]).permutation(order)
+        everyone = np.arange(len(self.sources))
+        if self.together:
+            return np.tile(everyone, (steps, 1))
+        return np.random.default_rng([self.config.seed, number]).permutation(np.repeat(everyone, steps))[:, None]
 
-    def _interleave(self, schedule: list[int], number: int) -> Iterator[Batch]:
-        """Yield a batch of the scheduled source at each step; a source that runs out starts a pass anew."""
+    def _interleave(self, schedule: list[np.ndarray], number: int) -> Iterator[list[Batch]]:
+        """Yield a batch of each source scheduled for a step; a source that runs out starts a pass anew."""
         passes = [0] * len(self.sources)
         streams = [source.batches(self.config, number) for source in self.sources]
-        for index in schedule:
+
+        def take(index: int) -> Batch:
             batch = next(streams[index], None)
             if batch is None:
                 passes[index] += 1
                 streams[index] = self.sources[index].batches(self.config, number + passes[index] * 1_000_003)
                 batch = next(streams[index])
-            yield batch
+            return batch
 
-    def _peak(self, batch: Batch) -> float:
-        """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
-        graph = self.elbo.model.graph
-        zero, free = torch.zeros(1, graph.config.latent_dim), trained_nodes(self.elbo.guide)
-        total = 0.0
-        if "D" in free:
-            total += float(graph.priors.D(zero).log_prob(zero))
-        if "S" in free:
-            none = torch.zeros(1, len(SPREAD))
-            total += float(graph.priors.S(none).log_prob(none))
-        if "V_decentered" in free:  # decentred: the same family at scale 1
-            one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
-            total += batch.num_domain_items * one
-        return total / batch.num_domain_queries
+        for row in schedule:
+            yield [take(index) for index in row]
 
     def _decay(self, done: float) -> None:
         for optimizer in self.optimizers:
@@ -313,7 +274,7 @@ class Trainer:
                 group["lr"] = group["initial_lr"] * (1.0 - done)
 
     def _score(self, validate: Callable[[], float]) -> float:
-        self.elbo.eval()
+        self.objective.eval()
         with torch.no_grad():
             return validate()
 

@@ -9,8 +9,9 @@ import torch
 from prerec_pyro.data.batches import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import NonCentred, map_guide, noncentred, trained_nodes
-from prerec_pyro.inference.svi import Source, TrainConfig, Trainer
+from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
@@ -60,7 +61,7 @@ def test_D_is_recovered_given_the_networks() -> None:
     program = NonCentred(graph, {"D"})
     guide = map_guide(program, NUM_DOMAINS * NUM_ITEMS, {"D"})
     sources = [Source(e, np.arange(NUM_USERS), k, k * NUM_ITEMS) for k, e in enumerate(domains)]
-    Trainer(program, guide, sources, training).fit()
+    map_trainer(program, guide, sources, training).fit()
     found = trained_nodes(guide)["D"]
     correlation = np.corrcoef(found.flatten().numpy(), D.flatten().numpy())[0, 1]
     print(f"correlation of estimated and true D: {correlation:.4f}")

@@ -18,10 +18,12 @@ from small_worlds import (
     small_sources,
 )
 from small_worlds import training as tiny
+from torch import nn
 
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.checkpoint import load_progress, save_progress
+from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import NonCentred, map_guide
 from prerec_pyro.inference.svi import Trainer, offset_scale
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
@@ -34,11 +36,11 @@ def trainer(*, free=("D", "V"), graph=None, priors=None, seed=0, **changes) -> T
     graph = graph or small_graph(seed=seed, dropout=0.2)
     if priors is not None:
         graph.priors = priors
-    return Trainer(*program_and_guide(graph, sources, free), sources, tiny(seed=seed, **changes))
+    return map_trainer(*program_and_guide(graph, sources, free), sources, tiny(seed=seed, **changes))
 
 
 def state(one: Trainer) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in one.elbo.state_dict().items()}
+    return {name: value.clone() for name, value in one.objective.state_dict().items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -52,8 +54,8 @@ def test_the_loss_falls_and_stays_finite(changes):
     assert [row["epoch"] for row in history] == list(range(1, 9))
     assert history[-1]["loss"] < history[0]["loss"] - 0.04
     assert all(np.isfinite(row["loss"]) for row in history)
-    assert all(torch.isfinite(value).all() for value in one.elbo.state_dict().values())
-    assert not one.elbo.training, "a trained model is left in evaluation mode"
+    assert all(torch.isfinite(value).all() for value in one.objective.state_dict().values())
+    assert not one.objective.training, "a trained model is left in evaluation mode"
 
 
 def test_a_run_repeats_itself_by_its_seed():
@@ -123,7 +125,7 @@ def test_early_stopping_goes_back_to_the_best_epoch():
     scores, states = iter([0.1, 0.2, 0.5, 0.3, 0.4, 0.9]), []
 
     def validate() -> float:
-        assert not one.elbo.training, "validation runs without dropout"
+        assert not one.objective.training, "validation runs without dropout"
         states.append(state(one))
         return next(scores)
 
@@ -152,7 +154,7 @@ def test_no_epoch_is_no_training():
 def test_training_that_diverges_is_said():
     one = trainer()
     with torch.no_grad():
-        one.elbo.model.graph.W_z.fill_(torch.nan)
+        one.objective.model.graph.W_z.fill_(torch.nan)
     with (
         pytest.warns(UserWarning, match="NaN"),
         pytest.raises(InputError, match=r"training diverged.* epoch 1 is nan"),
@@ -228,4 +230,33 @@ def test_a_source_without_a_query_is_refused():
     program = NonCentred(small_graph(1), ("D", "V"))
     guide = map_guide(program, num_rows(sources))
     with pytest.raises(InputError, match=r"lonely.*no training user with two events"):
-        Trainer(program, guide, sources, tiny())
+        map_trainer(program, guide, sources, tiny())
+
+
+class Line(nn.Module):
+    """An objective that no graph is behind: how far one number is from the mean target row of the batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def forward(self, *batches):
+        self.seen.append([batch.domain for batch in batches])
+        return sum((self.x - 3.0) ** 2 for _ in batches) / len(batches)
+
+
+@pytest.mark.parametrize(("together", "width"), [(False, 1), (True, 2)])
+def test_any_module_of_batches_is_an_objective(together, width):
+    one, sources = Line(), small_sources(A, B)
+    rates = [torch.optim.Adam([{"params": one.parameters(), "lr": 0.5, "initial_lr": 0.5}])]
+    loop = Trainer(one, rates, sources, tiny(epochs=4), together=together)
+    history = loop.fit().history
+    steps = round(A.domain.num_interactions / loop.config.batch_tokens)
+    assert history[-1]["loss"] < 0.1 * history[0]["loss"] <= 0.9
+    assert len(one.seen) == 4 * steps * (1 if together else 2)
+    assert {len(domains) for domains in one.seen} == {width}
+    if together:
+        assert all(domains == [0, 1] for domains in one.seen), "a step reads every source"
+    else:
+        assert Counter(domain for (domain,) in one.seen) == {0: 4 * steps, 1: 4 * steps}

@@ -1,0 +1,53 @@
+"""The ELBO of the MAP guide as an objective of the training loop."""
+
+from __future__ import annotations
+
+import math
+
+import pyro
+import torch
+from pyro.infer import Trace_ELBO
+from pyro.infer.autoguide import AutoGuideList
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.inference.guides import NonCentred, trained_nodes
+from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
+from prerec_pyro.models.graph import SPREAD, PreRecGraph
+
+
+def map_trainer(
+    program: NonCentred,
+    guide: AutoGuideList,
+    sources: list[Source],
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+) -> Trainer:
+    """Return the loop that maximises the ELBO of a guide: ``Trace_ELBO()(program, guide)`` is an ordinary module.
+
+    Parameters
+    ----------
+    program, guide
+        The model in its non-centred form, and the guide over its free nodes.
+    sources, config, device
+        Of the `Trainer`.
+    """
+    elbo, first = Trace_ELBO()(program, guide).to(device), sources[0].first_batch(config)
+    with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
+        elbo(first.to(device))
+    elbo.to(device)
+    groups = optimizers(program, guide, config)
+    return Trainer(elbo, groups, sources, config, device, peak=lambda batch: log_peak(program.graph, guide, batch))
+
+
+def log_peak(graph: PreRecGraph, guide: AutoGuideList, batch: Batch) -> float:
+    """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
+    zero, free, total = torch.zeros(1, graph.config.latent_dim), trained_nodes(guide), 0.0
+    if "D" in free:
+        total += float(graph.priors.D(zero).log_prob(zero))
+    if "S" in free:
+        none = torch.zeros(1, len(SPREAD))
+        total += float(graph.priors.S(none).log_prob(none))
+    if "V_decentered" in free:  # decentred: the same family at scale 1
+        one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
+        total += batch.num_domain_items * one
+    return total / batch.num_domain_queries

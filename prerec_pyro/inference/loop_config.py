@@ -1,0 +1,20 @@
+"""How long the training loop runs, on batches of what size, and what stops it: the same for every method."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoopConfig(BaseModel):
+    """The part of a training configuration that every method shares; plain JSON, saved with a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(5, ge=0, description="most passes over the largest source domain")
+    patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
+    min_steps: int = Field(20, ge=1, description="steps on each source in an epoch, at least: small sources repeat")
+    batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
+    num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
+    k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
+    validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
+    seed: int = 0
