@@ -1,0 +1,70 @@
+"""ZESRec: its joint density, written out with Pyro's distributions, and its offsets."""
+
+from __future__ import annotations
+
+import math
+
+import pyro.distributions as dist
+import pytest
+import torch
+from worlds import as_double, make_batch, make_encoded
+
+from prerec_pyro.models.baselines.text_sequence import sampled_softmax
+from prerec_pyro.models.baselines.zesrec import ZESRec, ZESRecConfig
+
+WORLD = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12)
+SCALE = 0.3
+
+
+def small(num_rows: int = 12) -> ZESRec:
+    torch.manual_seed(0)
+    module = ZESRec(ZESRecConfig(latent_dim=8, dropout=0.0, offset_scale=SCALE), 6, num_rows)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return module.double().eval()
+
+
+@torch.no_grad()
+def test_the_loss_is_the_joint_density_up_to_a_constant() -> None:
+    """The prior of the items is estimated from the uniform negatives: drawing each item once is the sum itself."""
+    module = small()
+    batch = as_double(make_batch(WORLD, num_negatives=5000, seed=3))
+    V = module.items(batch.texts, batch.item_rows)
+    U = module.users(V[batch.history], batch.positions)
+    log_r = 0.0
+    for query, target in enumerate(batch.targets.tolist()):
+        rows = [target] + [row for row in batch.negatives.tolist() if row != target]
+        log_r = log_r + dist.Categorical(logits=V[rows] @ U[query]).log_prob(torch.tensor(0))
+    texts = module.f_e(batch.texts)
+    assert len(V) == WORLD.num_items
+    log_v = dist.Normal(texts, SCALE).log_prob(V).sum()
+    constant = V.numel() * (-math.log(SCALE) - 0.5 * math.log(2 * math.pi))
+    expected = -(log_r + log_v - constant) / batch.num_queries
+    assert float(module(batch)) == pytest.approx(float(expected), rel=0.02)  # 5000 draws of 12 items
+
+
+@torch.no_grad()
+def test_the_prior_counts_each_item_as_often_as_its_weight_says() -> None:
+    module, batch = small(), as_double(make_batch(WORLD, num_negatives=5))
+    V = module.items(batch.texts, batch.item_rows)
+    fit = sampled_softmax(module.users(V[batch.history], batch.positions), V, batch)
+    squares = module.table.weight[batch.item_rows].square().sum(1)
+    penalty = 0.5 * (batch.prior_weight * squares).sum() / batch.num_domain_queries
+    assert (batch.prior_weight == 0).any()
+    torch.testing.assert_close(module(batch), fit + penalty)
+
+
+def test_a_new_item_stands_at_its_text() -> None:
+    module = small()
+    texts, rows = WORLD.texts.double(), torch.arange(12)
+    torch.testing.assert_close(module.items(texts, torch.full((12,), -1)), module.f_e(texts))
+    torch.testing.assert_close(module.items(texts, rows), module.f_e(texts) + SCALE * module.table.weight)
+
+
+def test_a_step_touches_the_rows_of_its_batch_only() -> None:
+    module, batch = small(40), as_double(make_batch(WORLD, num_negatives=2, first_row=20))
+    module(batch).backward()
+    gradient = module.table.weight.grad
+    assert gradient.is_sparse
+    assert set(gradient.coalesce().indices()[0].tolist()) == set(batch.item_rows.tolist())
