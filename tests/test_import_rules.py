@@ -22,10 +22,22 @@ MAY_IMPORT = {
     "inference": ("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.windows"),
     "evaluation": ("data", "models", "inference.ranking"),
     "recommender": ("data", "models", "inference", "evaluation"),
+    "facade": ("data", "models", "inference", "evaluation"),
+    "baseline": ("data", "models", "inference", "evaluation", "facade"),
+    "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
     "plots": (),
     "cli": EVERYTHING,
     "__main__": ("cli",),
-    "": ("data", "models", "inference", "evaluation", "recommender", "plots"),  # prerec_pyro/__init__.py
+    "": (
+        "data",
+        "models",
+        "inference",
+        "evaluation",
+        "recommender",
+        "baseline",
+        "methods",
+        "plots",
+    ),  # prerec_pyro/__init__.py
 }
 # Library → the modules that may import it.
 ONLY_IN = {
@@ -181,6 +193,8 @@ def test_files_are_named_for_what_they_do() -> None:
         ("recommender", "from prerec_pyro.cli import console", "may not import prerec_pyro.cli.console"),
         ("recommender", "def f():\n    from prerec_pyro import plots", "may not import prerec_pyro.plots"),
         ("recommender", "import importlib\nimportlib.import_module('matplotlib.pyplot')", "matplotlib is for plots"),
+        ("baseline", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
+        ("recommender", "from prerec_pyro.methods import load_model", "may not import prerec_pyro.methods"),
         ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("errors", "import prerec_pyro.data", "may not import prerec_pyro.data"),
         ("errors", "from prerec_pyro.errors import X", "imports nothing"),

@@ -83,6 +83,12 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     return weights, config, manifest
 
 
+def read_method(folder: Path) -> str | None:
+    """Return which method a model folder holds a model of, of which it need not be sound; None if it does not say."""
+    path = folder / _MANIFEST
+    return _read_json(path).get("method") if path.is_file() else load_model(folder)[2].get("method")
+
+
 def check_writable(folder: Path) -> None:
     """Raise `InputError` unless `folder` may be written: absent, empty, or a saved model to be replaced."""
     if folder.exists() and not (folder.is_dir() and ((folder / _MANIFEST).is_file() or not any(folder.iterdir()))):

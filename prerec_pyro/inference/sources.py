@@ -77,6 +77,14 @@ class TrainedSources:
             found["V_decentered"] = table[place].masked_fill(is_new[:, None], 0.0)
         return found
 
+    def item_rows(self, domain: Domain) -> Tensor:
+        """Return where each item of a domain stands in the table of all trained items, ``(num_items,)``, or -1."""
+        row = self.row(domain)
+        if row is None:
+            return torch.full((domain.num_items,), -1)
+        own = pd.Index(self.item_ids[domain.name]).get_indexer(pd.Index(domain.item_ids))
+        return torch.from_numpy(np.where(own < 0, -1, own + self.first_rows[row]))
+
     def to_tensors(self) -> dict[str, Tensor]:
         """Return everything as named tensors; ids as bytes of JSON."""
         tensors = {f"map.{name}": value for name, value in self.nodes.items()}

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 from worlds import all_windows, make_domain, make_encoded
 
+from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.data.batches import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.baseline_training import BaselineTraining
 from prerec_pyro.inference.ranking import Recommender
 from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.methods import METHODS
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
+from prerec_pyro.models.baselines.learned import LEARNED
 from prerec_pyro.models.graph import GraphConfig
 from prerec_pyro.recommender import PreRec
 
@@ -27,6 +31,14 @@ def fitted(epochs: int, **switches: bool) -> PreRec:
     return PreRec(config, training=training, device="cpu").fit(sources)
 
 
+def learned(method: str, tuned_on: EncodedDomain | None = None, **settings: object) -> TextBaseline:
+    config = LEARNED[method].config(latent_dim=8, num_layers=1, **settings)
+    training = BaselineTraining(epochs=1, num_negatives=5, batch_tokens=40)
+    model = TextBaseline(method, config, training=training, device="cpu")
+    model.fit([make_domain("timed"), make_domain("other", timed=False, seed=3)])
+    return model if tuned_on is None else model.fine_tune(tuned_on, training=training)
+
+
 RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "random": Random,
     "pop": MostPopular,
@@ -34,6 +46,12 @@ RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "prerec, untrained": lambda: fitted(epochs=0),
     "prerec, one epoch": lambda: fitted(epochs=1, popularity_to_item=True),
     "prerec_n": lambda: fitted(epochs=1, confounders=False),
+    "gru4rec": lambda: learned("gru4rec"),
+    "sasrec": lambda: learned("sasrec"),
+    "zesrec": lambda: learned("zesrec"),
+    "unisrec": lambda: learned("unisrec"),
+    "unisrec, inductive": lambda: learned("unisrec", make_encoded("timed")),
+    "unisrec, transductive": lambda: learned("unisrec", make_encoded("timed"), tuning="transductive"),
 }
 
 
@@ -103,7 +121,7 @@ def test_works_without_targets(recommender: Recommender, world: EncodedDomain) -
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in (Random, MostPopular, SBERT)} | {"prerec", "prerec_n"}) == 5
+    assert len({kind.name for kind in (Random, MostPopular, SBERT)} | set(METHODS)) == 9
 
 
 def test_random_prefers_nothing(timed: EncodedDomain) -> None:

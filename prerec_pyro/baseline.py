@@ -1,0 +1,315 @@
+"""`TextBaseline`: GRU4Rec, SASRec, ZESRec and UniSRec behind the same verbs as `PreRec`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.samples import first_samples
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.errors import InputError
+from prerec_pyro.evaluation.protocol import validation_score
+from prerec_pyro.facade import Facade
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.baseline_training import BaselineTraining, adam, defaults
+from prerec_pyro.inference.interventions import Semantics, Value
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.svi import Source, Trainer
+from prerec_pyro.inference.text_scorer import TextScorer
+from prerec_pyro.models.baselines.learned import LEARNED
+
+
+class TextBaseline(Facade):
+    """A baseline that is trained.
+
+    Parameters
+    ----------
+    method
+        ``"gru4rec"``, ``"sasrec"``, ``"zesrec"`` or ``"unisrec"``.
+    config
+        The method's settings; None are those of its paper or, where that leaves one open, the tuned ones.
+    training
+        How to train; None is what was tuned for the method.
+    encoder
+        Text encoder, by name or folder; None is the packaged one.
+    window
+        Of the popularity index, which none of them reads.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
+
+    Raises
+    ------
+    InputError
+        If an argument means nothing.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        config: BaseModel | None = None,
+        *,
+        training: BaselineTraining | None = None,
+        encoder: str | None = None,
+        window: int = 15,
+        device: str = "auto",
+    ) -> None:
+        super().__init__(encoder=encoder, window=window, normalizer="catalogue", device=device)
+        if method not in LEARNED:
+            raise InputError(f"method {method!r} is none of {', '.join(LEARNED)}")
+        self.name = method
+        self.config = config or LEARNED[method].config()
+        if not isinstance(self.config, LEARNED[method].config):
+            raise InputError(f"{method} takes a {LEARNED[method].config.__name__}, not {type(config).__name__}")
+        heads = getattr(self.config, "num_heads", 1)
+        if self.config.latent_dim % heads:
+            raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {heads}")
+        self.training = training or defaults(method)
+        self.module: nn.Module | None = None
+        self.tuned = False
+        self.sources = TrainedSources()
+        self.history: list[dict[str, float]] = []
+        self.facts: dict[str, Any] = {}
+
+    def fit(
+        self,
+        domains: Sequence[Domain | EncodedDomain],
+        *,
+        split_seed: int = 0,
+        num_samples: int | None = None,
+        progress_folder: Path | None = None,
+        resume: bool = False,
+    ) -> TextBaseline:
+        """Train on the training users of some domains, from scratch; return self.
+
+        Stops on the mean r-NDCG@K% over their validation users (appendix C.3), and keeps the best epoch.
+
+        Parameters
+        ----------
+        domains
+            Source domains; their names must differ. GRU4Rec and SASRec are meant for one, the target.
+        split_seed
+            Of the 4:3:3 split of users.
+        num_samples
+            Train on that many queries of each domain only; see `first_samples`. None is all.
+        progress_folder
+            Where to keep the state after each epoch; None keeps none.
+        resume
+            Go on from the state in `progress_folder`.
+
+        Raises
+        ------
+        InputError
+            If there is no domain, two share a name, text embeddings differ in length, or one has no training query.
+        """
+        encoded = [self.encoded(domain) for domain in domains]
+        self.sources, self.tuned = TrainedSources.of(encoded), False
+        torch.manual_seed(self.training.seed)
+        self.module = self._build(encoded[0].texts.shape[1])
+        self.module.start_from([e.texts for e in encoded])
+        return self._train(encoded, split_seed, num_samples, progress_folder, resume)
+
+    def fine_tune(
+        self,
+        domain: Domain | EncodedDomain,
+        *,
+        split_seed: int = 0,
+        num_samples: int | None = None,
+        training: BaselineTraining | None = None,
+        config: Mapping[str, Any] | None = None,
+        progress_folder: Path | None = None,
+        resume: bool = False,
+    ) -> TextBaseline:
+        """Return a new model, trained further on the training users of one domain; this one stays as it is.
+
+        Stops on the domain's validation users; the model as it was counts as epoch 0.
+
+        Parameters
+        ----------
+        domain
+            The target.
+        split_seed, num_samples, progress_folder, resume
+            As in `fit`.
+        training
+            How to train; None is what was tuned for fine-tuning the method.
+        config
+            Settings to change, of those that are not the shape of what was pre-trained: ``{"tuning": "transductive"}``.
+
+        Raises
+        ------
+        InputError
+            If this model is not trained, a setting cannot change, or the domain has no training query.
+        """
+        old, encoded = self._fitted(), self.encoded(domain)
+        self._check_texts(encoded)
+        new = TextBaseline(
+            self.name,
+            self._changed(config or {}),
+            training=training or defaults(self.name, tuned=True),
+            encoder=self.encoder_name,
+            window=self.window,
+            device=str(self.device),
+        )
+        new.encoder_revision = self.encoder_revision
+        new.sources, new.tuned = TrainedSources.of([encoded]), True
+        torch.manual_seed(new.training.seed)
+        new.module = new._build(encoded.texts.shape[1])
+        new._start_from(old, self.sources.item_rows(encoded.domain))
+        new._train([encoded], split_seed, num_samples, progress_folder, resume)
+        new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
+        return new
+
+    def scorer(
+        self,
+        encoded: EncodedDomain,
+        do: Mapping[str, Value] | None = None,
+        semantics: Semantics = "interventional",
+    ) -> TextScorer:
+        """Return U·V on a domain as a function of batches.
+
+        Items that the model has a vector for are recognised by the domain's name and their ids; any other is its text.
+        """
+        module = self._fitted()
+        self.refuse(do)
+        self._check_texts(encoded)
+        module.eval()
+        return TextScorer(module, encoded, self.sources.item_rows(encoded.domain), self.device)
+
+    def refuse(self, do: Mapping[str, Value] | None) -> None:
+        """Raise `InputError` if there is an intervention: a baseline has no node to set."""
+        if do:
+            raise InputError(f"do({', '.join(do)}): {self.name} is no causal graph, it has no such node; leave it out")
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
+        weights = {f"module.{name}": value for name, value in self._fitted().state_dict().items()}
+        weights |= self.sources.to_tensors()
+        manifest = {"method": self.name, "history": self.history, **self.facts}
+        checkpoint.save_model(Path(folder), weights, self._settings(), manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> TextBaseline:
+        """Return a saved model.
+
+        Raises
+        ------
+        InputError
+            If a file of the folder is missing, damaged or of another format.
+        """
+        weights, config, manifest = checkpoint.load_model(Path(folder))
+        try:
+            method = manifest["method"]
+            model = cls(
+                method,
+                LEARNED[method].config(**config["baseline"]),
+                training=BaselineTraining(**config["training"]),
+                encoder=config["encoder"]["name"],
+                device=device,
+                **config["popularity"],
+            )
+            model.encoder_revision = config["encoder"]["revision"]
+            model.tuned = config["tuned"]
+            model.sources = TrainedSources.from_tensors(config["domains"], weights, model.device)
+            model.module = model._build(config["text_dim"])
+            own = {k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")}
+            model.module.load_state_dict(own)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{folder}: is not a baseline that this version reads ({error})") from error
+        model.module.eval()
+        model.history = manifest.pop("history", [])
+        model.facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
+        return model
+
+    def _build(self, text_dim: int) -> nn.Module:
+        module = LEARNED[self.name].build(self.config, text_dim, int(self.sources.first_rows[-1]), self.tuned)
+        module.text_dim = text_dim
+        return module.to(self.device)
+
+    def _start_from(self, old: nn.Module, rows: torch.Tensor) -> None:
+        """Take over the networks, and the vectors of items that `old` has at `rows`."""
+        state = old.state_dict()
+        table = state.pop("table.weight", None)
+        self.module.load_state_dict(state, strict=False)
+        own = getattr(self.module, "table", None)
+        if table is not None and own is not None:
+            known = (rows >= 0).to(table.device)
+            with torch.no_grad():
+                own.weight[known] = table[rows.to(table.device)[known]]
+
+    def _train(
+        self,
+        encoded: list[EncodedDomain],
+        split_seed: int,
+        num_samples: int | None,
+        progress_folder: Path | None,
+        resume: bool,
+    ) -> TextBaseline:
+        splits = [split_users(e.domain, split_seed) for e in encoded]
+        samples = [
+            first_samples(e.domain, split.train, num_samples, split_seed)
+            for e, split in zip(encoded, splits, strict=True)
+        ]
+        sources = [
+            Source(e, users, k, int(self.sources.first_rows[k]), lengths)
+            for k, (e, (users, lengths)) in enumerate(zip(encoded, samples, strict=True))
+        ]
+        scale = getattr(self.config, "offset_scale", 1.0)
+        optimizers = adam(self.module, self.training, item_scale=scale)
+        trainer = Trainer(self.module, optimizers, sources, self.training, self.device, together=self.module.together)
+        asked = {"split_seed": split_seed, "num_samples": num_samples}
+        run = self._settings() | asked | {"data": [e.domain.fingerprint for e in encoded]}
+        if progress_folder is not None and resume:
+            trainer.restore(*checkpoint.load_progress(progress_folder, run))
+
+        def validate() -> float:
+            parts = [(e, split.validation) for e, split in zip(encoded, splits, strict=True)]
+            return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
+
+        def keep(trainer: Trainer) -> None:
+            if progress_folder is not None:
+                checkpoint.save_progress(progress_folder, run, *trainer.state())
+
+        progress = trainer.fit(validate, keep)
+        self.history = progress.history
+        best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
+        where = checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
+        self.facts = best | where | {"num_samples": num_samples}
+        return self
+
+    def _changed(self, changes: Mapping[str, Any]) -> BaseModel:
+        tunable = LEARNED[self.name].tunable
+        if refused := [name for name in changes if name not in tunable]:
+            raise InputError(
+                f"{', '.join(refused)}: cannot change in fine-tuning {self.name}; only {', '.join(tunable)} can"
+            )
+        return type(self.config)(**(self.config.model_dump() | dict(changes)))
+
+    def _check_texts(self, encoded: EncodedDomain) -> None:
+        if encoded.texts.shape[1] != self._fitted().text_dim:
+            raise InputError(
+                f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was "
+                f"trained on {self._fitted().text_dim}; use the encoder that it was trained with"
+            )
+
+    def _settings(self) -> dict[str, Any]:
+        """Return all that the model is built from, plain JSON."""
+        return {
+            "baseline": self.config.model_dump(),
+            "training": self.training.model_dump(),
+            "tuned": self.tuned,
+            "text_dim": self._fitted().text_dim,
+            "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
+            "popularity": {"window": self.window},
+            "domains": list(self.sources.item_ids),
+        }
+
+    def _fitted(self) -> nn.Module:
+        if self.module is None:
+            raise InputError("this model is not trained; call fit(domains) or TextBaseline.load(folder) first")
+        return self.module

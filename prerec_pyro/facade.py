@@ -1,0 +1,167 @@
+"""What a trained model that reads texts is asked: to encode a domain, to recommend, to score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.histories import Histories, known_users, strangers
+from prerec_pyro.data.popularity import Normalizer
+from prerec_pyro.data.text import load_encoder
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.device import choose_device
+from prerec_pyro.inference.interventions import Semantics, Value
+from prerec_pyro.inference.ranking import recommendations, score_histories
+
+Seen = Literal["drop", "keep"]
+
+
+class ItemScorer(Protocol):
+    """A scorer that can also be asked for the vectors of the items."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return ``(num_queries, num_items)`` scores."""
+        ...
+
+    def item_vectors_at_end(self) -> Tensor:
+        """Return V, ``(num_items, latent_dim)``, at the end of the domain's log."""
+        ...
+
+
+class Facade:
+    """The questions that every trained model answers, whatever its `scorer` is.
+
+    Parameters
+    ----------
+    encoder
+        Text encoder, by name or folder; None is the packaged one.
+    window, normalizer
+        Of the popularity index.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
+    """
+
+    def __init__(self, *, encoder: str | None, window: int, normalizer: Normalizer, device: str) -> None:
+        self.encoder_name = encoder
+        self.encoder_revision: str | None = None
+        self.window = window
+        self.normalizer = normalizer
+        self.device = choose_device(device)
+
+    def scorer(
+        self,
+        encoded: EncodedDomain,
+        do: Mapping[str, Value] | None = None,
+        semantics: Semantics = "interventional",
+    ) -> ItemScorer:
+        """Return a function from a batch over the full catalogue to ``(num_queries, num_items)`` scores."""
+        raise NotImplementedError
+
+    def encode(self, domain: Domain, cache: str | None = None) -> EncodedDomain:
+        """Return the domain with its text embeddings and popularity index, as this model wants them."""
+        encoder = None if domain.embeddings is not None else load_encoder(self.encoder_name, str(self.device))
+        if encoder is not None:
+            if self.encoder_revision not in (None, encoder.revision):
+                raise InputError(
+                    f"this model was trained with text encoder revision {self.encoder_revision}, but "
+                    f"{encoder.name!r} here is {encoder.revision}; give it the encoder that it was trained with"
+                )
+            self.encoder_name, self.encoder_revision = encoder.name, encoder.revision
+        return encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
+
+    def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
+        """Return the domain encoded, as it is if it was already."""
+        return domain if isinstance(domain, EncodedDomain) else self.encode(domain)
+
+    def recommend(
+        self,
+        domain: Domain | EncodedDomain,
+        users: Sequence[str] | None = None,
+        *,
+        histories: Any = None,
+        k: int = 20,
+        do: Mapping[str, Value] | None = None,
+        semantics: Semantics = "interventional",
+        at: str | int | None = None,
+        seen: Seen = "drop",
+    ) -> pd.DataFrame:
+        """Return ``user_id, item_id, score, rank``: the k best items for each user, rank from 1.
+
+        Parameters
+        ----------
+        domain
+            Where to recommend; its log gives the users' histories.
+        users
+            Ids of users of the domain; None is all of them.
+        histories
+            Instead of `users`: a frame ``user_id, item_id`` (and ``timestamp`` or ``order``) of people that the
+            domain has never seen.
+        k
+            Length of a list; lists are shorter where there are fewer items left.
+        do, semantics
+            Intervention, for a model that has nodes.
+        at
+            The moment to recommend at (ISO time or seconds): only events before it count. None is the day after the
+            log ends.
+        seen
+            Whether items of a user's history are dropped or kept.
+
+        Raises
+        ------
+        InputError
+            If a user, item, node, value or time is unknown or means nothing.
+        """
+        if seen not in ("drop", "keep"):
+            raise InputError(f"seen {seen!r}: expected 'drop' or 'keep'")
+        if k < 1:
+            raise InputError(f"k is {k}, expected 1 or more")
+        encoded = self.encoded(domain)
+        read = _histories(encoded, users, histories, at)
+        return recommendations(self.scorer(encoded, do, semantics), encoded, read, k, drop_seen=seen == "drop")
+
+    def score(
+        self,
+        domain: Domain | EncodedDomain,
+        pairs: pd.DataFrame,
+        *,
+        do: Mapping[str, Value] | None = None,
+        at: str | int | None = None,
+    ) -> pd.Series:
+        """Return log P(R) of each (user_id, item_id) of `pairs`, by its index: log-softmax over the domain."""
+        encoded = self.encoded(domain)
+        user_ids, row = np.unique(pairs["user_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
+        items = torch.from_numpy(encoded.domain.item_position(pairs["item_id"]))
+        read = _histories(encoded, user_ids, None, at)
+        position = {user: number for number, user in enumerate(read.user_ids)}
+        missing = [user for user in user_ids if user not in position]
+        if missing:
+            raise InputError(
+                f"users {missing[:3]} ({len(missing)}) have no event before {at}; nothing to score them by"
+            )
+        result = np.full(len(pairs), np.nan)
+        order = np.array([position[user] for user in user_ids])[row]
+        for rows, scores in score_histories(self.scorer(encoded, do), encoded, read):
+            here = np.flatnonzero((order >= rows.start) & (order < rows.stop))
+            log_p = scores.log_softmax(dim=1)
+            result[here] = log_p[torch.from_numpy(order[here] - rows.start), items[here]].numpy()
+        return pd.Series(result, index=pairs.index, name="log_probability")
+
+    def embed(self, domain: Domain | EncodedDomain, do: Mapping[str, Value] | None = None) -> np.ndarray:
+        """Return V, ``(num_items, latent_dim)`` float32, at the end of the domain's log."""
+        return self.scorer(self.encoded(domain), do).item_vectors_at_end().cpu().numpy()
+
+
+def _histories(encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None) -> Histories:
+    if histories is None:
+        return known_users(encoded, users, at)
+    if users is not None:
+        raise InputError("give users of the domain or histories of strangers, not both")
+    return strangers(encoded, histories, at)

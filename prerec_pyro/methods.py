@@ -1,0 +1,55 @@
+"""Every method that is trained, by the name that the command line gives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prerec_pyro.baseline import TextBaseline
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.recommender import PreRec
+
+METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+
+Model = PreRec | TextBaseline
+
+
+def new_model(method: str, **options: Any) -> Model:
+    """Return an untrained model.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    options
+        Of `PreRec` or `TextBaseline`.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, or an option means nothing.
+    """
+    if method not in METHODS:
+        raise InputError(f"method {method!r} is none of {', '.join(METHODS)}")
+    if method in LEARNED:
+        return TextBaseline(method, **options)
+    graph = options.pop("graph", None) or GraphConfig()
+    return PreRec(graph.model_copy(update={"confounders": method == "prerec"}), **options)
+
+
+def load_model(folder: str | Path, device: str = "auto") -> Model:
+    """Return the saved model of a folder, of whatever method.
+
+    Raises
+    ------
+    InputError
+        If the folder is no saved model, or one of a method that this version does not have.
+    """
+    method = checkpoint.read_method(Path(folder))
+    if method not in METHODS:
+        raise InputError(f"{folder}: holds a model of method {method!r}; this version has {', '.join(METHODS)}")
+    kind = TextBaseline if method in LEARNED else PreRec
+    return kind.load(folder, device)
