@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.inference.ranking import Recommender, Scorer
+    from prerec_pyro.methods import Model
     from prerec_pyro.recommender import PreRec
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def command(
 class _Intervened:
     """A model under ``do``, as a `Recommender`."""
 
-    model: PreRec
+    model: Model
     do: Mapping[str, Any]
 
     @property
@@ -150,7 +151,7 @@ class _Entry:
     """What is measured, the model that says how its domain is to be encoded, and where it was read from."""
 
     recommender: Recommender
-    wish: PreRec
+    wish: Model
     path: Path | None = None
 
     @property
@@ -170,7 +171,7 @@ class _Encodings:
         self._domain = domain
         self._done: dict[tuple, EncodedDomain] = {}
 
-    def of(self, model: PreRec) -> EncodedDomain:
+    def of(self, model: Model) -> EncodedDomain:
         own = self._domain.embeddings is not None
         texts = None if own else (model.encoder_name, model.encoder_revision)
         key = (texts, model.window, model.normalizer)
@@ -179,12 +180,16 @@ class _Encodings:
         return self._done[key]
 
 
-def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> dict[Path, PreRec]:
+def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> dict[Path, Model]:
+    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.interventions import Intervention
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.methods import load_model
 
-    models = {path: PreRec.load(path, device) for path in paths}
+    models = {path: load_model(path, device) for path in paths}
     for path, model in models.items():
+        if isinstance(model, TextBaseline):
+            model.refuse(do)
+            continue
         Intervention.check(do, latent_dim=model.config.latent_dim)
         unknown = [] if model.config.confounders else [f"--do {node}" for node in do if node in ("D", "Z", "S")]
         if unknown:
@@ -206,7 +211,7 @@ def _check_asked(domain: Domain, k_percent: float, split: str, total: int) -> No
         )
 
 
-def _check_leaks(models: Mapping[Path, PreRec], domain: Domain, split_seed: int) -> None:
+def _check_leaks(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
     """Warn where a model was trained on users that are now measured, since it split them by another seed."""
     for path, model in models.items():
         seen = {source["fingerprint"] for source in model.facts.get("domains", [])}
@@ -218,7 +223,7 @@ def _check_leaks(models: Mapping[Path, PreRec], domain: Domain, split_seed: int)
             )
 
 
-def _plain_wish(models: list[PreRec], domain: Domain, encoder: str | None, window: int, device: str) -> PreRec:
+def _plain_wish(models: list[Model], domain: Domain, encoder: str | None, window: int, device: str) -> PreRec:
     """Return a model that is never trained, but wants the domain encoded as the baselines do."""
     from prerec_pyro.data.text import load_encoder
     from prerec_pyro.recommender import PreRec

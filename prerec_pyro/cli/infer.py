@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.methods import Model
 
 logger = logging.getLogger(__name__)
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -72,13 +72,17 @@ def command(
 
     A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
     """
+    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.inference.interventions import Intervention
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.methods import load_model
 
     outputs.check_out_file(out, _SUFFIXES, [model, domain, *([users] if users else [])])
-    trained = PreRec.load(model, device)
-    Intervention.check(do, latent_dim=trained.config.latent_dim)
+    trained = load_model(model, device)
+    if isinstance(trained, TextBaseline):
+        trained.refuse(do)
+    else:
+        Intervention.check(do, latent_dim=trained.config.latent_dim)
     shop = Domain.load(domain)
     named = _whom(users, shop)
     encoded = trained.encode(shop)
@@ -113,7 +117,7 @@ def _whom(path: Path | None, domain: Domain) -> people.People:
 
 
 def _recommend(
-    model: PreRec, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
+    model: Model, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the lists, those of some users at a time."""
     if named.users is None:

@@ -1,43 +1,33 @@
-"""``prerec-pyro train``: pre-train on source domains."""
+"""``prerec-pyro train``: pre-train on source domains, or fine-tune on a target."""
 
 from __future__ import annotations
 
 import logging
-import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from prerec_pyro.cli import console, options, outputs
+from prerec_pyro.cli import settings as parse_settings
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
-
-    from prerec_pyro.inference.svi import TrainConfig
-    from prerec_pyro.models.graph import GraphConfig
+    from prerec_pyro.methods import Model
     from prerec_pyro.models.priors import Priors
 
+    Train = Callable[..., Model]
+
 logger = logging.getLogger(__name__)
-_MAX_SEED = 2**32 - 1
 
 
-def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for value in values:
-        name, _, text = value.partition("=")
-        if not (name and text):
-            raise InputError(f"--set {value}: expected NAME=VALUE, such as --set latent_dim=128")
-        if name in settings:
-            raise InputError(f"--set {value}: {name} is set to {settings[name]} already; give it once")
-        settings[name] = text
-    return settings
+# The names of `prerec_pyro.methods.METHODS`, which is too heavy to import for `--help`.
+METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
 
 
-@click.command(short_help="Pre-train on source domains.")
+@click.command(short_help="Pre-train on source domains, or fine-tune on a target.")
 @click.option(
     "--source",
     "sources",
@@ -50,8 +40,21 @@ def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, values: tu
 @click.option("--out", required=True, metavar="MODEL", type=options.PATH, help="Model folder to make.")
 @click.option(
     "--method",
-    type=click.Choice(["prerec", "prerec_n"]),
-    help="prerec_n leaves out the confounders D and Z.  [default: prerec]",
+    type=click.Choice(METHODS),
+    help="prerec_n leaves out the confounders D and Z; the others are baselines.  [default: prerec, or that of --from]",
+)
+@click.option(
+    "--from",
+    "parent",
+    metavar="MODEL",
+    type=options.PATH,
+    help="Fine-tune this model on one --source, the target; it stays as it is.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Train on the first N training queries of the target only; by default on all.",
 )
 @click.option(
     "--prior",
@@ -73,12 +76,12 @@ def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, values: tu
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parse_settings,
-    help="Any other setting of the graph or of training: latent_dim=256, learning_rate=1e-3. A name that does not "
+    callback=parse_settings.parse,
+    help="Any other setting of the method or of training: latent_dim=256, learning_rate=1e-3. A name that does not "
     "exist lists all.",
 )
 @click.option("--epochs", type=click.IntRange(min=0), help="Most passes over the largest source domain.")
-@click.option("--seed", type=click.IntRange(0, _MAX_SEED), help="Same seed, same model.  [default: 0]")
+@click.option("--seed", type=click.IntRange(0, parse_settings.MAX_SEED), help="Same seed, same model.  [default: 0]")
 @click.option("--encoder", metavar="NAME", help="Text encoder: a folder or a name; by default the packaged one.")
 @click.option(
     "--normalizer",
@@ -94,6 +97,8 @@ def command(
     sources: tuple[Path, ...],
     out: Path,
     method: str | None,
+    parent: Path | None,
+    samples: int | None,
     priors: tuple[str, ...],
     free: tuple[str, ...],
     settings: dict[str, str],
@@ -104,38 +109,39 @@ def command(
     device: str,
     resume: bool,
 ) -> None:
-    """Pre-train on source domains, and keep the epoch that is best on their validation users.
+    """Train on source domains, and keep the epoch that is best on their validation users.
 
     The state after each epoch lies beside MODEL, in .MODEL.training, until the run has ended well; with --resume the
     same command goes on from there.
     """
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.inference import checkpoint
-    from prerec_pyro.recommender import PreRec
 
-    outputs.check_out_folder(out, _replaceable, sources)
+    outputs.check_out_folder(out, _replaceable, [*sources, *([parent] if parent else [])])
+    _check_asked(method, parent, sources, samples)
     shorthands = {"epochs": ("--epochs", epochs), "seed": ("--seed", seed)}
-    shorthands["confounders"] = ("--method", None if method is None else method == "prerec")
-    graph, training = _configs(_joined(settings, shorthands))
-    model = PreRec(
-        graph,
-        training=training,
-        priors=_parse_priors(priors),
-        free=_parse_free(free),
-        encoder=encoder,
-        normalizer=normalizer,
-        device=device,
-    )
+    given = {
+        "--prior": priors,
+        "--free": free if _is_given("free") else (),
+        "--normalizer": normalizer if _is_given("normalizer") else None,
+    }
     state = out.parent / f".{out.name}.training"
     if resume:
         checkpoint.load_progress(state, {})  # refuses before any work if there is nothing to resume
-    elif state.exists():
+    if parent is not None:
+        train = _fine_tuning(parent, method, settings, shorthands, given | {"--encoder": encoder}, device)
+    elif (method or "prerec") in ("prerec", "prerec_n"):
+        train = _pre_training(method, settings, shorthands, priors, free, encoder, normalizer, device)
+    else:
+        train = _baseline(method, settings, shorthands, given, encoder, device)
+    if not resume and state.exists():
         logger.warning("%s holds an unfinished run; without --resume it is replaced after the first epoch", state)
     domains = [Domain.load(folder) for folder in sources]
     for domain in domains:
         facts = (f"{domain.num_interactions:,}", f"{domain.num_users:,}", f"{domain.num_items:,}")
         logger.info("source %s: %s interactions of %s users with %s items", domain.name, *facts)
-    model.fit(domains, progress_folder=state, resume=resume)
+    asked = {} if samples is None else {"num_samples": samples}
+    model = train(domains, progress_folder=state, resume=resume, **asked)
     model.save(out)
     shutil.rmtree(state, ignore_errors=True)
     best = model.facts
@@ -143,67 +149,103 @@ def command(
     logger.info("wrote %s", out)
 
 
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def _check_asked(method: str | None, parent: Path | None, sources: Sequence[Path], samples: int | None) -> None:
+    """Refuse what does not go together, before anything is read."""
+    if parent is not None and len(sources) != 1:
+        raise InputError(f"--from {parent}: fine-tunes on one domain, but --source is given {len(sources)} times")
+    if samples is not None and len(sources) != 1:
+        raise InputError(f"--samples {samples}: are those of one domain, but --source is given {len(sources)} times")
+    if samples is not None and parent is None and (method or "prerec") in ("prerec", "prerec_n"):
+        raise InputError(f"--samples {samples}: is for baselines and for fine-tuning; name a model by --from")
+
+
+def _pre_training(
+    method: str | None,
+    settings: Mapping[str, str],
+    shorthands: Mapping[str, tuple[str, Any]],
+    priors: tuple[str, ...],
+    free: tuple[str, ...],
+    encoder: str | None,
+    normalizer: str,
+    device: str,
+) -> Train:
+    from prerec_pyro.inference.svi import TrainConfig
+    from prerec_pyro.models.graph import GraphConfig
+    from prerec_pyro.recommender import PreRec
+
+    confounders = {"confounders": ("--method", None if method is None else method == "prerec")}
+    joined = parse_settings.join(settings, {**shorthands, **confounders})
+    graph, training = parse_settings.configs(joined, [GraphConfig(), TrainConfig()])
+    return PreRec(
+        graph,
+        training=training,
+        priors=_parse_priors(priors),
+        free=_parse_free(free),
+        encoder=encoder,
+        normalizer=normalizer,
+        device=device,
+    ).fit
+
+
+def _baseline(
+    method: str,
+    settings: Mapping[str, str],
+    shorthands: Mapping[str, tuple[str, Any]],
+    given: Mapping[str, Any],
+    encoder: str | None,
+    device: str,
+) -> Train:
+    from prerec_pyro.baseline import TextBaseline
+
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{option}: is for the nodes of PreRec, and {method} has none; leave one of the two out")
+    plain = TextBaseline(method, encoder=encoder, device=device)
+    config, training = parse_settings.configs(parse_settings.join(settings, shorthands), [plain.config, plain.training])
+    return TextBaseline(method, config, training=training, encoder=encoder, device=device).fit
+
+
+def _fine_tuning(
+    parent: Path,
+    method: str | None,
+    settings: Mapping[str, str],
+    shorthands: Mapping[str, tuple[str, Any]],
+    given: Mapping[str, Any],
+    device: str,
+) -> Train:
+    """Return ``train([domain], …) → model``, which fine-tunes the model of a folder."""
+    from prerec_pyro.baseline import TextBaseline
+    from prerec_pyro.inference.baseline_training import defaults
+    from prerec_pyro.methods import load_model
+    from prerec_pyro.models.baselines.learned import LEARNED
+
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{option}: is that of the model it starts from; leave it out or train without --from")
+    model = load_model(parent, device)
+    if method not in (None, model.name):
+        raise InputError(f"--method {method}: {parent} is a {model.name}; leave --method out")
+    joined = parse_settings.join(settings, shorthands)
+    if not isinstance(model, TextBaseline):
+        (model.training,) = parse_settings.configs(joined, [model.training])
+        return lambda domains, **options: model.fine_tune(domains[0], **options)
+    training = defaults(model.name, tuned=True)
+    tunable = {type(model.config): LEARNED[model.name].tunable}
+    config, training = parse_settings.configs(joined, [model.config, training], tunable)
+    changes = {name: getattr(config, name) for name in LEARNED[model.name].tunable}
+    return lambda domains, **options: model.fine_tune(domains[0], training=training, config=changes, **options)
+
+
 def _replaceable(folder: Path) -> bool:
     from prerec_pyro.inference import checkpoint
 
     checkpoint.check_writable(folder)  # raises with a better message than ours
     return True
-
-
-def _joined(settings: Mapping[str, str], shorthands: Mapping[str, tuple[str, Any]]) -> dict[str, str]:
-    """Return the settings with those that have an option of their own."""
-    joined = dict(settings)
-    for name, (option, value) in shorthands.items():
-        if value is None:
-            continue
-        if name in settings:
-            raise InputError(f"--set {name}={settings[name]}: {option} sets {name} too; give one of the two")
-        joined[name] = str(value)
-    return joined
-
-
-def _configs(settings: Mapping[str, str]) -> tuple[GraphConfig, TrainConfig]:
-    """Return the two configurations that `settings`, name → text, are about.
-
-    Raises
-    ------
-    InputError
-        If a name is unknown, or a value is not what its field takes.
-    """
-    from prerec_pyro.inference.svi import TrainConfig
-    from prerec_pyro.models.graph import GraphConfig
-
-    kinds = (GraphConfig, TrainConfig)
-    fields = {name: field.description for kind in kinds for name, field in kind.model_fields.items()}
-    for name, text in settings.items():
-        if name not in fields:
-            allowed = ", ".join(name + (f" ({about})" if about else "") for name, about in fields.items())
-            raise InputError(f"--set {name}={text}: there is no setting {name!r}; expected one of {allowed}")
-    graph, training = (_built(kind, {n: t for n, t in settings.items() if n in kind.model_fields}) for kind in kinds)
-    return graph, training
-
-
-def _built(kind: type[BaseModel], settings: Mapping[str, str]) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        built = kind(**settings)
-    except ValidationError as error:
-        raise InputError(_sentence(error, settings)) from None
-    for name in settings:
-        value = getattr(built, name)
-        if (name == "seed" and not 0 <= value <= _MAX_SEED) or not math.isfinite(value):
-            limits = f"from 0 to {_MAX_SEED}" if name == "seed" else "that is finite"
-            raise InputError(f"--set {name}={settings[name]}: should be a number {limits}")
-    return built
-
-
-def _sentence(error: ValidationError, settings: Mapping[str, str]) -> str:
-    parts = []
-    for one in error.errors():
-        name = str(one["loc"][0])
-        parts.append(f"--set {name}={settings[name]}: {one['msg'].removeprefix('Input ')}")
-    return "; ".join(parts)
 
 
 def _parse_priors(texts: tuple[str, ...]) -> Priors:

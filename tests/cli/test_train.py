@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from safetensors.numpy import load_file
 
-from prerec_pyro.cli import train as train_module
+from prerec_pyro.cli import settings as parse_settings
 from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig
 
@@ -78,11 +78,12 @@ def test_a_model_is_replaced(train_tiny: Run, model: Path, tmp_path: Path) -> No
 
 
 def test_every_setting_can_be_set() -> None:
+    bases = [GraphConfig(), TrainConfig()]
     defaults = GraphConfig().model_dump() | TrainConfig().model_dump()
-    graph, training = train_module._configs({name: str(value) for name, value in defaults.items()})
+    graph, training = parse_settings.configs({name: str(value) for name, value in defaults.items()}, bases)
     assert (graph, training) == (GraphConfig(), TrainConfig())
     changed = {"latent_dim": "16", "dropout": "0.25", "domain_to_item": "false", "patience": "3", "item_rate": "1e-5"}
-    graph, training = train_module._configs(changed)
+    graph, training = parse_settings.configs(changed, bases)
     assert graph == GraphConfig(latent_dim=16, dropout=0.25, domain_to_item=False)
     assert training == TrainConfig(patience=3, item_rate=1e-5)
 
