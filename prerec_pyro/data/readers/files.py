@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import gzip
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -39,24 +41,30 @@ def existing_file(path: Path) -> Path:
     raise InputError(f"{path}: {what}")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file, unpacked if its name ends in ``.gz``.
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes, unpacked as they come if its name ends in ``.gz``.
 
     Raises
     ------
     InputError
-        If there is no such file, it cannot be read, or its gzip data are truncated or damaged.
+        If there is no such file, it cannot be read, or its gzip data are truncated or damaged; damage shows only
+        where the reading comes to it, so read within the ``with`` block.
     """
     existing_file(path)
     try:
-        if path.suffix.lower() != ".gz":
-            return path.read_bytes()
-        with gzip.open(path, "rb") as file:
-            return file.read()
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the gzip data are truncated or damaged ({error}); copy the file again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file, unpacked if its name ends in ``.gz``; see `open_bytes` for the errors."""
+    with open_bytes(path) as file:
+        return file.read()
 
 
 def check_utf8(data: bytes, path: Path) -> None:
