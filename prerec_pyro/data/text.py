@@ -201,6 +201,12 @@ def embed_items(domain: ItemTexts, encoder: Encoder | None = None, **options: An
             f"Domain {domain.name!r} has {len(texts)} item texts for {domain.num_items} items; give one text "
             "each (it may be empty)."
         )
+    if not any(text.strip() for text in texts if isinstance(text, str)):
+        logger.warning(
+            "no item of domain %r has a text, so all get the same vector: only popularity tells them apart; give "
+            "texts, or item embeddings of your own",
+            domain.name,
+        )
     return embed_texts(texts, encoder if encoder is not None else load_encoder(), **options)
 
 

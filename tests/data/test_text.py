@@ -165,6 +165,17 @@ def test_the_users_embeddings_come_first(tmp_path: Path) -> None:
     np.testing.assert_array_equal(vectors, expected(["", "ab"]))
 
 
+def test_a_domain_without_texts_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = LetterCounts()
+    for texts in (["", "ab"], ["", "?"]):
+        embed_items(domain(item_texts=texts), model.encoder(), cache=tmp_path)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    vectors = embed_items(domain(item_texts=["", " "]), model.encoder(), cache=tmp_path)
+    assert vectors.shape == (2, 3)
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert record.getMessage().startswith("no item of domain 'shop' has a text")
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
