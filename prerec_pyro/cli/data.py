@@ -7,7 +7,7 @@ import logging
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger(__name__)
 _PATH = click.Path(path_type=Path)
+_NAMED_FILES = 3
 # Key of `describe` → head of the column, in a table of several domains.
 _COLUMNS = {
     "num_items": "#Items",
@@ -144,6 +145,56 @@ def import_online_retail(src: Path, name: str | None, out: Path) -> None:
     _import(read, (src,), name, out)
 
 
+@import_.command("xmarket")
+@click.argument("src", nargs=-1, required=True, type=_PATH)
+@_out_and_name
+@click.option("--market", metavar="XX", help="Market to import, such as ca; needed where SRC holds several.")
+@click.option(
+    "--category",
+    "categories",
+    metavar="C",
+    multiple=True,
+    help="Import this category only, such as Electronics; give the option once for each. All by default.",
+)
+@click.option(
+    "--interactions",
+    type=click.Choice(["ratings", "reviews"]),
+    help="Files to take the interactions from. By default the ratings, and the reviews where a category has no "
+    "ratings: the two hold the same interactions.",
+)
+@_NO_COLUMNS
+@console.verbosity
+def import_xmarket(
+    src: tuple[Path, ...],
+    market: str | None,
+    categories: tuple[str, ...],
+    interactions: Literal["ratings", "reviews"] | None,
+    name: str | None,
+    out: Path,
+) -> None:
+    """XMarket's files of one market, all categories joined.
+
+    SRC is the FULL folder, or that of a market or a category, or single files, gzipped (.gz) or not:
+
+    \b
+      ratings_<market>_<category>.txt      userId itemId rate date, no header
+      reviews_<market>_<category>.json     a list of reviews on each line
+      metadata_<market>_<category>.json    an item on each line
+
+    A user or an item of several categories is one. The catalogue is what the metadata list, and interactions with
+    other items are dropped; a category without metadata has the items of its interactions, without texts. The text
+    of an item is its title, features and categories. An interaction that the files of two categories hold is read
+    once. Lines may be JSON or Python literals. All that is dropped is counted and printed.
+    """  # noqa: D301 (click looks for the character \\b)
+
+    def read() -> Domain:
+        from prerec_pyro.data.readers import read_xmarket
+
+        return read_xmarket(src, market=market, categories=categories, interactions=interactions, name=name)
+
+    _import(read, src, name, out)
+
+
 def _import(read: Callable[[], Domain], src: tuple[Path, ...], name: str | None, out: Path) -> None:
     """Check, read, save and report; `out` comes to be only if all went well."""
     from prerec_pyro.data import storage
@@ -167,7 +218,8 @@ def _check_name(name: str) -> None:
 
 
 def _report(domain: Domain) -> None:
-    files = " and ".join(dict.fromkeys(domain.provenance["files"]))
+    names = list(dict.fromkeys(domain.provenance["files"]))
+    files = " and ".join(names) if len(names) <= _NAMED_FILES else f"{len(names)} files"
     logger.info(
         "read %s: %s interactions of %s users with %s items",
         *(files, f"{domain.num_interactions:,}", f"{domain.num_users:,}", f"{domain.num_items:,}"),
@@ -177,6 +229,12 @@ def _report(domain: Domain) -> None:
             logger.info("dropped: %s rows (%s)", f"{count:,}", reason)
     for note in domain.provenance["notes"]:
         logger.info("note: %s", note)
+    if not any(text.strip() for text in domain.item_texts):
+        logger.warning(
+            "no item of %s has a text: POP and the popularity factors work on it, but whatever reads texts sees all "
+            "its items alike",
+            domain.name,
+        )
 
 
 def _print_table3(described: list[dict[str, Any]]) -> None:

@@ -83,7 +83,7 @@ def test_bad_files(shop: Path, tmp_path: Path, refused: Refused, damage: Damage,
     refused("data", "import", "csv", shop, "--out", tmp_path / "out", says=says)
 
 
-@pytest.mark.parametrize("kind", ["csv", "recbole", "online-retail"])
+@pytest.mark.parametrize("kind", ["csv", "recbole", "online-retail", "xmarket"])
 def test_a_missing_source(tmp_path: Path, refused: Refused, kind: str) -> None:
     says = "nowhere: no such file; check the path"
     refused("data", "import", kind, tmp_path / "nowhere", "--out", tmp_path / "out", says=says)
@@ -106,7 +106,7 @@ def test_bad_options(shop: Path, tmp_path: Path, refused: Refused, options: list
     refused("data", "import", "csv", shop, "--out", tmp_path / "out", *options, says=says)
 
 
-@pytest.mark.parametrize("kind", ["recbole", "online-retail"])
+@pytest.mark.parametrize("kind", ["recbole", "online-retail", "xmarket"])
 def test_columns_are_for_csv(tmp_path: Path, refused: Refused, kind: str) -> None:
     arguments = ("data", "import", kind, tmp_path, "--out", tmp_path / "out", "--column", "user_id=who")
     refused(*arguments, says=["--column user_id=who", "use `data import csv`"])
