@@ -10,6 +10,7 @@ from typing import Any
 
 # Strings that hold bare tabs and other control characters are let pass.
 _decode = json.JSONDecoder(strict=False).decode
+_LONGEST_LITERAL = 1 << 22  # characters; the worst that can stand in one takes 250 bytes of memory for each
 # What people, pandas and JSON call the values that Python knows by another name.
 _NAMES = {
     **{"nan": math.nan, "NaN": math.nan, "inf": math.inf, "Infinity": math.inf},
@@ -21,7 +22,8 @@ def parse_records(line: str) -> list[dict[str, Any]]:
     """Return the objects of a line that holds one object or a list of objects; ``None`` in a list is passed over.
 
     A line that is no JSON is read as a Python literal (``{'price': nan, 'brand': None}``). Nothing is ever executed:
-    what is more than a literal is refused.
+    what is more than a literal is refused, and so is a literal of more than 4 Mi characters, since parsing one takes a
+    large multiple of its length.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def parse_records(line: str) -> list[dict[str, Any]]:
 
 
 def _python_literal(line: str, json_error: Exception) -> Any:
+    if len(line) > _LONGEST_LITERAL:
+        raise ValueError(f"neither JSON ({json_error}) nor a Python literal of at most {_LONGEST_LITERAL:,} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python remarks on "\d" in a text

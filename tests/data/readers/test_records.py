@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prerec_pyro.data.readers import records
 from prerec_pyro.data.readers.records import parse_records
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -20,9 +21,9 @@ _records = st.lists(st.dictionaries(_texts, _values, max_size=4), max_size=3)
 
 
 @given(_records)
-def test_json_and_python_literals_say_the_same(records: list[dict[str, Any]]) -> None:
-    for line in (json.dumps(records), json.dumps(records, ensure_ascii=False), repr(records)):
-        assert repr(parse_records(line)) == repr(records)  # repr, since NaN is not itself
+def test_json_and_python_literals_say_the_same(written: list[dict[str, Any]]) -> None:
+    for line in (json.dumps(written), json.dumps(written, ensure_ascii=False), repr(written)):
+        assert repr(parse_records(line)) == repr(written)  # repr, since NaN is not itself
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,14 @@ def test_nan_by_any_name(line: str) -> None:
 def test_what_is_no_literal_is_refused_and_not_executed(line: str) -> None:
     with pytest.raises(ValueError, match=r"neither JSON \(.*\) nor a Python literal"):
         parse_records(line)
+
+
+def test_a_literal_is_refused_where_parsing_it_would_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_LONGEST_LITERAL", 20)
+    assert parse_records("{'a': '0123456789'}") == [{"a": "0123456789"}]
+    assert parse_records('{"a": "0123456789abcdef"}') == [{"a": "0123456789abcdef"}]  # JSON may be longer
+    with pytest.raises(ValueError, match=r"nor a Python literal of at most 20 characters"):
+        parse_records("{'a': '0123456789ab'}")
 
 
 @pytest.mark.parametrize("line", ["1", '"text"', "[1]", "[[{}]]", "{'a', 'b'}"])
