@@ -2,68 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.data.histories import Histories, known_users, strangers
+from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
+from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
+from prerec_pyro.facade import Facade
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.calibration import calibrate
-from prerec_pyro.inference.device import choose_device
+from prerec_pyro.inference.calibration import Calibration, calibrate
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.ranking import recommendations, score_histories
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import learn_prior
-from prerec_pyro.inference.svi import Source, TrainConfig, Trainer
+from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 
-logger = logging.getLogger(__name__)
-
-Seen = Literal["drop", "keep"]
-
-
-@dataclass(frozen=True, eq=False)
-class CalibratedPreRec:
-    """Calibrated zero-shot as a `Recommender`: how far to trust text, popularity and repeats is read off a log.
-
-    Attributes
-    ----------
-    model
-        A trained model.
-    users
-        ``(n,)`` users of the domain whose log may be read; in an evaluation none of those that are measured.
-    """
-
-    model: PreRec
-    users: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """That of the model, and ``"_calibrated"``."""
-        return f"{self.model.name}_calibrated"
-
-    def scorer(self, encoded: EncodedDomain) -> InterventionalScorer:
-        """Return the model's scorer, calibrated."""
-        return self.model.scorer(encoded, calibration_users=self.users)
+FINE_TUNING = TrainConfig(epochs=15, learning_rate=3e-4, text_rate=3e-4)
+"""How `PreRec.fine_tune` trains where it is not told: the target is large and the networks may follow it."""
 
 
-class PreRec:
+class PreRec(Facade):
     """The pre-trained causal recommender.
 
     Parameters
@@ -101,17 +71,13 @@ class PreRec:
         normalizer: Normalizer = "catalogue",
         device: str = "auto",
     ) -> None:
+        super().__init__(encoder=encoder, window=window, normalizer=normalizer, device=device)
         self.config = graph or GraphConfig()
         if self.config.latent_dim % self.config.num_heads:
             raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {self.config.num_heads}")
         self.training = training or TrainConfig()
         self.priors = priors or Priors()
         self.free = check_free(free)
-        self.encoder_name = encoder
-        self.encoder_revision: str | None = None
-        self.window = window
-        self.normalizer = normalizer
-        self.device = choose_device(device)
         self.graph: PreRecGraph | None = None
         self.sources = TrainedSources()
         self.history: list[dict[str, float]] = []
@@ -122,23 +88,12 @@ class PreRec:
         """``"prerec"``, or ``"prerec_n"`` without confounders."""
         return "prerec" if self.config.confounders else "prerec_n"
 
-    def encode(self, domain: Domain, cache: str | None = None) -> EncodedDomain:
-        """Return the domain with its text embeddings and popularity index, as this model wants them."""
-        encoder = None if domain.embeddings is not None else load_encoder(self.encoder_name, str(self.device))
-        if encoder is not None:
-            if self.encoder_revision not in (None, encoder.revision):
-                raise InputError(
-                    f"this model was trained with text encoder revision {self.encoder_revision}, but "
-                    f"{encoder.name!r} here is {encoder.revision}; give it the encoder that it was trained with"
-                )
-            self.encoder_name, self.encoder_revision = encoder.name, encoder.revision
-        return encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
-
     def fit(
         self,
         domains: Sequence[Domain | EncodedDomain],
         *,
         split_seed: int = 0,
+        num_samples: int | None = None,
         progress_folder: Path | None = None,
         resume: bool = False,
     ) -> PreRec:
@@ -152,6 +107,8 @@ class PreRec:
             Source domains; their names must differ.
         split_seed
             Of the 4:3:3 split of users.
+        num_samples
+            Train on that many queries of each domain only; see `first_samples`. None is all.
         progress_folder
             Where to keep the state after each epoch; None keeps none.
         resume
@@ -162,24 +119,99 @@ class PreRec:
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        encoded = [d if isinstance(d, EncodedDomain) else self.encode(d) for d in domains]
+        encoded = [self.encoded(domain) for domain in domains]
+        self._build(encoded)
+        self.graph.f_e.start_from([e.texts for e in encoded])
+        self._train(encoded, None, split_seed, num_samples, progress_folder, resume)
+        if "S" in self.sources.nodes:
+            self.sources.nodes["S"] = learn_prior(self.graph, self.sources.nodes["S"])
+        return self
+
+    def fine_tune(
+        self,
+        domain: Domain | EncodedDomain,
+        *,
+        split_seed: int = 0,
+        num_samples: int | None = None,
+        training: TrainConfig | None = None,
+        progress_folder: Path | None = None,
+        resume: bool = False,
+    ) -> PreRec:
+        """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
+
+        All parameters move. D_k and the item offsets start at their prior means, S at its posterior mode given the
+        training users. Stops on the domain's validation users, and the start counts as epoch 0: where there is too
+        little to learn from, what comes back is the calibrated zero-shot model.
+
+        Parameters
+        ----------
+        domain
+            The target.
+        split_seed, num_samples, progress_folder, resume
+            As in `fit`.
+        training
+            How to train; None is `FINE_TUNING` with the seed of this model.
+
+        Raises
+        ------
+        InputError
+            If this model is not trained, or the domain has no training query.
+        """
+        old, encoded = self._fitted(), self.encoded(domain)
+        self._check_texts(encoded)
+        new = PreRec(
+            self.config,
+            training=training or FINE_TUNING.model_copy(update={"seed": self.training.seed}),
+            priors=self.priors,
+            free=self.free,
+            encoder=self.encoder_name,
+            window=self.window,
+            normalizer=self.normalizer,
+            device=str(self.device),
+        )
+        new.encoder_revision = self.encoder_revision
+        new._build([encoded])
+        new.graph.load_state_dict(old.state_dict())
+        users, lengths = first_samples(
+            encoded.domain, split_users(encoded.domain, split_seed).train, num_samples, split_seed
+        )
+        S = None
+        if self.graph.has_strengths and "S" in self.free:
+            plain = InterventionalScorer(old.eval(), encoded, Intervention({}))
+            S = calibrate(plain, encoded, users, lengths=lengths, seed=new.training.seed).values[-1:]
+        new._train([encoded], S, split_seed, num_samples, progress_folder, resume)
+        new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
+        return new
+
+    def _build(self, encoded: list[EncodedDomain]) -> None:
         self.sources = TrainedSources.of(encoded)
         torch.manual_seed(self.training.seed)
-        self.graph = PreRecGraph(
-            self.config, num_domains=len(encoded), text_dim=encoded[0].texts.shape[1], priors=self.priors
-        )
-        self.graph.f_e.start_from([e.texts for e in encoded])
+        text_dim = encoded[0].texts.shape[1]
+        self.graph = PreRecGraph(self.config, num_domains=len(encoded), text_dim=text_dim, priors=self.priors)
         self.graph.to(self.device)
+
+    def _train(
+        self,
+        encoded: list[EncodedDomain],
+        S: Tensor | None,
+        split_seed: int,
+        num_samples: int | None,
+        progress_folder: Path | None,
+        resume: bool,
+    ) -> None:
+        """Fit the parameters and the MAP of the free nodes; `S` is where that of the domains starts, if not at 0."""
         splits = [split_users(e.domain, split_seed) for e in encoded]
         first = self.sources.first_rows
-        sources = [
-            Source(e, split.train, k, int(first[k])) for k, (e, split) in enumerate(zip(encoded, splits, strict=True))
-        ]
+        sources = []
+        for k, (e, split) in enumerate(zip(encoded, splits, strict=True)):
+            users, lengths = first_samples(e.domain, split.train, num_samples, split_seed)
+            sources.append(Source(e, users, k, int(first[k]), lengths))
         program = NonCentred(self.graph, self.free)
-        guide = map_guide(program, int(first[-1]), self.free)
+        guide = map_guide(program, int(first[-1]), self.free, S=S)
         trainer = map_trainer(program, guide, sources, self.training, self.device)
         if progress_folder is not None:
-            run = self._settings() | {"split_seed": split_seed, "data": [e.domain.fingerprint for e in encoded]}
+            asked = {"split_seed": split_seed, "num_samples": num_samples}
+            run = self._settings() | asked | {"data": [e.domain.fingerprint for e in encoded]}
             if resume:
                 trainer.restore(*checkpoint.load_progress(progress_folder, run))
 
@@ -188,25 +220,23 @@ class PreRec:
             parts = [(e, split.validation) for e, split in zip(encoded, splits, strict=True)]
             return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
 
-        def keep(trainer: Trainer) -> None:
+        def keep(trainer: Any) -> None:
             if progress_folder is not None:
                 checkpoint.save_progress(progress_folder, run, *trainer.state())
 
         progress = trainer.fit(validate, keep)
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
-        if "S" in self.sources.nodes:
-            self.sources.nodes["S"] = learn_prior(self.graph, self.sources.nodes["S"])
         self.history = progress.history
         best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
-        self.facts = best | checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
-        return self
+        where = checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
+        self.facts = best | where | {"num_samples": num_samples}
 
     def scorer(
         self,
         encoded: EncodedDomain,
         do: Mapping[str, Value] | None = None,
         semantics: Semantics = "interventional",
-        calibration_users: np.ndarray | None = None,
+        calibration: Calibration | None = None,
     ) -> InterventionalScorer:
         """Return P(R | do(…)) on a domain as a function of batches.
 
@@ -219,110 +249,32 @@ class PreRec:
             The domain.
         do, semantics
             See `Intervention`.
-        calibration_users
-            ``(n,)`` users of a new domain from whose log before a query's day its S is re-estimated: calibrated
-            zero-shot. None leaves S at its prior mean.
+        calibration
+            S of a new domain, from `calibrate`. None leaves it at its prior mean.
         """
         graph = self._fitted()
-        if encoded.texts.shape[1] != graph.f_e.linear.in_features:
-            raise InputError(
-                f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was "
-                f"trained on {graph.f_e.linear.in_features}; use the encoder that it was trained with"
-            )
+        self._check_texts(encoded)
         intervention = Intervention.check(do, latent_dim=self.config.latent_dim, semantics=semantics)
         row = self.sources.row(encoded.domain)
         trained = None if row is None else self.sources.nodes_of(encoded.domain, row)
         graph.eval()
-        calibration = None
-        if calibration_users is not None and trained is None and graph.has_strengths:
-            plain = InterventionalScorer(graph, encoded, Intervention({}))
-            calibration = calibrate(plain, encoded, calibration_users, seed=self.training.seed)
         return InterventionalScorer(
             graph, encoded, intervention, trained=trained, domain=row or 0, calibration=calibration
         )
 
-    def calibrated(self, users: np.ndarray) -> CalibratedPreRec:
-        """Return a `Recommender` that serves new domains calibrated on the log of `users`; see `scorer`."""
-        return CalibratedPreRec(self, users)
+    def calibrate(
+        self, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None
+    ) -> Calibration | None:
+        """Return S of a new domain re-estimated from the log of some users, all else frozen; see `calibrate`.
 
-    def recommend(
-        self,
-        domain: Domain | EncodedDomain,
-        users: Sequence[str] | None = None,
-        *,
-        histories: Any = None,
-        k: int = 20,
-        do: Mapping[str, Value] | None = None,
-        semantics: Semantics = "interventional",
-        at: str | int | None = None,
-        seen: Seen = "drop",
-    ) -> pd.DataFrame:
-        """Return ``user_id, item_id, score, rank``: the k best items for each user, rank from 1.
-
-        Parameters
-        ----------
-        domain
-            Where to recommend; its log gives the popularity and the users' histories.
-        users
-            Ids of users of the domain; None is all of them.
-        histories
-            Instead of `users`: a frame ``user_id, item_id`` (and ``timestamp`` or ``order``) of people that the
-            domain has never seen.
-        k
-            Length of a list; lists are shorter where there are fewer items left.
-        do, semantics
-            Intervention; see `Intervention`.
-        at
-            The moment to recommend at (ISO time or seconds): only events before it count. None is the day after the
-            log ends.
-        seen
-            Whether items of a user's history are dropped or kept.
-
-        Raises
-        ------
-        InputError
-            If a user, item, node, value or time is unknown or means nothing.
+        None where there is nothing to estimate: the model has no S, or was trained on the domain and knows it.
         """
-        if seen not in ("drop", "keep"):
-            raise InputError(f"seen {seen!r}: expected 'drop' or 'keep'")
-        if k < 1:
-            raise InputError(f"k is {k}, expected 1 or more")
-        encoded = domain if isinstance(domain, EncodedDomain) else self.encode(domain)
-        read = self._histories(encoded, users, histories, at)
-        scorer = self.scorer(encoded, do, semantics)
-        return recommendations(scorer, encoded, read, k, drop_seen=seen == "drop")
-
-    def score(
-        self,
-        domain: Domain | EncodedDomain,
-        pairs: pd.DataFrame,
-        *,
-        do: Mapping[str, Value] | None = None,
-        at: str | int | None = None,
-    ) -> pd.Series:
-        """Return log P(R | do(…)) of each (user_id, item_id) of `pairs`, by its index: log-softmax over the domain."""
-        encoded = domain if isinstance(domain, EncodedDomain) else self.encode(domain)
-        user_ids, row = np.unique(pairs["user_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
-        items = torch.from_numpy(encoded.domain.item_position(pairs["item_id"]))
-        read = self._histories(encoded, user_ids, None, at)
-        position = {user: number for number, user in enumerate(read.user_ids)}
-        missing = [user for user in user_ids if user not in position]
-        if missing:
-            raise InputError(
-                f"users {missing[:3]} ({len(missing)}) have no event before {at}; nothing to score them by"
-            )
-        result = np.full(len(pairs), np.nan)
-        order = np.array([position[user] for user in user_ids])[row]
-        for rows, scores in score_histories(self.scorer(encoded, do), encoded, read):
-            here = np.flatnonzero((order >= rows.start) & (order < rows.stop))
-            log_p = scores.log_softmax(dim=1)
-            result[here] = log_p[torch.from_numpy(order[here] - rows.start), items[here]].numpy()
-        return pd.Series(result, index=pairs.index, name="log_probability")
-
-    def embed(self, domain: Domain | EncodedDomain, do: Mapping[str, Value] | None = None) -> np.ndarray:
-        """Return V, ``(num_items, latent_dim)`` float32, at the end of the domain's log."""
-        encoded = domain if isinstance(domain, EncodedDomain) else self.encode(domain)
-        return self.scorer(encoded, do).item_vectors_at_end().cpu().numpy()
+        graph = self._fitted().eval()
+        if not graph.has_strengths or self.sources.row(encoded.domain) is not None:
+            return None
+        self._check_texts(encoded)
+        plain = InterventionalScorer(graph, encoded, Intervention({}))
+        return calibrate(plain, encoded, users, lengths=lengths, seed=self.training.seed)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
@@ -384,11 +336,10 @@ class PreRec:
             raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
         return self.graph
 
-    def _histories(
-        self, encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
-    ) -> Histories:
-        if histories is None:
-            return known_users(encoded, users, at)
-        if users is not None:
-            raise InputError("give users of the domain or histories of strangers, not both")
-        return strangers(encoded, histories, at)
+    def _check_texts(self, encoded: EncodedDomain) -> None:
+        wanted = self._fitted().f_e.linear.in_features
+        if encoded.texts.shape[1] != wanted:
+            raise InputError(
+                f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was "
+                f"trained on {wanted}; use the encoder that it was trained with"
+            )

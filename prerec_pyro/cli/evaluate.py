@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ from prerec_pyro.cli import console, options, outputs
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.inference.ranking import Recommender, Scorer
@@ -75,6 +78,12 @@ def _parse_methods(_ctx: click.Context, _parameter: click.Parameter, value: str 
     "--window", type=click.IntRange(min=1), default=15, show_default=True, help="Days of popularity of the methods."
 )
 @options.do
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="For each --model also a row of calibrated zero-shot: how far to trust texts, popularity and repeats is read "
+    "off the log of the domain's training users before each query's day.",
+)
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="JSON list to write, a row a result.")
 @options.device
 @console.verbosity
@@ -89,6 +98,7 @@ def command(
     encoder: str | None,
     window: int,
     do: dict[str, Any],
+    calibrate: bool,
     out: Path,
     device: str,
 ) -> None:
@@ -105,6 +115,8 @@ def command(
         raise InputError("nothing to measure; give a --model or --methods random,pop,sbert")
     if do and not models:
         raise InputError("--do: is for models, the methods have no nodes; give a --model or leave --do out")
+    if calibrate and split == "train":
+        raise InputError("--calibrate: reads the log of the training users; give --split validation or test")
     trained = _load_models(models, do, device)
     shop = Domain.load(domain)
     sources = [Domain.load(folder) for folder in unseen_from]
@@ -114,6 +126,9 @@ def command(
     _check_leaks(trained, shop, split_seed)
     encodings = _Encodings(shop)
     entries = [_Entry(_Intervened(model, do), model, path) for path, model in trained.items()]
+    if calibrate:
+        log = split_users(shop, split_seed).train
+        entries += [_Entry(_Intervened(each, do), each, path) for path, each in _calibrated(trained, log)]
     if methods:
         wish = _plain_wish(list(trained.values()), shop, encoder, window, device)
         entries += [_Entry(_baseline(name), wish) for name in methods]
@@ -135,7 +150,7 @@ def command(
 class _Intervened:
     """A model under ``do``, as a `Recommender`."""
 
-    model: Model
+    model: Model | CalibratedPreRec
     do: Mapping[str, Any]
 
     @property
@@ -176,7 +191,11 @@ class _Encodings:
         texts = None if own else (model.encoder_name, model.encoder_revision)
         key = (texts, model.window, model.normalizer)
         if key not in self._done:
-            self._done[key] = model.encode(self._domain)
+            encoded = model.encode(self._domain)
+            # A model that has not met its encoder yet knows its revision only now.
+            texts = None if own else (model.encoder_name, model.encoder_revision)
+            self._done[texts, model.window, model.normalizer] = encoded
+            return encoded
         return self._done[key]
 
 
@@ -195,6 +214,18 @@ def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> d
         if unknown:
             raise InputError(f"{', '.join(unknown)}: {path} is PreRec_n, it has no such node; leave one of the two out")
     return models
+
+
+def _calibrated(models: Mapping[Path, Model], users: np.ndarray) -> Iterator[tuple[Path, CalibratedPreRec]]:
+    """Yield those models calibrated that have an S to calibrate."""
+    from prerec_pyro.calibrated import CalibratedPreRec
+    from prerec_pyro.recommender import PreRec
+
+    for path, model in models.items():
+        if isinstance(model, PreRec) and model.graph.has_strengths:
+            yield path, CalibratedPreRec(model, users)
+        else:
+            logger.warning("%s: a model of %s has no S, so there is nothing to calibrate", path, model.name)
 
 
 def _check_asked(domain: Domain, k_percent: float, split: str, total: int) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.methods import Model
@@ -43,6 +44,11 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
 @click.option("--top-k", type=click.IntRange(min=1), default=20, show_default=True, help="Items for each user.")
 @options.do
 @click.option(
+    "--calibrate",
+    is_flag=True,
+    help="In a domain that is new to the model, read off its log how far to trust texts, popularity and repeats.",
+)
+@click.option(
     "--at",
     metavar="TIME",
     help="The moment to recommend at, an ISO time (2011-06-01T12:00, UTC) or seconds since 1970: only events before it "
@@ -64,6 +70,7 @@ def command(
     users: Path | None,
     top_k: int,
     do: dict[str, Any],
+    calibrate: bool,
     at: str | None,
     seen: str,
     device: str,
@@ -86,6 +93,8 @@ def command(
     shop = Domain.load(domain)
     named = _whom(users, shop)
     encoded = trained.encode(shop)
+    if calibrate:
+        trained = _calibrated(trained, model)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
     rows = 0
     with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower()) as write:
@@ -95,6 +104,15 @@ def command(
     if not rows:
         logger.warning("nobody gets a list: %s has no row", out)
     logger.info("wrote %s: %s rows", out, f"{rows:,}")
+
+
+def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
+    from prerec_pyro.calibrated import CalibratedPreRec
+    from prerec_pyro.recommender import PreRec
+
+    if isinstance(trained, PreRec) and trained.graph.has_strengths:
+        return CalibratedPreRec(trained)
+    raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
 
 
 def _whom(path: Path | None, domain: Domain) -> people.People:
@@ -117,7 +135,7 @@ def _whom(path: Path | None, domain: Domain) -> people.People:
 
 
 def _recommend(
-    model: Model, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
+    model: Model | CalibratedPreRec, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the lists, those of some users at a time."""
     if named.users is None:

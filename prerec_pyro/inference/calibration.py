@@ -58,14 +58,17 @@ class Evidence:
         ``(num_queries, 1 + NUM_CANDIDATES)`` log of how many items each stands for; -inf for draws of the target.
     times
         ``(num_queries,)`` time slots.
+    events
+        ``(num_queries,)`` the choices, as positions in the log.
     """
 
     effects: Tensor
     weight: Tensor
     times: Tensor
+    events: Tensor
 
-    def __getitem__(self, which: slice) -> Evidence:
-        return Evidence(self.effects[which], self.weight[which], self.times[which])
+    def __getitem__(self, which: slice | Tensor) -> Evidence:
+        return Evidence(self.effects[which], self.weight[which], self.times[which], self.events[which])
 
     def __len__(self) -> int:
         return len(self.times)
@@ -76,6 +79,7 @@ def calibrate(
     encoded: EncodedDomain,
     users: np.ndarray,
     *,
+    lengths: np.ndarray | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Return the posterior mode of S given the log of some users, at each time given what came before it.
@@ -92,11 +96,17 @@ def calibrate(
         The domain.
     users
         ``(n,)`` user rows whose log may be read. In an evaluation: none whose queries are measured.
+    lengths
+        ``(n,)`` how many of each user's first events may be read; None is all.
     seed
         Of the sample of users and of the draws.
     """
     graph = scorer.graph
     evidence = gather(scorer, encoded, sample_users(encoded, users, seed), seed)
+    if lengths is not None:
+        last = np.zeros(encoded.domain.num_users, np.int64)
+        last[users] = encoded.domain.offsets[users] + lengths
+        evidence = evidence[evidence.events < torch.from_numpy(last[encoded.domain.user_of_event])[evidence.events]]
     if encoded.popularity.is_static:
         starts = [int(encoded.slots.min())]
         ends = [len(evidence)]
@@ -106,9 +116,7 @@ def calibrate(
     for end in ends:
         S = posterior_mode(graph, evidence[:end], start=S)
         values.append(S)
-    return Calibration(
-        torch.tensor(starts, dtype=torch.int64), torch.stack(values).float(), torch.tensor([0, *ends])
-    )
+    return Calibration(torch.tensor(starts, dtype=torch.int64), torch.stack(values).float(), torch.tensor([0, *ends]))
 
 
 def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.ndarray:
@@ -131,7 +139,7 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
     """Return the evidence in the queries of `users`, sorted by time."""
     generator = torch.Generator().manual_seed(seed)
     share = math.log(max(encoded.num_items - 1, 1) / NUM_CANDIDATES)
-    effects, weight, times = [], [], []
+    effects, weight, times, events = [], [], [], []
     for batch, _ in query_batches(encoded, users, max_scores=1 << 21):
         drawn = torch.randint(encoded.num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
         candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, 1 + NUM_CANDIDATES)
@@ -141,12 +149,13 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
         stands_for[:, 0] = 0.0
         weight.append(stands_for)
         times.append(batch.times[batch.slot])
+        events.append(batch.events)
     if not times:
         width = 1 + NUM_CANDIDATES
-        return Evidence(torch.zeros(0, width, 3), torch.zeros(0, width), torch.zeros(0).long())
+        return Evidence(torch.zeros(0, width, 3), torch.zeros(0, width), *torch.zeros(2, 0).long())
     time = torch.cat(times)
     order = time.argsort(stable=True)
-    return Evidence(torch.cat(effects)[order], torch.cat(weight)[order], time[order])
+    return Evidence(torch.cat(effects)[order], torch.cat(weight)[order], time[order], torch.cat(events)[order])
 
 
 def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
@@ -166,8 +175,8 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
     S = start.clone().requires_grad_(True)
     match, popularity, repeats = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
     spread = graph.spread.cpu().double()
-    w_h = float(graph.w_h) if graph.config.repeats else 0.0
-    w_o = float(graph.w_o) if graph.config.wandering else -math.inf
+    w_h = graph.w_h.item() if graph.config.repeats else 0.0
+    w_o = graph.w_o.item() if graph.config.wandering else -math.inf
     optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:

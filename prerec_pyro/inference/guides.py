@@ -42,8 +42,8 @@ class AtPriorMean(Reparam):
 def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
     """Return the reparameterisation of every node for ``pyro.poutine.reparam``.
 
-    D and S have mean 0 and stay as they are where they are free. A free V becomes mean + scale · V_decentered, so that the
-    gradient reaches the encoders. The others stand at their prior mean.
+    D and S have mean 0 and stay as they are where they are free. A free V becomes mean + scale · V_decentered, so that
+    the gradient reaches the encoders. The others stand at their prior mean.
     """
     free = set(free)
     handlers = {node: LocScaleReparam(0.0) if node in free else AtPriorMean() for node in NODES}
@@ -131,7 +131,9 @@ class NonCentred(nn.Module):
         return self._program(batch)
 
 
-def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT) -> AutoGuideList:
+def map_guide(
+    program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT, *, S: Tensor | None = None
+) -> AutoGuideList:
     """Return the MAP guide: `AutoDelta` for D and S and `ItemOffsets` for V, of those that are free.
 
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
@@ -144,6 +146,8 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
         Items of all source domains together.
     free
         Of D, V and S; the others are amortised.
+    S
+        ``(num_domains, 4)``, where S starts; None is its prior mean.
     """
     free, graph = check_free(free), program.graph
 
@@ -156,7 +160,11 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
 
     guide = AutoGuideList(program, create_plates=create_plates)
     widths = {"D": graph.config.latent_dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
-    start = {node: torch.zeros(graph.num_domains, widths[node]) for node in _OF_DOMAINS if node in free and widths[node]}
+    start = {
+        node: torch.zeros(graph.num_domains, widths[node]) for node in _OF_DOMAINS if node in free and widths[node]
+    }
+    if "S" in start and S is not None:
+        start["S"] = S
     if start:
         exposed = pyro.poutine.block(program, expose=list(start))
         guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=start)))

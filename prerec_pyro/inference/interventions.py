@@ -52,9 +52,9 @@ class Intervention:
         Parameters
         ----------
         do
-            Node → value. A number sets every coordinate; ``(latent_dim,)`` is a vector for every row; ``Z`` and
-            ``V`` also take ``(num_items, latent_dim)``; ``S`` has length 4; ``Z`` also ``"mean"``, its mean over the domain's items at
-            the query's time, so that all are equally popular.
+            Node → value. A number sets every coordinate; ``(latent_dim,)``, for S ``(4,)``, is a vector for every
+            row; ``Z`` and ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the
+            domain's items at the query's time, so that all are equally popular.
         latent_dim
             B.
         semantics
@@ -259,7 +259,9 @@ class InterventionalScorer:
     def _domain(self) -> tuple[Tensor | None, Tensor | None]:
         graph = self.graph
         known = {node: self._known[node] for node in ("D", "S") if node in self._known}
-        do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set("S", (graph.num_domains, len(SPREAD)))
+        do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set(
+            "S", (graph.num_domains, len(SPREAD))
+        )
         with _program(known, do):
             return graph.domains(self.domain)
 

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from prerec_pyro.models.graph import PreRecGraph
 
-MEAN_WEIGHT = 1.0
 SPREAD_WEIGHT = 3.0
 
 
@@ -27,7 +26,7 @@ def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
         ``(num_domains, 4)``, the MAP of the sources.
     """
     nats = S * graph.spread  # (num_domains, 4)
-    mean = nats.sum(dim=0) / (len(nats) + MEAN_WEIGHT)
+    mean = nats.mean(dim=0)
     graph.f_seq.log_length += mean[0]
     graph.W_z *= mean[1].exp()
     if graph.config.repeats:

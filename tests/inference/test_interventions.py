@@ -173,7 +173,9 @@ def test_the_domain_set_aside_with_and_without_the_items_noise(batch):
 
 def test_popularity_set_to_nothing_is_taste_alone(batch):
     graph, nodes = small_graph(), trained()
-    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"], Z=torch.zeros(1, DIM))
+    expected = by_hand(
+        graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"], Z=torch.zeros(1, DIM)
+    )
     assert close(scorer(graph, {"Z": 0}, nodes=nodes)(batch), expected)
 
 

@@ -167,7 +167,9 @@ def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query:
         drawn = [scores(item, level) for item, level in zip(negatives, levels, strict=True)]
         stands_for = (batch.num_domain_items - 1) / len(negatives)
         weight = [1.0] + [0.0 if item == target else stands_for for item in negatives]
-        return mixture([scores(target, int(batch.target_level[query])), *drawn], torch.tensor(weight, dtype=torch.float64))
+        return mixture(
+            [scores(target, int(batch.target_level[query])), *drawn], torch.tensor(weight, dtype=torch.float64)
+        )
 
 
 @pytest.mark.parametrize("edge", [False, True])
