@@ -24,7 +24,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.sources import TrainedSources
-from prerec_pyro.inference.strengths import learn_prior
+from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
@@ -122,9 +122,10 @@ class PreRec(Facade):
         encoded = [self.encoded(domain) for domain in domains]
         self._build(encoded)
         self.graph.f_e.start_from([e.texts for e in encoded])
-        self._train(encoded, None, split_seed, num_samples, progress_folder, resume)
-        if "S" in self.sources.nodes:
-            self.sources.nodes["S"] = learn_prior(self.graph, self.sources.nodes["S"])
+        self._train(encoded, split_seed, num_samples, progress_folder, resume)
+        if self.graph.has_strengths and "S" not in self.free:
+            S = [self._strengths(e, split_users(e.domain, split_seed).validation) for e in encoded]
+            self.sources.nodes["S"] = learn_prior(self.graph, torch.stack(S))
         return self
 
     def fine_tune(
@@ -139,9 +140,9 @@ class PreRec(Facade):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
-        All parameters move. D_k and the item offsets start at their prior means, S at its posterior mode given the
-        training users. Stops on the domain's validation users, and the start counts as epoch 0: where there is too
-        little to learn from, what comes back is the calibrated zero-shot model.
+        All parameters move. D_k and the item offsets start at their prior means; S starts at its posterior mode given
+        the training users, and that becomes part of the parameters. Stops on the domain's validation users, and the
+        start counts as epoch 0: where there is too little to learn from, what comes back is calibrated zero-shot.
 
         Parameters
         ----------
@@ -172,16 +173,17 @@ class PreRec(Facade):
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
-        users, lengths = first_samples(
-            encoded.domain, split_users(encoded.domain, split_seed).train, num_samples, split_seed
-        )
-        S = None
-        if self.graph.has_strengths and "S" in self.free:
-            plain = InterventionalScorer(old.eval(), encoded, Intervention({}))
-            S = calibrate(plain, encoded, users, lengths=lengths, seed=new.training.seed).values[-1:]
-        new._train([encoded], S, split_seed, num_samples, progress_folder, resume)
+        train = split_users(encoded.domain, split_seed).train
+        users, lengths = first_samples(encoded.domain, train, num_samples, split_seed)
+        if self.graph.has_strengths:
+            absorb(new.graph, new._strengths(encoded, users, lengths) * new.graph.spread)
+        new._train([encoded], split_seed, num_samples, progress_folder, resume)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
+
+    def _strengths(self, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None) -> Tensor:
+        """Return the posterior mode of S, ``(4,)``, given the whole log of some users and the networks as they are."""
+        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed).values[-1]
 
     def _build(self, encoded: list[EncodedDomain]) -> None:
         self.sources = TrainedSources.of(encoded)
@@ -193,13 +195,12 @@ class PreRec(Facade):
     def _train(
         self,
         encoded: list[EncodedDomain],
-        S: Tensor | None,
         split_seed: int,
         num_samples: int | None,
         progress_folder: Path | None,
         resume: bool,
     ) -> None:
-        """Fit the parameters and the MAP of the free nodes; `S` is where that of the domains starts, if not at 0."""
+        """Fit the parameters and the MAP of the free nodes."""
         splits = [split_users(e.domain, split_seed) for e in encoded]
         first = self.sources.first_rows
         sources = []
@@ -207,7 +208,7 @@ class PreRec(Facade):
             users, lengths = first_samples(e.domain, split.train, num_samples, split_seed)
             sources.append(Source(e, users, k, int(first[k]), lengths))
         program = NonCentred(self.graph, self.free)
-        guide = map_guide(program, int(first[-1]), self.free, S=S)
+        guide = map_guide(program, int(first[-1]), self.free)
         trainer = map_trainer(program, guide, sources, self.training, self.device)
         if progress_folder is not None:
             asked = {"split_seed": split_seed, "num_samples": num_samples}
@@ -272,9 +273,7 @@ class PreRec(Facade):
         graph = self._fitted().eval()
         if not graph.has_strengths or self.sources.row(encoded.domain) is not None:
             return None
-        self._check_texts(encoded)
-        plain = InterventionalScorer(graph, encoded, Intervention({}))
-        return calibrate(plain, encoded, users, lengths=lengths, seed=self.training.seed)
+        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""

@@ -110,7 +110,7 @@ def num_rows(sources: list[Source]) -> int:
     return sum(source.encoded.num_items for source in sources)
 
 
-def program_and_guide(graph: PreRecGraph, sources: list[Source], free: tuple[str, ...] = ("D", "V", "S")):
+def program_and_guide(graph: PreRecGraph, sources: list[Source], free: tuple[str, ...] = ("D", "V")):
     program = NonCentred(graph, free)
     return program, map_guide(program, num_rows(sources), free)
 

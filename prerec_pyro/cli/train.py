@@ -67,7 +67,7 @@ METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
     "--free",
     metavar="NODE",
     multiple=True,
-    default=("D", "V", "S"),
+    default=("D", "V"),
     show_default=True,
     help="Node with a MAP of its own, D, V or S, once for each; none for none of them.",
 )

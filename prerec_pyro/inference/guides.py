@@ -19,7 +19,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 NODES = ("D", "Z", "V", "U", "S")
-FREE_BY_DEFAULT = frozenset({"D", "V", "S"})
+FREE_BY_DEFAULT = frozenset({"D", "V"})
 _CAN_BE_FREE = frozenset({"D", "V", "S"})
 _OF_DOMAINS = ("D", "S")  # a row a domain, prior mean 0
 
@@ -131,9 +131,7 @@ class NonCentred(nn.Module):
         return self._program(batch)
 
 
-def map_guide(
-    program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT, *, S: Tensor | None = None
-) -> AutoGuideList:
+def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT) -> AutoGuideList:
     """Return the MAP guide: `AutoDelta` for D and S and `ItemOffsets` for V, of those that are free.
 
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
@@ -146,8 +144,6 @@ def map_guide(
         Items of all source domains together.
     free
         Of D, V and S; the others are amortised.
-    S
-        ``(num_domains, 4)``, where S starts; None is its prior mean.
     """
     free, graph = check_free(free), program.graph
 
@@ -163,8 +159,6 @@ def map_guide(
     start = {
         node: torch.zeros(graph.num_domains, widths[node]) for node in _OF_DOMAINS if node in free and widths[node]
     }
-    if "S" in start and S is not None:
-        start["S"] = S
     if start:
         exposed = pyro.poutine.block(program, expose=list(start))
         guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=start)))

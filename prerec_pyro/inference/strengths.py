@@ -14,26 +14,31 @@ SPREAD_WEIGHT = 3.0
 def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
     """Make S = 0 stand for the source domains' mean, and ``spread`` for how they differ; return S in the new units.
 
-    The mean is moved into the lengths and weights that S scales, so no trained domain's scores change: only what a new
-    domain is taken to be like. It is shrunk to where it was as if one more domain had been seen there, and the spread
-    to the one before any was seen as if by three.
+    The mean is moved into the parameters that S modifies, so no trained domain's scores change: only what a new domain
+    is taken to be like. The spread is shrunk to the one before any domain was seen, as if by three.
 
     Parameters
     ----------
     graph
         Changed: length of U, W_z, w_h, w_o, ``spread``.
     S
-        ``(num_domains, 4)``, the MAP of the sources.
+        ``(num_domains, 4)``, that of the sources.
     """
     nats = S * graph.spread  # (num_domains, 4)
     mean = nats.mean(dim=0)
-    graph.f_seq.log_length += mean[0]
-    graph.W_z *= mean[1].exp()
-    if graph.config.repeats:
-        graph.w_h += mean[2]
-    if graph.config.wandering:
-        graph.w_o += mean[3]
+    absorb(graph, mean)
     nats = nats - mean
     squares = nats.square().sum(dim=0) + SPREAD_WEIGHT * graph.spread**2
     graph.spread.copy_((squares / (len(nats) + SPREAD_WEIGHT)).sqrt())
     return nats / graph.spread
+
+
+@torch.no_grad()
+def absorb(graph: PreRecGraph, nats: Tensor) -> None:
+    """Change the parameters so that S = 0 means what S·spread = `nats`, ``(4,)``, meant before."""
+    graph.f_seq.log_length += nats[0]
+    graph.W_z *= nats[1].exp()
+    if graph.config.repeats:
+        graph.w_h += nats[2]
+    if graph.config.wandering:
+        graph.w_o += nats[3]

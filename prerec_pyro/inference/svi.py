@@ -37,9 +37,9 @@ class TrainConfig(LoopConfig):
     learning_rate: float = Field(5e-5, ge=0, description="of f_seq and f_item")
     text_rate: float = Field(1e-5, ge=0, description="of f_e")
     popularity_rate: float = Field(3e-3, ge=0, description="of f_pop, W_z and W_d")
-    repeat_rate: float = Field(1e-1, ge=0, description="of w_h and w_o")
+    repeat_rate: float = Field(1e-1, ge=0, description="of w_h")
     domain_rate: float = Field(3e-4, ge=0, description="of D")
-    strength_rate: float = Field(3e-1, ge=0, description="of S")
+    strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
 
 
@@ -290,7 +290,6 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         "f_pop": config.popularity_rate,
         "W_": config.popularity_rate,
         "w_h": config.repeat_rate,
-        "w_o": config.repeat_rate,
     }
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in graph.named_parameters():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,9 +23,6 @@ pyro.settings.set(module_local_params=True)
 
 SPREAD = (0.7, 0.7, 1.5, 1.0)
 """How much S differs between domains before any has been seen: factors of two, odds of 1 to 4 and of 1 to 3."""
-
-
-_NEVER = -1e9  # log of a chance that is nil, but for which gradients exist
 
 
 class GraphConfig(BaseModel):
@@ -124,7 +120,7 @@ class PreRecGraph(PyroModule):
         if config.repeats:
             self.w_h = nn.Parameter(torch.zeros(()))
         if config.wandering:
-            self.w_o = nn.Parameter(torch.zeros(()))
+            self.register_buffer("w_o", torch.zeros(()))
         if config.confounders:
             self.f_pop = PopularityEncoder(dim)
             self.W_d = nn.Parameter(torch.zeros(dim))
@@ -216,8 +212,8 @@ class PreRecGraph(PyroModule):
     ) -> Tensor:
         """Return the logits of R, ``(..., num_queries, num_candidates)``: eq. 2 and what the class adds to it.
 
-        In training a column for the target comes first, a negative that happens to be the target is masked, and the
-        others stand for the whole domain. S is ``(..., 1 or num_queries, 4)``.
+        In training a column for the target comes first, and a negative that happens to be the target is masked. S is
+        ``(..., 1 or num_queries, 4)``.
         """
         match = self.matches(U if S is None else U * S[..., :1].exp(), V, Z, batch)
         logits = self.mixed(match, self.background(Z, S, batch), S, batch)
@@ -251,14 +247,15 @@ class PreRecGraph(PyroModule):
         return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
-        """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω."""
+        """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω.
+
+        Against sampled negatives it is their sum too: a few draws miss the rivals of a sharp match, and where ω bounds
+        what a miss costs, training makes matches ever sharper. ω is estimated after training; see `calibrate`.
+        """
+        followed = match + background
         if batch.negatives is not None:
             same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
-            # The draws stand for the others of the domain: the normalisers are then estimates of the full ones.
-            share = math.log(max(batch.num_domain_items - 1, 1) / len(batch.negatives))
-            weight = torch.full_like(same, share, dtype=match.dtype).masked_fill(same, _NEVER)
-            background = background + nn.functional.pad(weight, (1, 0))
-        followed = match + background
+            return followed.masked_fill(nn.functional.pad(same, (1, 0)), -torch.inf)
         if not self.config.wandering:
             return followed
         w_o = self.w_o if S is None else self.w_o + S[..., 3:]  # (..., 1 or num_queries, 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pyro
 import pytest
@@ -54,7 +52,7 @@ def offsets_of(guide) -> ItemOffsets:
 @pytest.mark.parametrize("popularity_to_item", [False, True])
 def test_a_step_moves_the_rows_that_the_batch_names_and_no_other(sources, popularity_to_item):
     graph = small_graph(popularity_to_item=popularity_to_item)
-    program, guide = program_and_guide(graph, sources)
+    program, guide = program_and_guide(graph, sources, ("D", "V", "S"))
     elbo = Trace_ELBO()(program, guide)
     batch = batches(sources, batch_tokens=6, num_negatives=2)[0]
     elbo(batch)
@@ -145,7 +143,7 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
 @pytest.mark.parametrize("changes", [{}, {"popularity_to_item": True}, {"confounders": False}, {"repeats": False}])
 def test_the_loss_is_eq_4(sources, changes):
     graph = small_graph(**changes)
-    program, guide = program_and_guide(graph, sources)
+    program, guide = program_and_guide(graph, sources, ("D", "V", "S"))
     elbo = Trace_ELBO()(program, guide)
     batch = batches(sources)[0]
     elbo(batch)
@@ -166,8 +164,6 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     repeated = (graph.w_h if graph.config.repeats else 0.0) * met(batch)
     S = nodes["S"][batch.domain] * graph.spread if "S" in nodes else torch.zeros(4)
     repeated = repeated + graph.config.repeats * S[2] * met(batch)
-    share = torch.sigmoid(graph.w_o + S[3])
-    stands_for = (batch.num_domain_items - 1) / len(batch.negatives)
     fit = 0.0
     for query in range(batch.num_queries):
         target, slot = int(batch.targets[query]), int(batch.slot[query])
@@ -175,20 +171,18 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
         for number, row in enumerate(batch.negatives.tolist()):
             if row != target:
                 candidates.append((row, batch.candidate_level[slot, number]))
-        followed, wandered = [], []
-        for number, (row, level) in enumerate(candidates):
+        logits = []
+        for row, level in candidates:
             item = V[row]
             if graph.f_item.from_popularity is not None:
                 item = item + graph.f_item.from_popularity(Z[level])
             effect = 0.0 if Z is None else Z[level] @ graph.W_z
-            rest = S[1].exp() * effect + repeated[query, row] + (math.log(stands_for) if number else 0.0)
-            followed.append(S[0].exp() * U[query] @ item + rest)
-            wandered.append(rest)
-        chosen = [torch.stack(one).softmax(0)[0] for one in (followed, wandered)]
-        fit += float(((1 - share) * chosen[0] + share * chosen[1]).log())
+            logits.append(S[0].exp() * U[query] @ item + S[1].exp() * effect + repeated[query, row])
+        fit += float(torch.stack(logits).log_softmax(0)[0])
     log_priors = torch.distributions.Normal(0.0, 1.0).log_prob(offset).sum(1) @ batch.prior_weight
     if D is not None:
         log_priors = log_priors + torch.distributions.Normal(0.0, SCALE_D).log_prob(D).sum()
+    if "S" in nodes:
         log_priors = log_priors + torch.distributions.Normal(0.0, 1.0).log_prob(nodes["S"][batch.domain]).sum()
     return -fit / batch.num_queries - float(log_priors) / batch.num_domain_queries
 

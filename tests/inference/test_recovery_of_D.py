@@ -49,7 +49,7 @@ def draw(graph: PreRecGraph, D: torch.Tensor, texts: np.ndarray, number: int) ->
 
 def test_D_is_recovered_given_the_networks() -> None:
     torch.manual_seed(0)
-    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3)
+    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3, wandering=False)
     graph = PreRecGraph(config, num_domains=NUM_DOMAINS, text_dim=DIM, priors=Priors(D=Normal(0.5))).eval()
     D = 0.5 * torch.randn(NUM_DOMAINS, DIM)
     rng = np.random.default_rng(0)

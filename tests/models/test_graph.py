@@ -150,26 +150,22 @@ def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query:
             rest = rest + graph.w_h + strength[2]
         return strength[0].exp() * sites["U"]["value"][query] @ V, rest
 
-    def mixture(candidates: list[tuple[Tensor, Tensor]], weight: Tensor) -> Tensor:
+    def mixture(candidates: list[tuple[Tensor, Tensor]]) -> Tensor:
         match, rest = (torch.stack(part) for part in zip(*candidates, strict=True))
-        followed = (match + rest).exp() * weight
         if not config.wandering:
-            return followed.log()
-        share, wandered = torch.sigmoid(graph.w_o + strength[3]), rest.exp() * weight
+            return match + rest
+        share, followed, wandered = torch.sigmoid(graph.w_o + strength[3]), (match + rest).exp(), rest.exp()
         return ((1 - share) * followed / followed.sum() + share * wandered / wandered.sum()).log()
 
     levels = batch.candidate_level[batch.slot[query]].tolist()
     with torch.no_grad():
         if batch.negatives is None:
-            every = [scores(item, level) for item, level in enumerate(levels)]
-            return mixture(every, torch.ones(len(every)).double())
-        target, negatives = int(batch.targets[query]), batch.negatives.tolist()
-        drawn = [scores(item, level) for item, level in zip(negatives, levels, strict=True)]
-        stands_for = (batch.num_domain_items - 1) / len(negatives)
-        weight = [1.0] + [0.0 if item == target else stands_for for item in negatives]
-        return mixture(
-            [scores(target, int(batch.target_level[query])), *drawn], torch.tensor(weight, dtype=torch.float64)
-        )
+            return mixture([scores(item, level) for item, level in enumerate(levels)])
+        target = int(batch.targets[query])
+        found = [sum(scores(target, int(batch.target_level[query])))]
+        for item, level in zip(batch.negatives.tolist(), levels, strict=True):
+            found.append(torch.tensor(-torch.inf).double() if item == target else sum(scores(item, level)))
+        return torch.stack(found)
 
 
 @pytest.mark.parametrize("edge", [False, True])
