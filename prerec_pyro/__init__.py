@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
+    from prerec_pyro.methods import load_model, new_model
     from prerec_pyro.models.graph import GraphConfig, PreRecGraph
     from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
     from prerec_pyro.recommender import PreRec
@@ -26,7 +28,10 @@ _HOME = {
     "PreRecGraph": "models.graph",
     "Priors": "models.priors",
     "StudentT": "models.priors",
+    "TextBaseline": "baseline",
     "TrainConfig": "inference.svi",
+    "load_model": "methods",
+    "new_model": "methods",
 }
 
 __all__ = [
@@ -39,7 +44,10 @@ __all__ = [
     "PreRecGraph",
     "Priors",
     "StudentT",
+    "TextBaseline",
     "TrainConfig",
+    "load_model",
+    "new_model",
 ]
 
 

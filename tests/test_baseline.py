@@ -19,7 +19,14 @@ from prerec_pyro.inference.baseline_training import BaselineTraining, adam
 from prerec_pyro.models.baselines.learned import LEARNED
 
 METHODS = tuple(LEARNED)
-TINY = {"min_steps": 1, "batch_tokens": 64, "num_negatives": 8, "k_percent": 20.0, "learning_rate": 3e-3}
+TINY = {
+    "min_steps": 1,
+    "batch_tokens": 64,
+    "num_negatives": 8,
+    "k_percent": 20.0,
+    "learning_rate": 3e-3,
+    "text_rate": 3e-3,
+}
 A, B = small_domain("a", seed=1, num_users=30), small_domain("b", num_items=9, seed=2)
 
 
@@ -62,7 +69,7 @@ def recall_at_one(model: TextBaseline, domain: Domain) -> float:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_what_follows_what(method: str) -> None:
     config = {"latent_dim": 32, "dropout": 0.0} | ({"sequence_weight": 0.0} if method == "unisrec" else {})
-    model = baseline(method, config, learning_rate=1e-2, epochs=12, min_steps=12, patience=12)
+    model = baseline(method, config, learning_rate=1e-2, text_rate=1e-2, epochs=12, min_steps=12, patience=12)
     assert recall_at_one(model.fit([ring()]), ring()) > 0.95
 
 
@@ -71,7 +78,7 @@ def test_unisrec_learns_in_fine_tuning(tuning: str) -> None:
     """The encoder is tuned as well: one that was never trained cannot say what follows, and stays so if frozen."""
     config = {"latent_dim": 32, "dropout": 0.0, "expert_dropout": 0.0}
     before = baseline("unisrec", config, epochs=0).fit([A.with_embeddings(np.eye(12, 32))])
-    more = training(learning_rate=1e-2, item_rate=1e-2, epochs=12, min_steps=12, patience=12)
+    more = training(learning_rate=1e-2, text_rate=1e-2, item_rate=1e-2, epochs=12, min_steps=12, patience=12)
     after = before.fine_tune(ring(), training=more, config={"tuning": tuning, "tune_encoder": True})
     assert recall_at_one(before, ring()) < 0.3
     assert recall_at_one(after, ring()) > 0.9
@@ -189,14 +196,17 @@ def test_samples_are_those_of_the_training_users(number: int, monkeypatch: pytes
 
 def test_optimisers_leave_frozen_parts_alone_and_scale_the_rate_of_offsets() -> None:
     model = baseline("zesrec").fit([A])
-    dense, sparse = adam(model.module, training(item_rate=0.5), item_scale=0.1)
+    dense, sparse = adam(model.module, training(item_rate=0.5, learning_rate=0.2, text_rate=0.3), item_scale=0.1)
+    assert [group["lr"] for group in dense.param_groups] == [0.2, 0.3]
+    assert {id(p) for p in dense.param_groups[1]["params"]} == {id(p) for p in model.module.f_e.parameters()}
     assert sparse.param_groups[0]["lr"] == sparse.param_groups[0]["initial_lr"] == 5.0
     assert [p.shape for p in sparse.param_groups[0]["params"]] == [model.module.table.weight.shape]
-    assert all(p is not model.module.table.weight for p in dense.param_groups[0]["params"])
+    assert all(p is not model.module.table.weight for group in dense.param_groups for p in group["params"])
     tuned = baseline("unisrec").fit([A]).fine_tune(B, training=training(epochs=1))
     (only,) = adam(tuned.module, training())
-    assert all(p.requires_grad for p in only.param_groups[0]["params"])
-    assert len(only.param_groups[0]["params"]) < len(list(tuned.module.parameters()))
+    moved = [p for group in only.param_groups for p in group["params"]]
+    assert all(p.requires_grad for p in moved)
+    assert len(moved) < len(list(tuned.module.parameters()))
 
 
 def test_the_score_is_a_distribution_over_the_domain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -14,7 +15,8 @@ from prerec_pyro.inference.loop_config import LoopConfig
 class BaselineTraining(LoopConfig):
     """How to train a baseline. Learning rates are Adam's, and decay linearly to zero."""
 
-    learning_rate: float = Field(1e-3, ge=0, description="of the networks")
+    learning_rate: float = Field(1e-3, ge=0, description="of the sequence network")
+    text_rate: float = Field(1e-3, ge=0, description="of the network from texts to items")
     item_rate: float = Field(1e-3, ge=0, description="of the vectors of items, where there are any, in units of V")
     weight_decay: float = Field(0.0, ge=0, description="Adam's, of the networks")
 
@@ -39,19 +41,21 @@ def adam(module: nn.Module, config: BaselineTraining, *, item_scale: float = 1.0
     Parameters
     ----------
     module
-        A learned baseline; its table is called ``table``.
+        A learned baseline; its item network is called ``f_e``, its table ``table``.
     config
         Rates.
     item_scale
         What one unit of the table is in units of V.
     """
-    dense = [p for name, p in module.named_parameters() if p.requires_grad and not name.startswith("table.")]
-    rate = config.learning_rate
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.Adam([{"params": dense, "lr": rate, "initial_lr": rate}], weight_decay=config.weight_decay)
-    ]
-    rows: Iterable[nn.Parameter] = [p for name, p in module.named_parameters() if name.startswith("table.")]
+    free = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    texts = [free.pop(name) for name in list(free) if name.startswith("f_e.")]
+    rows = [free.pop(name) for name in list(free) if name.startswith("table.")]
+    networks = [_group(free.values(), config.learning_rate), _group(texts, config.text_rate)]
+    found: list[torch.optim.Optimizer] = [torch.optim.Adam(networks, weight_decay=config.weight_decay)]
     if rows:
-        rate = config.item_rate / item_scale
-        found.append(torch.optim.SparseAdam([{"params": rows, "lr": rate, "initial_lr": rate}]))
+        found.append(torch.optim.SparseAdam([_group(rows, config.item_rate / item_scale)]))
     return found
+
+
+def _group(parameters: Iterable[nn.Parameter], rate: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": rate, "initial_lr": rate}
