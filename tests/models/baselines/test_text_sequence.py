@@ -88,9 +88,10 @@ def test_dropout_is_for_training_only() -> None:
         assert one(batch) != one(batch)
 
 
-def test_sasrec_starts_at_the_last_item() -> None:
+@pytest.mark.parametrize("method", ["gru4rec", "sasrec"])
+def test_it_starts_at_the_last_item(method: str) -> None:
     torch.manual_seed(0)
-    module = LEARNED["sasrec"].build(LEARNED["sasrec"].config(latent_dim=64, dropout=0.0), 64, 0, False).eval()
+    module = LEARNED[method].build(LEARNED[method].config(latent_dim=64, dropout=0.0), 64, 0, False).eval()
     texts = nn.functional.normalize(torch.randn(20, 64), dim=-1)
     module.start_from([texts])
     V = module.items(texts)
@@ -98,6 +99,18 @@ def test_sasrec_starts_at_the_last_item() -> None:
     history = torch.arange(20).view(2, 10)
     U = module.users(V[history], torch.arange(20))
     assert ((U @ V.mT).argmax(1) == torch.arange(20)).all()
+
+
+def test_gru4rec_of_the_paper_is_its_units_alone() -> None:
+    module = small("gru4rec", carry=False)
+    V = module.items(batch_of().texts)
+    state, _ = module.f_seq.gru(8**0.5 * V[batch_of().history])
+    expected = module.f_seq.out(state.flatten(0, 1)[batch_of().positions])
+    torch.testing.assert_close(module.users(V[batch_of().history], batch_of().positions), expected)
+    carried = small("gru4rec")
+    carried.load_state_dict(module.state_dict(), strict=False)
+    last = carried.f_seq.log_length.exp() * V[batch_of().last_items]
+    torch.testing.assert_close(carried.users(V[batch_of().history], batch_of().positions), expected + last)
 
 
 def test_text_items_are_a_projection_until_they_learn() -> None:
