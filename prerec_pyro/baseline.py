@@ -137,7 +137,7 @@ class TextBaseline(Facade):
         split_seed, num_samples, progress_folder, resume
             As in `fit`.
         training
-            How to train; None is what was tuned for fine-tuning the method.
+            How to train; None is what was tuned for fine-tuning the method, with the seed of this model.
         config
             Settings to change, of those that are not the shape of what was pre-trained: ``{"tuning": "transductive"}``.
 
@@ -151,7 +151,7 @@ class TextBaseline(Facade):
         new = TextBaseline(
             self.name,
             self._changed(config or {}),
-            training=training or defaults(self.name, tuned=True),
+            training=training or defaults(self.name, tuned=True).model_copy(update={"seed": self.training.seed}),
             encoder=self.encoder_name,
             window=self.window,
             device=str(self.device),

@@ -149,6 +149,15 @@ def test_fine_tuning_that_does_not_help_is_the_model_as_it_was(method: str, chan
         pd.testing.assert_frame_equal(new.recommend(B), old.recommend(B))
 
 
+def test_fine_tuning_keeps_the_seed_unless_told_otherwise() -> None:
+    old = baseline("sasrec", epochs=0, seed=7).fit([A])
+    assert old.fine_tune(B, training=training(epochs=0)).training.seed == 0
+    few = small_domain("few", num_users=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prerec_pyro.baseline.defaults", lambda *_, **__: training(epochs=0))
+        assert old.fine_tune(few).training.seed == 7
+
+
 def test_vectors_of_known_items_are_taken_over() -> None:
     old = baseline("zesrec").fit([A, B])
     with torch.no_grad():

@@ -223,6 +223,7 @@ def _fine_tuning(
     from prerec_pyro.inference.baseline_training import defaults
     from prerec_pyro.methods import load_model
     from prerec_pyro.models.baselines.learned import LEARNED
+    from prerec_pyro.recommender import FINE_TUNING
 
     for option, value in given.items():
         if value:
@@ -231,10 +232,11 @@ def _fine_tuning(
     if method not in (None, model.name):
         raise InputError(f"--method {method}: {parent} is a {model.name}; leave --method out")
     joined = parse_settings.join(settings, shorthands)
+    seed = {"seed": model.training.seed}
     if not isinstance(model, TextBaseline):
-        (model.training,) = parse_settings.configs(joined, [model.training])
-        return lambda domains, **options: model.fine_tune(domains[0], **options)
-    training = defaults(model.name, tuned=True)
+        (training,) = parse_settings.configs(joined, [FINE_TUNING.model_copy(update=seed)])
+        return lambda domains, **options: model.fine_tune(domains[0], training=training, **options)
+    training = defaults(model.name, tuned=True).model_copy(update=seed)
     tunable = {type(model.config): LEARNED[model.name].tunable}
     config, training = parse_settings.configs(joined, [model.config, training], tunable)
     changes = {name: getattr(config, name) for name in LEARNED[model.name].tunable}

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from click.testing import Result
 
+from prerec_pyro.recommender import FINE_TUNING
+
 Run = Callable[..., Result]
 BASELINES = ("gru4rec", "sasrec", "zesrec", "unisrec")
 SMALL = ("--set", "latent_dim=8", "--set", "num_layers=1", "--epochs", 1, "--device", "cpu")
@@ -69,6 +71,21 @@ def test_from_fine_tunes_on_the_target(run: Run, world: Path, trained: Path, tmp
     assert [one["name"] for one in manifest["fine_tuned_from"]["domains"]] == ["sim-0", "sim-1"]
     assert config_of(tmp_path / "tuned")["training"]["epochs"] == 1
     assert {path.name: path.read_bytes() for path in (trained / method).iterdir()} == old
+
+
+def test_from_fine_tunes_prerec_with_its_own_defaults_and_what_is_set(
+    run: Run, world: Path, model: Path, tmp_path: Path
+) -> None:
+    old = {path.name: path.read_bytes() for path in model.iterdir()}
+    options = ("--from", model, "--samples", 12, "--epochs", 1, "--set", "min_steps=2", "--device", "cpu")
+    result = run("train", "--source", world / "sim-2", "--out", tmp_path / "tuned", *options)
+    assert result.exit_code == 0, result.stderr
+    assert manifest_of(tmp_path / "tuned")["method"] == "prerec"
+    config = config_of(tmp_path / "tuned")
+    assert config["domains"] == ["sim-2"]
+    training = config["training"]
+    assert (training["epochs"], training["min_steps"], training["learning_rate"]) == (1, 2, FINE_TUNING.learning_rate)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == old
 
 
 def test_unisrec_is_tuned_transductively_where_asked(run: Run, world: Path, trained: Path, tmp_path: Path) -> None:
