@@ -21,7 +21,7 @@ class SASRecConfig(BaseModel):
     num_layers: int = Field(2, ge=1, le=16, description="transformer layers")
     num_heads: int = Field(2, ge=1, description="attention heads")
     feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
-    text_hidden: int = Field(512, ge=0, description="width of the MLP from texts to items; 0 is a linear map")
+    text_hidden: int = Field(0, ge=0, description="width of the MLP from texts to items; 0 is a linear map")
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
