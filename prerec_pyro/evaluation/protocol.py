@@ -121,7 +121,8 @@ def validation_score(
     k_percent
         K% in percent; where that is less than one item, one item.
     max_queries
-        Users are taken in order until they give about this many queries.
+        Users are drawn, the same each time, until they give about this many queries. (Those that come first in a
+        domain are often the earliest, and no sample of it.)
 
     Raises
     ------
@@ -130,8 +131,9 @@ def validation_score(
     """
     scores = []
     for encoded, users in parts:
-        queries = np.maximum(np.diff(encoded.domain.offsets)[users] - 1, 0).cumsum()
-        some = users[: int(np.searchsorted(queries, max_queries)) + 1]
+        drawn = np.random.default_rng(0).permutation(users)
+        queries = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
+        some = np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
         if num_queries(encoded.domain, some):
             percent = max(k_percent, 100.0 / encoded.num_items)
             scores.append(evaluate(recommender, encoded, some, k_percent=percent).ranking.compute()["r_ndcg"])

@@ -174,10 +174,13 @@ def test_validation_is_the_mean_over_domains(encoded):
     assert each[0] != each[1]
 
 
-def test_validation_takes_users_until_there_are_queries_enough(encoded):
-    lengths = np.diff(encoded.domain.offsets)
-    some = validation_score(Drawn(), [(encoded, np.arange(6))], K_PERCENT, int(lengths[0] - 1) + 1)
-    expected = evaluate(Drawn(), encoded, np.arange(2), k_percent=K_PERCENT).ranking.compute()["r_ndcg"]
+def test_validation_draws_users_until_there_are_queries_enough(encoded):
+    users = np.arange(6)
+    queries = (np.diff(encoded.domain.offsets)[users] - 1).clip(0)
+    drawn = np.random.default_rng(0).permutation(users)
+    assert drawn[0] != 0, "not the first, who are the earliest"
+    some = validation_score(Drawn(), [(encoded, users)], K_PERCENT, int(queries[drawn[0]]) + 1)
+    expected = evaluate(Drawn(), encoded, np.sort(drawn[:2]), k_percent=K_PERCENT).ranking.compute()["r_ndcg"]
     assert some == pytest.approx(expected)
 
 
