@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prerec_pyro.baseline import TextBaseline
+    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from prerec_pyro.recommender import PreRec
 
 _HOME = {
+    "CalibratedPreRec": "calibrated",
     "Domain": "data.domain",
     "GraphConfig": "models.graph",
     "InputError": "errors",
@@ -35,6 +37,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CalibratedPreRec",
     "Domain",
     "GraphConfig",
     "InputError",

@@ -22,7 +22,7 @@ def commands() -> list[str]:
     lines = [line.split("  #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
     lines = [line.split("    #")[0].strip() for line in lines if line and not line.startswith(NOT_HERE)]
     for plain, smaller in SMALLER.items():
-        lines = [line.replace(plain, smaller) for line in lines]
+        lines = [line if "--from" in line else line.replace(plain, smaller) for line in lines]
     return lines
 
 
