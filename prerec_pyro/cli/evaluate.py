@@ -128,7 +128,7 @@ def command(
     entries = [_Entry(_Intervened(model, do), model, path) for path, model in trained.items()]
     if calibrate:
         log = split_users(shop, split_seed).train
-        entries += [_Entry(_Intervened(each, do), each, path) for path, each in _calibrated(trained, log)]
+        entries += [_Entry(_Intervened(each, do), each, path) for path, each in _calibrated(trained, shop, log)]
     if methods:
         wish = _plain_wish(list(trained.values()), shop, encoder, window, device)
         entries += [_Entry(_baseline(name), wish) for name in methods]
@@ -216,16 +216,20 @@ def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> d
     return models
 
 
-def _calibrated(models: Mapping[Path, Model], users: np.ndarray) -> Iterator[tuple[Path, CalibratedPreRec]]:
-    """Yield those models calibrated that have an S to calibrate."""
+def _calibrated(
+    models: Mapping[Path, Model], domain: Domain, users: np.ndarray
+) -> Iterator[tuple[Path, CalibratedPreRec]]:
+    """Yield those models calibrated that have an S to calibrate in this domain."""
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.recommender import PreRec
 
     for path, model in models.items():
-        if isinstance(model, PreRec) and model.graph.has_strengths:
-            yield path, CalibratedPreRec(model, users)
-        else:
+        if not (isinstance(model, PreRec) and model.graph.has_strengths):
             logger.warning("%s: a model of %s has no S, so there is nothing to calibrate", path, model.name)
+        elif model.sources.row(domain) is not None:
+            logger.info("%s: was trained on this domain and knows its S, so there is nothing to calibrate", path)
+        else:
+            yield path, CalibratedPreRec(model, users)
 
 
 def _check_asked(domain: Domain, k_percent: float, split: str, total: int) -> None:

@@ -90,7 +90,7 @@ class Priors:
 
     D: Prior = field(default_factory=lambda: Normal(0.02))
     Z: Prior = field(default_factory=lambda: Normal(0.1))
-    V: Prior = field(default_factory=lambda: Normal(0.02))
+    V: Prior = field(default_factory=lambda: Normal(0.1))
     U: Prior = field(default_factory=lambda: Normal(0.1))
     S: Prior = field(default_factory=lambda: Normal(1.0))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.cli import evaluate as evaluate_module
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
@@ -188,3 +189,35 @@ def test_a_split_without_queries_is_refused(refused: Callable[..., None], shop2:
     first.save(tmp_path / "first")
     options = ("--methods", "pop", "--k-percent", 5)
     refused("evaluate", "--domain", tmp_path / "first", "--out", tmp_path / "rows.json", *options, says="--split test")
+
+
+def test_calibrate_adds_a_row_for_a_model_that_is_new_here(
+    measure: Measure, run: Callable[..., Result], world: Path, model: Path, shop2: Domain, tmp_path: Path
+) -> None:
+    rows = measure("--model", model, "--calibrate")
+    assert [row["method"] for row in rows] == ["prerec", "prerec_calibrated"]
+    splits = split_users(shop2)
+    trained = PreRec.load(model, device="cpu")
+    encoded = trained.encode(shop2)
+    expected = evaluate_users(CalibratedPreRec(trained, splits.train), encoded, splits.test, k_percent=5)
+    assert math.isclose(rows[1]["r_ndcg"], expected.ranking.compute()["r_ndcg"], rel_tol=1e-6)
+    known = (
+        "--domain",
+        world / "sim-0",
+        "--model",
+        model,
+        "--calibrate",
+        "--k-percent",
+        5,
+        "--out",
+        tmp_path / "k.json",
+    )
+    result = run("evaluate", *known)
+    assert result.exit_code == 0
+    assert "nothing to calibrate" in result.stderr
+    assert [row["method"] for row in json.loads((tmp_path / "k.json").read_text())] == ["prerec"]
+
+
+def test_calibrate_does_not_read_what_it_measures(refused: Callable[..., None], world: Path, model: Path) -> None:
+    known = ("--domain", world / "sim-2", "--model", model, "--out", "rows.json", "--split", "train", "--calibrate")
+    refused("evaluate", *known, says="--calibrate: reads the log of the training users")

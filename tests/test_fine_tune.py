@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_worlds import prerec, small_domain, training
+
+from prerec_pyro.calibrated import CalibratedPreRec
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.errors import InputError
+from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.recommender import PreRec
+
+TARGET = small_domain("target", num_users=60, seed=2)
+FAST = {"learning_rate": 1e-2, "text_rate": 1e-2, "item_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def model() -> PreRec:
+    return prerec(training=training(epochs=1)).fit([small_domain("a"), small_domain("b", seed=1)])
+
+
+def test_a_new_model_and_the_old_one_stays(model):
+    before = {name: value.clone() for name, value in model.graph.state_dict().items()}
+    nodes = {name: value.clone() for name, value in model.sources.nodes.items()}
+    new = model.fine_tune(TARGET, training=training(epochs=3, **FAST))
+    assert new is not model
+    assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
+    assert all(torch.equal(value, nodes[name]) for name, value in model.sources.nodes.items())
+    assert list(new.sources.item_ids) == ["target"]
+    assert new.sources.nodes["D"].shape[0] == 1
+    assert [d["name"] for d in new.facts["fine_tuned_from"]["domains"]] == ["a", "b"]
+    assert new.history[-1]["loss"] < new.history[0]["loss"]
+    assert not torch.equal(new.graph.f_e.linear.weight, model.graph.f_e.linear.weight), "all parameters move"
+
+
+def test_epoch_0_is_calibrated_zero_shot(model):
+    """Nothing learnt yet: D and the offsets at their prior means, S where the training users put it."""
+    new = model.fine_tune(TARGET, training=training(epochs=0))
+    encoded = new.encode(TARGET)
+    train = split_users(TARGET).train
+    S = CalibratedPreRec(model, train).calibration(encoded).values[-1]
+    test = split_users(TARGET).test
+    ours = evaluate(new, encoded, test, k_percent=20).ranking
+    theirs = evaluate(_Under(model, {"S": S}), encoded, test, k_percent=20).ranking
+    assert ours.compute() == pytest.approx(theirs.compute(), abs=1e-6)
+
+
+class _Under:
+    name = "under"
+
+    def __init__(self, model, do) -> None:
+        self.model, self.do = model, do
+
+    def scorer(self, encoded):
+        return self.model.scorer(encoded, self.do)
+
+
+def test_what_is_kept_is_no_worse_on_validation_than_the_start(model):
+    """Ten rows and rates that wreck the networks: early stopping gives back the start."""
+    wild = training(epochs=3, learning_rate=3.0, text_rate=3.0, popularity_rate=3.0)
+    new = model.fine_tune(TARGET, num_samples=10, training=wild)
+    start = model.fine_tune(TARGET, num_samples=10, training=training(epochs=0))
+    assert new.facts["validation_r_ndcg"] >= start.facts["validation_r_ndcg"]
+    assert new.facts["num_samples"] == 10
+
+
+def test_a_saved_model_can_be_tuned_and_the_tuned_one_saved(model, tmp_path):
+    model.save(tmp_path / "m")
+    one = model.fine_tune(TARGET, training=training(epochs=1))
+    other = PreRec.load(tmp_path / "m", device="cpu").fine_tune(TARGET, training=training(epochs=1))
+    other.save(tmp_path / "n")
+    again = PreRec.load(tmp_path / "n", device="cpu")
+    encoded = one.encode(TARGET)
+    users = TARGET.user_ids[:5]
+    assert one.recommend(encoded, users, k=3).equals(again.recommend(encoded, users, k=3))
+
+
+def test_it_resumes_where_it_was(model, tmp_path):
+    whole = model.fine_tune(TARGET, training=training(epochs=2, **FAST), progress_folder=tmp_path / "p")
+    again = model.fine_tune(TARGET, training=training(epochs=2, **FAST), progress_folder=tmp_path / "p", resume=True)
+    assert again.history == whole.history
+    np.testing.assert_array_equal(again.graph.W_z.detach(), whole.graph.W_z.detach())
+
+
+def test_an_untrained_model_is_refused():
+    with pytest.raises(InputError, match="not trained"):
+        prerec().fine_tune(TARGET)
