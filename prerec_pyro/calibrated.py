@@ -29,7 +29,11 @@ class CalibratedPreRec(Facade):
 
     def __init__(self, model: PreRec, users: np.ndarray | None = None) -> None:
         super().__init__(
-            encoder=model.encoder_name, window=model.window, normalizer=model.normalizer, device=str(model.device)
+            encoder=model.encoder_name,
+            window=model.window,
+            normalizer=model.normalizer,
+            whitening=model.whitening,
+            device=str(model.device),
         )
         self.encoder_revision = model.encoder_revision
         self.model = model

@@ -47,9 +47,21 @@ class Facade:
         Of the popularity index.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
+    whitening
+        Of the texts of each domain, from 0 (none) to 1; see `whiten`.
+
+    Raises
+    ------
+    InputError
+        If an argument means nothing.
     """
 
-    def __init__(self, *, encoder: str | None, window: int, normalizer: Normalizer, device: str) -> None:
+    def __init__(
+        self, *, encoder: str | None, window: int, normalizer: Normalizer, device: str, whitening: float = 0.0
+    ) -> None:
+        if not 0 <= whitening <= 1:
+            raise InputError(f"whitening is {whitening}, expected a number from 0 (none) to 1")
+        self.whitening = float(whitening)
         self.encoder_name = encoder
         self.encoder_revision: str | None = None
         self.window = window
@@ -75,7 +87,9 @@ class Facade:
                     f"{encoder.name!r} here is {encoder.revision}; give it the encoder that it was trained with"
                 )
             self.encoder_name, self.encoder_revision = encoder.name, encoder.revision
-        return encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
+        return encode_domain(
+            domain, encoder, window=self.window, normalizer=self.normalizer, whitening=self.whitening, cache=cache
+        )
 
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
         """Return the domain encoded, as it is if it was already."""

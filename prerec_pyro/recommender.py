@@ -50,6 +50,8 @@ class PreRec(Facade):
         Text encoder, by name or folder; None is the packaged one.
     window, normalizer
         Of the popularity factors.
+    whitening
+        Of the texts of each domain, from 0 (none) to 1; see `whiten`.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
 
@@ -69,9 +71,10 @@ class PreRec(Facade):
         encoder: str | None = None,
         window: int = 15,
         normalizer: Normalizer = "catalogue",
+        whitening: float = 0.25,
         device: str = "auto",
     ) -> None:
-        super().__init__(encoder=encoder, window=window, normalizer=normalizer, device=device)
+        super().__init__(encoder=encoder, window=window, normalizer=normalizer, whitening=whitening, device=device)
         self.config = graph or GraphConfig()
         if self.config.latent_dim % self.config.num_heads:
             raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {self.config.num_heads}")
@@ -168,6 +171,7 @@ class PreRec(Facade):
             encoder=self.encoder_name,
             window=self.window,
             normalizer=self.normalizer,
+            whitening=self.whitening,
             device=str(self.device),
         )
         new.encoder_revision = self.encoder_revision
@@ -300,6 +304,7 @@ class PreRec(Facade):
                 priors=Priors.from_config(config["priors"]),
                 free=config["free"],
                 encoder=config["encoder"]["name"],
+                whitening=config["whitening"],
                 device=device,
                 **config["popularity"],
             )
@@ -326,6 +331,7 @@ class PreRec(Facade):
             "free": sorted(self.free),
             "text_dim": self._fitted().f_e.linear.in_features,
             "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
+            "whitening": self.whitening,
             "popularity": {"window": self.window, "normalizer": self.normalizer},
             "domains": list(self.sources.item_ids),
         }

@@ -12,7 +12,9 @@ from prerec_pyro.recommender import PreRec
 
 @pytest.fixture(scope="module")
 def model() -> PreRec:
-    return prerec(training=training(epochs=2)).fit([small_domain("a", num_users=40), small_domain("b", num_users=30, seed=1)])
+    return prerec(training=training(epochs=2)).fit(
+        [small_domain("a", num_users=40), small_domain("b", num_users=30, seed=1)]
+    )
 
 
 def test_it_serves_a_new_domain_by_the_S_of_its_log(model):

@@ -11,6 +11,7 @@ import pytest
 from small_worlds import DIM, FIRST_DAY, PRIORS, prerec, shaken, small_domain, training
 
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
@@ -150,7 +151,7 @@ def test_an_item_added_to_a_trained_domain_stands_at_its_prior_mean(model):
         item_index=B.item_index + 1,
         embeddings=np.concatenate([B.embeddings[3:4], B.embeddings]),
     )
-    before, after = model.embed(B), model.embed(grown)
+    before, after = (model.embed(encode_domain(one)) for one in (B, grown))  # texts as they are
     assert np.allclose(after[1:], before, atol=1e-6)
     offset = PRIORS.V.scale * model.sources.nodes["V_decentered"][A.num_items + 3].numpy()
     assert np.abs(offset).max() > 1e-3

@@ -11,6 +11,7 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Normalizer, Popularity
 from prerec_pyro.data.text import Encoder, embed_items
+from prerec_pyro.data.whitening import whiten
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class EncodedDomain:
     domain
         The tables.
     texts
-        X_j, ``(num_items, text_dim)`` float32.
+        X_j, ``(num_items, text_dim)`` float32, whitened where that was asked for.
     popularity
         c_j^T and s_w^T over all events of the domain.
     slots
@@ -51,6 +52,7 @@ def encode_domain(
     *,
     window: int = 15,
     normalizer: Normalizer = "catalogue",
+    whitening: float = 0.0,
     cache: str | None = None,
 ) -> EncodedDomain:
     """Encode the texts (or take the embeddings that the domain carries) and index its popularity.
@@ -63,6 +65,8 @@ def encode_domain(
         From `prerec_pyro.data.text.load_encoder`; None is the packaged one.
     window, normalizer
         Of `Popularity`: days, and what s_w averages over.
+    whitening
+        Strength of `whiten`; 0 leaves the embeddings as they are.
     cache
         Folder of the embedding cache; None is the user's.
 
@@ -73,7 +77,7 @@ def encode_domain(
     """
     # The user's own embeddings may be read-only, a memory map say; PyTorch wants an array that it could write to.
     vectors = np.require(embed_items(domain, encoder, cache=cache), requirements="W")
-    texts = torch.from_numpy(vectors)  # (num_items, text_dim)
+    texts = whiten(torch.from_numpy(vectors), whitening)  # (num_items, text_dim)
     popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window, normalizer=normalizer)
     days = 0 if domain.days is None else domain.days
     slots = np.broadcast_to(popularity.slots(days), (domain.num_interactions,))
