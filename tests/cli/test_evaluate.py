@@ -13,6 +13,7 @@ from click.testing import Result
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.cli import evaluate as evaluate_module
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate as evaluate_users
 from prerec_pyro.evaluation.protocol import num_queries
@@ -105,11 +106,16 @@ def test_the_domain_is_encoded_once(
     measure: Measure, model: Path, model_n: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded, whole = [], PreRec.encode
-    monkeypatch.setattr(PreRec, "encode", lambda self, domain: encoded.append(self.window) or whole(self, domain))
+
+    def encode(self: PreRec, domain: Domain) -> EncodedDomain:
+        encoded.append((self.window, self.whitening))
+        return whole(self, domain)
+
+    monkeypatch.setattr(PreRec, "encode", encode)
     rows = measure("--model", model, "--model", model_n, "--methods", "pop,random,sbert")
-    assert encoded == [15]
+    assert encoded == [(15, 0.25), (15, 0.0)], "whitened for the models, as it is for the methods"
     other = measure("--model", model, "--methods", "pop", "--window", 2)
-    assert encoded == [15, 15, 2]
+    assert encoded[2:] == [(15, 0.25), (2, 0.0)]
     assert other[0]["recall"] == rows[0]["recall"]
     assert other[1]["mean_popularity"] < rows[2]["mean_popularity"]  # fewer days, fewer events
 
