@@ -27,11 +27,14 @@ from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.plots import plot_comparison, save
 
 K_PERCENT = 1.0
-# The simulated stores are alike, so that what is learnt in three holds in the fourth: learn faster than the defaults,
-# which are for sources that differ from the target. Chosen on the validation users of the fourth store.
-SETTINGS = ("sharpness=5", "learning_rate=1e-3", "text_rate=3e-4", "popularity_rate=1e-2")
-RATES = ("--epochs", "4", *(part for setting in SETTINGS for part in ("--set", setting)))
-METHODS = {"random": "Random", "pop": "POP", "sbert": "SBERT", "prerec_n": "PreRec_n", "prerec": "PreRec"}
+METHODS = {
+    "random": "Random",
+    "pop": "POP",
+    "sbert": "SBERT",
+    "prerec_n": "PreRec_n",
+    "prerec": "PreRec",
+    "prerec_calibrated": "PreRec, calibrated",
+}
 
 
 def command(*arguments: str) -> None:
@@ -49,10 +52,11 @@ def main(folder: Path) -> None:
     models = []
     for method in ("prerec_n", "prerec"):
         model = str(folder / f"model-{method}")
-        command("train", *sources, "--out", model, "--method", method, "--seed", "0", *RATES)
+        command("train", *sources, "--out", model, "--method", method, "--seed", "0")
         models += ["--model", model]
     table = folder / "comparison.json"
     evaluation = ["--domain", target, *models, "--methods", "random,pop,sbert", "--k-percent", f"{K_PERCENT:g}"]
+    evaluation += ["--calibrate"]
     command("evaluate", *evaluation, "--out", str(table))
     lists = str(folder / "recommendations.csv")
     command("infer", "--model", str(folder / "model-prerec"), "--domain", target, "--out", lists, "--top-k", "10")

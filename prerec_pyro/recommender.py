@@ -29,8 +29,8 @@ from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 
-FINE_TUNING = TrainConfig(epochs=15, learning_rate=3e-4, text_rate=3e-4)
-"""How `PreRec.fine_tune` trains where it is not told: the target is large and the networks may follow it."""
+FINE_TUNING = TrainConfig(epochs=10, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
+"""How `PreRec.fine_tune` trains where it is not told: the networks and the items may follow the target."""
 
 
 class PreRec(Facade):
