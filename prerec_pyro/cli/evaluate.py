@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs
+from prerec_pyro.cli import console, options, outputs, verdict
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def command(
 ) -> None:
     """Measure models and baselines on a domain: each event of a user but the first is a query, all items compete.
 
-    Prints a table and writes a JSON list.
+    Prints a table and writes a JSON list. Where a PreRec that has not seen the domain is measured beside others, the
+    last paragraph says whether transfer helps here and what to do; the same is in its row, as "transfer".
     """
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.splits import split_users
@@ -133,17 +134,24 @@ def command(
         wish = _plain_wish(list(trained.values()), shop, encoder, window, device)
         entries += [_Entry(_baseline(name), wish) for name in methods]
     rows: list[dict[str, Any]] = []
+    measured: list[verdict.Measured] = []
     for entry in entries:
         encoded = encodings.of(entry.wish)
         with console.progress(total, f"evaluating {entry.label}", unit="queries") as bar:
             result = evaluate(
                 entry.recommender, encoded, users, k_percent=k_percent, sources=sources, progress=bar.update
             )
-        rows += [row | entry.facts(do) for row in result.rows(split)]
+        found = [row | entry.facts(do) for row in result.rows(split)]
+        measured.append(verdict.Measured(entry.path, entry.recommender, entry.wish, result, found[0]))
+        rows += found
+    # What an intervention ranks, or users that a rival was trained on, says nothing of whether transfer will help.
+    paragraphs = [] if do or split == "train" else verdict.add_to_rows(measured, shop)
     with outputs.staged_file(out) as beside:
         beside.write_text(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     logger.info("wrote %s", out)
     _print(rows, several=len(trained) > 1)
+    for paragraph in paragraphs:
+        console.say(f"\n{paragraph}")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ class Evaluation:
         Names.
     ranking, exposure
         Accumulated metrics.
+    events
+        ``(num_queries,)`` the event that each query predicts, in the order of ``ranking.per_query``: the same for
+        every recommender that is measured on the same users, which is what paired tests need.
+    users
+        ``(num_queries,)`` user row of each query.
     unseen
         ``(num_queries,)`` bool, queries whose user and item occur in no source domain, or None where not asked.
     """
@@ -37,6 +42,8 @@ class Evaluation:
     domain: str
     ranking: RankingMetrics
     exposure: ExposureMetrics
+    events: np.ndarray
+    users: np.ndarray
     unseen: np.ndarray | None = None
 
     def rows(self, split: str) -> list[dict[str, Any]]:
@@ -98,10 +105,10 @@ def evaluate(
         events.append(targets)
         if progress is not None:
             progress(batch.num_queries)
-    unseen = None
-    if sources:
-        unseen = unseen_queries(encoded.domain, np.concatenate([np.empty(0, np.int64), *events]), sources)
-    return Evaluation(recommender.name, encoded.name, ranking, exposure, unseen)
+    asked = np.concatenate([np.empty(0, np.int64), *events])
+    unseen = unseen_queries(encoded.domain, asked, sources) if sources else None
+    whose = encoded.domain.user_of_event[asked]
+    return Evaluation(recommender.name, encoded.name, ranking, exposure, asked, whose, unseen)
 
 
 def validation_score(

@@ -72,7 +72,7 @@ def test_the_table_marks_the_best(measure: Measure, model: Path) -> None:
     rows = measure("--model", model, "--methods", "pop,random")
     lines = measure.result.stdout.splitlines()
     assert lines[0].split() == ["method", "subset", *METRICS, "mean_popularity", "queries"]
-    assert len(lines) == 5
+    assert len(lines) == 7
     for line, row in zip(lines[1:4], rows, strict=True):
         cells = dict(zip(lines[0].split(), line.split(), strict=True))
         assert cells["method"] == row["method"]
@@ -81,6 +81,7 @@ def test_the_table_marks_the_best(measure: Measure, model: Path) -> None:
             best = len(values) > 1 and row[name] == max(values)
             assert cells[name] == f"{row[name]:.4f}" + "*" * best
     assert lines[4] == "* the best of its column"
+    assert (lines[5], lines[6][:24]) == ("", "Will transfer help in si")
     assert measure.result.stdout.count("*") > 5
 
 

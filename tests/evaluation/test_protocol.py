@@ -195,3 +195,18 @@ def test_validation_leaves_out_domains_without_queries(encoded):
         validation_score(Drawn(), [lonely], K_PERCENT, 100)
     one = validation_score(Drawn(), [(encoded, np.arange(6))], K_PERCENT, 10_000)
     assert validation_score(Drawn(), [lonely, (encoded, np.arange(6))], K_PERCENT, 10_000) == one
+
+
+def test_queries_are_paired_between_recommenders(encoded):
+    users = np.array([7, 0, 6, 3])
+    one, other = (evaluate(Drawn(seed=s), encoded, users, k_percent=K_PERCENT) for s in (0, 1))
+    assert one.events.tolist() == other.events.tolist()
+    assert len(one.events) == one.ranking.num_queries
+    firsts = set(encoded.domain.offsets.tolist())
+    assert sorted(one.events) == sorted(
+        event
+        for user in users
+        for event in range(encoded.domain.offsets[user], encoded.domain.offsets[user + 1])
+        if event not in firsts
+    )
+    assert one.users.tolist() == encoded.domain.user_of_event[one.events].tolist()
