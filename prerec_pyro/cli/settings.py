@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 MAX_SEED = 2**32 - 1
 
 
-def parse(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Return name → text of the values of ``--set``.
+def parse(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return name → text of the values of ``--set``, or of whatever the option is called.
 
     Raises
     ------
@@ -25,12 +25,13 @@ def parse(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, .
         If one is no NAME=VALUE, or a name is set twice.
     """
     settings: dict[str, str] = {}
+    option = parameter.opts[0]
     for value in values:
         name, _, text = value.partition("=")
         if not (name and text):
-            raise InputError(f"--set {value}: expected NAME=VALUE, such as --set latent_dim=128")
+            raise InputError(f"{option} {value}: expected NAME=VALUE, such as {option} learning_rate=1e-4")
         if name in settings:
-            raise InputError(f"--set {value}: {name} is set to {settings[name]} already; give it once")
+            raise InputError(f"{option} {value}: {name} is set to {settings[name]} already; give it once")
         settings[name] = text
     return settings
 

@@ -1,0 +1,227 @@
+"""A study: source domains, targets, and every number that the tables and figures are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prerec_pyro.calibrated import CalibratedPreRec
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.errors import InputError
+from prerec_pyro.evaluation.metrics import top_k_size
+from prerec_pyro.evaluation.protocol import evaluate, num_queries
+from prerec_pyro.inference.ranking import Recommender
+from prerec_pyro.models.baselines import SBERT, MostPopular, Random
+from prerec_pyro.recommender import PreRec
+from prerec_pyro.reproduction.cells import Cell, CellStore
+from prerec_pyro.reproduction.rows import Row
+from prerec_pyro.reproduction.settings import Plan
+from prerec_pyro.reproduction.trained import ModelStore
+
+logger = logging.getLogger(__name__)
+_UNTRAINED = {"random": Random, "pop": MostPopular, "sbert": SBERT}
+
+
+class Study:
+    """Measures rows on targets; what was measured or trained before in the same folder is read.
+
+    Parameters
+    ----------
+    folder
+        Where ``cells/`` and ``models/`` lie.
+    sources
+        Domains to pre-train on; queries whose user or item occurs in one are not "unseen".
+    targets
+        Domains to measure on.
+    k_percents
+        K% in percent: one for all targets, or one for each.
+    plan
+        Everything else.
+
+    Raises
+    ------
+    InputError
+        If two domains share a name or their data, a K% is less than one item, or a target has no query to measure.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sequence[Domain],
+        targets: Sequence[Domain],
+        k_percents: Sequence[float],
+        plan: Plan,
+    ) -> None:
+        _check_distinct(sources, targets)
+        if len(k_percents) not in (1, len(targets)):
+            raise InputError(
+                f"--k-percent: is given {len(k_percents)} times for {len(targets)} targets; give it once, or once for "
+                "each --target in the same order"
+            )
+        self.plan = plan
+        k_percents = list(k_percents) * (len(targets) if len(k_percents) == 1 else 1)
+        self.k_percent = dict(zip((target.name for target in targets), k_percents, strict=True))
+        self._splits = {target.name: split_users(target, plan.split_seed) for target in targets}
+        for target in targets:
+            self._check_target(target)
+        self._wish = PreRec(encoder=plan.encoder, window=plan.window, device=plan.device)
+        self.sources = [self._wish.encode(domain) for domain in sources]
+        self.targets = [self._wish.encode(domain) for domain in targets]
+        self._facts = {e.name: _facts(e) for e in (*self.sources, *self.targets)}
+        self._cells = CellStore(folder / "cells")
+        self._models = ModelStore(folder / "models", self._wish)
+
+    def cell(self, row: Row, target: EncodedDomain, seed: int, samples: int | None = None) -> Cell:
+        """Return one measurement of a row: with one training seed and, if it trains on the target, so many samples.
+
+        Parameters
+        ----------
+        row, target
+            What, and where.
+        seed
+            Of the training.
+        samples
+            Training queries of the target, for rows that train on it; None is all.
+        """
+        name = f"{row.name}-{target.name}-seed{seed}" + (f"-{samples or 'all'}" if row.on_target else "")
+        asked = self._asked(row, target, seed) | {
+            "k_percent": self.k_percent[target.name],
+            "split": self.plan.split,
+            "target": self._facts[target.name],
+            "unseen_from": [self._facts[source.name] for source in self.sources],
+            **({"samples": samples} if row.on_target else {}),
+        }
+        return self._cells.get(_file_name(name), asked, lambda: self._measure(row, target, seed, samples, name))
+
+    def num_samples(self, target: EncodedDomain) -> int:
+        """Return how many training queries a target has."""
+        return num_queries(target.domain, self._splits[target.name].train)
+
+    def about(self) -> dict[str, Any]:
+        """Return what the numbers rest on, plain JSON, for the head of a table."""
+        return {
+            "sources": [source.name for source in self.sources],
+            "targets": [target.name for target in self.targets],
+            "k_percent": self.k_percent,
+            "split": self.plan.split,
+            "split_seed": self.plan.split_seed,
+            "seeds": self.plan.seeds,
+            "version": version("prerec-pyro"),
+        }
+
+    def _measure(self, row: Row, target: EncodedDomain, seed: int, samples: int | None, name: str) -> Cell:
+        logger.info("measuring %s", name)
+        begin = time.monotonic()
+        recommender, facts = self._recommender(row, target, seed, samples)
+        users = self._splits[target.name].users(self.plan.split)
+        found = evaluate(
+            recommender,
+            target,
+            users,
+            k_percent=self.k_percent[target.name],
+            sources=[source.domain for source in self.sources],
+        )
+        cell = Cell.of(found, self.plan.split, facts | {"seconds": round(time.monotonic() - begin, 1)})
+        every = cell.rows["all"]
+        logger.info("%s: Recall %.4f, r-NDCG %.4f", name, every["recall"], every["r_ndcg"])
+        return cell
+
+    def _recommender(
+        self, row: Row, target: EncodedDomain, seed: int, samples: int | None
+    ) -> tuple[Recommender, dict[str, Any]]:
+        if row.stage == "untrained":
+            return _UNTRAINED[row.method](), {}
+        settings, split_seed = self.plan.settings(row.method), self.plan.split_seed
+        if row.stage == "scratch":
+            model = self._models.from_scratch(
+                row.method, settings, target, self._asked(row, target, seed), seed, split_seed, samples
+            )
+            return model, _training_facts(model.facts)
+        model = self._models.pretrained(
+            row.method, settings, self.sources, self._asked_of_sources(row, seed), seed, split_seed
+        )
+        if row.stage == "calibrated":
+            return CalibratedPreRec(model, self._splits[target.name].train), _training_facts(model.facts)
+        if row.stage == "fine-tuned":
+            asked = self._asked(row, target, seed)
+            model = self._models.fine_tuned(model, settings, target, asked, seed, split_seed, samples)
+        return model, _training_facts(model.facts)
+
+    def _asked(self, row: Row, target: EncodedDomain, seed: int) -> dict[str, Any]:
+        """Return all that decides about a trained row, but for the number of samples."""
+        asked: dict[str, Any] = {"row": row.name, "seed": seed, **self._fixed()}
+        if row.from_sources:
+            asked["pretrained"] = self._asked_of_sources(row, seed)
+        if row.on_target:
+            asked["trained_on"] = self._facts[target.name]
+            asked["settings"] = self.plan.settings(row.method).as_json(("shape", "target"))
+        return asked
+
+    def _asked_of_sources(self, row: Row, seed: int) -> dict[str, Any]:
+        return {
+            "method": row.method,
+            "seed": seed,
+            "settings": self.plan.settings(row.method).as_json(("shape", "sources")),
+            "sources": [self._facts[source.name] for source in self.sources],
+            **self._fixed(),
+        }
+
+    def _fixed(self) -> dict[str, Any]:
+        return {
+            "split_seed": self.plan.split_seed,
+            "window": self.plan.window,
+            "encoder": [self._wish.encoder_name, self._wish.encoder_revision],
+            "version": version("prerec-pyro"),
+        }
+
+    def _check_target(self, target: Domain) -> None:
+        k_percent = self.k_percent[target.name]
+        try:
+            top_k_size(target.num_items, k_percent)
+        except InputError as error:
+            raise InputError(f"--k-percent {k_percent}: target {target.name!r}: {error}") from None
+        if not num_queries(target, self._splits[target.name].users(self.plan.split)):
+            raise InputError(
+                f"target {target.name!r}: no {self.plan.split} user has two events, so there is nothing to measure; "
+                "leave it out or choose another --split"
+            )
+
+
+def _check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> None:
+    if not targets:
+        raise InputError("there is no target; name a domain to measure on by --target")
+    domains = [*sources, *targets]
+    for place, one in enumerate(domains):
+        for other in domains[:place]:
+            if one.name == other.name:
+                raise InputError(
+                    f"two domains are called {one.name!r}; each source and target must be another domain, with a name "
+                    "of its own (data import --name)"
+                )
+            if one.fingerprint == other.fingerprint:
+                raise InputError(
+                    f"domains {other.name!r} and {one.name!r} hold the same data; a target must not be a source, "
+                    "leave one of the two out"
+                )
+
+
+def _facts(encoded: EncodedDomain) -> dict[str, str]:
+    """Return what tells a domain from another; the fingerprint leaves out embeddings, so they are beside it."""
+    texts = hashlib.sha256(encoded.texts.numpy().tobytes()).hexdigest()
+    return {"name": encoded.name, "fingerprint": encoded.domain.fingerprint, "texts": texts}
+
+
+def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in ("best_epoch", "validation_r_ndcg", "num_samples") if name in facts}
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name)
