@@ -15,6 +15,7 @@ from prerec_pyro.cli import settings as parse_settings
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
+    from prerec_pyro.recommender import PreRec
     from prerec_pyro.reproduction.rows import Row
     from prerec_pyro.reproduction.settings import MethodSettings
     from prerec_pyro.reproduction.study import Study
@@ -99,6 +100,88 @@ def table2(**asked: Any) -> None:
     _write(table(study, "table2", rows), asked["out"])
 
 
+def _parse_samples(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[int | None] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if name != "all" and not (name.isascii() and name.isdigit() and int(name) > 0):
+            raise InputError(
+                f"--samples {value}: {name!r} is neither a number of 1 or more nor 'all'; such as 10,100,all"
+            )
+    return [None if name == "all" else int(name) for name in names]
+
+
+@command.command("figure3", short_help="Incremental fine-tuning: 10, 100, … and all samples.")
+@click.option("--samples", metavar="N,M,all", callback=_parse_samples, help="At which numbers of samples.")
+@_study_options
+def figure3(samples: list[int | None] | None, **asked: Any) -> None:
+    """What each method reaches after the first 10, 100, … and all training samples of each target.
+
+    Rows that see none of them are level lines. Writes the picture as PNG and SVG, and its numbers.
+    """
+    from prerec_pyro.plots import plot_curves
+    from prerec_pyro.reproduction.curves import FIGURE3, curve_frame, curves
+
+    study, rows = _study(FIGURE3, **asked)
+    report = curves(study, rows, samples)
+    _draw(plot_curves(curve_frame(report)), asked["out"] / report.name)
+    _write(report, asked["out"])
+
+
+@command.command("figure4", short_help="The distributions of popularity, domain by domain.")
+@click.option("--source", "sources", metavar="DIR", type=options.PATH, multiple=True, help="A domain to draw.")
+@click.option("--target", "targets", metavar="DIR", type=options.PATH, multiple=True, help="Another domain to draw.")
+@click.option("--model", metavar="MODEL", type=options.PATH, help="A PreRec, for the popularity score too.")
+@click.option("--out", required=True, metavar="FOLDER", type=options.PATH, help="Where the picture and its table go.")
+@click.option("--window", type=click.IntRange(min=1), help="Days of popularity.  [default: 15, or that of --model]")
+@options.device
+@console.verbosity
+def figure4(
+    sources: tuple[Path, ...],
+    targets: tuple[Path, ...],
+    model: Path | None,
+    out: Path,
+    window: int | None,
+    device: str,
+) -> None:
+    """How counts, traffic shares, the factors of appendix E and the score of a model are distributed in each domain.
+
+    Where the lines of the domains lie on each other, a measure means the same in all of them.
+    """
+    from prerec_pyro.data.domain import Domain
+    from prerec_pyro.plots import plot_popularity
+    from prerec_pyro.reproduction import markdown
+    from prerec_pyro.reproduction.popularity import popularity_frame, popularity_summary
+
+    outputs.check_out_folder(out, _replaceable, [*sources, *targets, *([model] if model else [])])
+    if not sources and not targets:
+        raise InputError("nothing to draw; name domains by --source or --target")
+    trained = None if model is None else _prerec(model, window, device)
+    domains = [Domain.load(folder) for folder in (*sources, *targets)]
+    names = [domain.name for domain in domains]
+    if len(set(names)) < len(names):
+        raise InputError(f"two domains share a name: {', '.join(names)}; give each its own (data import --name)")
+    frame = popularity_frame(domains, trained, window=window or 15)
+    summary = popularity_summary(frame)
+    _draw(plot_popularity(frame), out / "figure4")
+    _write_text(f"# Figure 4: popularity\n\n{markdown.popularity(summary)}\n", out / "figure4.md")
+    _write_json({"name": "figure4", "rows": summary}, out / "figure4.json")
+    console.say((out / "figure4.md").read_text(encoding="utf-8").rstrip("\n"))
+
+
+def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
+    from prerec_pyro.methods import load_model
+    from prerec_pyro.recommender import PreRec
+
+    model = load_model(folder, device)
+    if not isinstance(model, PreRec) or not model.config.confounders:
+        raise InputError(f"--model {folder}: is a {model.name}, it has no popularity score; give a model of prerec")
+    if window is not None:
+        raise InputError(f"--window {window}: is that of --model {folder}, {model.window}; leave one of the two out")
+    return model
+
+
 def _study(rows: Sequence[Row], **asked: Any) -> tuple[Study, tuple[Row, ...]]:
     """Return the study that was asked for, everything checked, and those of `rows` that it is to measure."""
     from prerec_pyro.data.domain import Domain
@@ -108,7 +191,7 @@ def _study(rows: Sequence[Row], **asked: Any) -> tuple[Study, tuple[Row, ...]]:
 
     outputs.check_out_folder(asked["out"], _replaceable, [*asked["sources"], *asked["targets"]])
     kept = chosen(rows, asked["methods"])
-    trained = list(dict.fromkeys(row.method for row in kept if row.stage != "untrained"))
+    trained = list(dict.fromkeys(row.method for row in rows if row.stage != "untrained"))
     plan = Plan(
         seeds=asked["seeds"],
         split=asked["split"],
@@ -165,7 +248,7 @@ def _check_known(option: str, settings: dict[str, str], bases: dict[str, list[An
         asked = [method] if dot else list(bases)
         has = {known for each in asked for base in bases[each] for known in type(base).model_fields}
         if field not in has:
-            allowed = ", ".join(sorted(has - {"seed", "confounders"})) or "nothing, as no row is trained"
+            allowed = ", ".join(sorted(has - {"seed", "confounders"}))
             raise InputError(f"{option} {name}={value}: there is no setting {field!r}; expected one of {allowed}")
 
 
@@ -174,11 +257,26 @@ def _replaceable(folder: Path) -> bool:
     return all(path.name in _OWN or path.name.endswith(".partial") for path in folder.iterdir())
 
 
+def _draw(axes: list[Any], path: Path) -> None:
+    """Write a figure as PNG and SVG, each whole or not at all."""
+    from prerec_pyro import plots
+
+    with outputs.staged_file(path.with_suffix(".png")) as png, outputs.staged_file(path.with_suffix(".svg")) as svg:
+        plots.save(axes, png, svg, formats=("png", "svg"))
+
+
+def _write_text(text: str, path: Path) -> None:
+    with outputs.staged_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def _write_json(content: Any, path: Path) -> None:
+    _write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
 def _write(report: Report, out: Path) -> None:
     text = report.to_markdown()
-    content = json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    for ending, whole in (("md", text), ("json", content)):
-        with outputs.staged_file(out / f"{report.name}.{ending}") as beside:
-            beside.write_text(whole, encoding="utf-8")
+    _write_text(text, out / f"{report.name}.md")
+    _write_json(report.to_json(), out / f"{report.name}.json")
     console.say(text.rstrip("\n"))
     logger.info("wrote %s and .json", out / f"{report.name}.md")

@@ -18,7 +18,8 @@ def about(facts: Mapping[str, Any]) -> str:
     return (
         f"Sources: {', '.join(facts['sources']) or 'none'}. {users}, {seeds}{interval}. "
         "*Unseen* leaves out queries whose user or item occurs in a source. "
-        f"A star: trained from scratch on the target alone. Bold: the best of a column. prerec-pyro {facts['version']}."
+        f"A star: trained from scratch on the target alone. Bold: the best of a column, among rows "
+        f"with as many samples. prerec-pyro {facts['version']}."
     )
 
 
@@ -58,6 +59,13 @@ def comparisons(found: Sequence[Mapping[str, Any]]) -> str:
             text += f" (95 % {one['low']:+.4f} to {one['high']:+.4f}; {share:.2%} of the draws at 0 or below)"
         lines.append(text)
     return "\n".join(lines)
+
+
+def popularity(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the quantiles of `popularity_summary` as a table."""
+    heads = list(records[0])
+    lines = [[f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in record.values()] for record in records]
+    return _table([head.replace("_", " ") for head in heads], lines)
 
 
 def _told_apart(counts: Mapping[str, int]) -> dict[str, str]:

@@ -93,3 +93,43 @@ def test_places_that_cannot_be_are_refused(refused, world: Path, tmp_path: Path)
     refused(*command, "--source", world / "sim-0", "--out", world, *rest, says="is neither empty nor an earlier result")
     (tmp_path / "file").write_text("")
     refused(*command, "--source", world / "sim-0", "--out", tmp_path / "file", *rest, says="is a file")
+
+
+def test_figure3_is_drawn_with_its_numbers(reproduce, tmp_path: Path) -> None:
+    rows = ("--methods", "pop,prerec_fine_tuned,sasrec_scratch", "--samples", "5,all", "--seeds", 1)
+    found = reproduce("figure3", *rows)
+    assert found.exit_code == 0, found.stderr
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        *("cells", "models", "figure3.json", "figure3.md", "figure3.png", "figure3.svg")
+    }
+    assert (out / "figure3.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads((out / "figure3.json").read_text())
+    assert [row["samples"] for row in report["rows"] if row["subset"] == "all"][:3] == [0, 5, 5]
+    assert reproduce("table1", "--methods", "pop", "--seeds", 1).exit_code == 0, "one folder for all of them"
+
+
+def test_figure4_is_drawn_with_its_numbers(run, world: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    places = ("--source", world / "sim-0", "--target", world / "sim-2")
+    found = run("reproduce", "figure4", *places, "--model", model, "--device", "cpu", "--out", out)
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.startswith("# Figure 4: popularity")
+    assert {path.name for path in out.iterdir()} == {f"figure4.{end}" for end in ("json", "md", "png", "svg")}
+    rows = json.loads((out / "figure4.json").read_text())["rows"]
+    assert [row["measure"] for row in rows] == ["count", "share", "F_1", "F_2", "score"] * 2
+    assert (out / "figure4.md").read_text() == found.stdout
+    without = run("reproduce", "figure4", *places, "--window", 2, "--out", out)
+    assert "score" not in without.stdout
+
+
+def test_what_cannot_be_drawn_is_refused(refused, world: Path, model: Path, model_n: Path, tmp_path: Path) -> None:
+    place, out = ("--source", world / "sim-0"), ("--out", tmp_path / "new", "-q")
+    refused("reproduce", "figure4", *out, says="nothing to draw; name domains by --source or --target")
+    refused("reproduce", "figure4", *place, *place, *out, says="two domains share a name")
+    refused("reproduce", "figure4", *place, "--model", model_n, *out, says="is a prerec_n, it has no popularity score")
+    refused(
+        "reproduce", "figure4", *place, "--model", model, "--window", 3, *out, says="--window 3: is that of --model"
+    )
+    target = ("--target", world / "sim-2", "--k-percent", 5)
+    refused("reproduce", "figure3", *place, *target, "--samples", "10,many", *out, says="'many' is neither a number")
