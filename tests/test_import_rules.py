@@ -51,10 +51,11 @@ ONLY_IN = {
     "matplotlib": ("plots",),
     "click": ("cli.*",),
     "arviz": ("inference.posterior",),
+    "optuna": ("reproduction.tuning",),
     "pyro": ("models.graph", "models.priors", "models.baselines.*", "inference.*"),
     "sentence_transformers": ("data.text",),
 }
-ONLY_IN_FUNCTIONS = ("sentence_transformers",)
+ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
 LIGHT = ("click", "prerec_pyro.cli", "prerec_pyro.errors")
 MAX_LINES = 350
@@ -203,6 +204,8 @@ def test_files_are_named_for_what_they_do() -> None:
         ("baseline", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
         ("recommender", "from prerec_pyro.methods import load_model", "may not import prerec_pyro.methods"),
         ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
+        ("reproduction.tuning", "import optuna", "within a function only"),
+        ("cli.tune", "def f():\n    import optuna", "optuna is for reproduction.tuning"),
         ("reproduction.tables", "from prerec_pyro.plots import save", "may not import prerec_pyro.plots"),
         ("reproduction.tables", "from prerec_pyro.cli import outputs", "may not import prerec_pyro.cli.outputs"),
         ("evaluation.transfer", "from prerec_pyro.reproduction.cells import Cell", "may not import prerec_pyro.repr"),

@@ -60,7 +60,9 @@ class Study:
         k_percents: Sequence[float],
         plan: Plan,
     ) -> None:
-        _check_distinct(sources, targets)
+        if not targets:
+            raise InputError("there is no target; name a domain to measure on by --target")
+        check_distinct(sources, targets)
         if len(k_percents) not in (1, len(targets)):
             raise InputError(
                 f"--k-percent: is given {len(k_percents)} times for {len(targets)} targets; give it once, or once for "
@@ -75,7 +77,7 @@ class Study:
         self._wish = PreRec(encoder=plan.encoder, window=plan.window, device=plan.device)
         self.sources = [self._wish.encode(domain) for domain in sources]
         self.targets = [self._wish.encode(domain) for domain in targets]
-        self._facts = {e.name: _facts(e) for e in (*self.sources, *self.targets)}
+        self._facts = {e.name: domain_facts(e) for e in (*self.sources, *self.targets)}
         self._cells = CellStore(folder / "cells")
         self._models = ModelStore(folder / "models", self._wish)
 
@@ -195,9 +197,8 @@ class Study:
             )
 
 
-def _check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> None:
-    if not targets:
-        raise InputError("there is no target; name a domain to measure on by --target")
+def check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> None:
+    """Raise `InputError` where two domains share a name, or their data."""
     domains = [*sources, *targets]
     for place, one in enumerate(domains):
         for other in domains[:place]:
@@ -213,7 +214,7 @@ def _check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> Non
                 )
 
 
-def _facts(encoded: EncodedDomain) -> dict[str, str]:
+def domain_facts(encoded: EncodedDomain) -> dict[str, str]:
     """Return what tells a domain from another; the fingerprint leaves out embeddings, so they are beside it."""
     texts = hashlib.sha256(encoded.texts.numpy().tobytes()).hexdigest()
     return {"name": encoded.name, "fingerprint": encoded.domain.fingerprint, "texts": texts}

@@ -18,6 +18,22 @@ from prerec_pyro.reproduction.settings import MethodSettings
 logger = logging.getLogger(__name__)
 
 
+def untrained(
+    method: str, settings: MethodSettings, training: LoopConfig, seed: int, wish: Facade, **more: Any
+) -> Model:
+    """Return a model to train on domains that `wish` has encoded; `more` are options of `new_model`."""
+    model = new_model(
+        method,
+        **settings.options(method),
+        training=training.model_copy(update={"seed": seed}),
+        window=wish.window,
+        device=str(wish.device),
+        **more,
+    )
+    model.encoder_name, model.encoder_revision = wish.encoder_name, wish.encoder_revision
+    return model
+
+
 class ModelStore:
     """A folder of models.
 
@@ -53,7 +69,7 @@ class ModelStore:
                 model = load_model(path, str(self.wish.device))
             else:
                 logger.info("pre-training %s, seed %d", method, seed)
-                model = self._new(method, settings, settings.sources, seed)
+                model = untrained(method, settings, settings.sources, seed, self.wish)
                 self._train(model.fit, asked, sources, split_seed=split_seed)
                 model.save(path)
             self._loaded = path, model
@@ -85,20 +101,9 @@ class ModelStore:
         samples: int | None,
     ) -> Model:
         """Return a model trained on the target alone; only the state of an unfinished training is kept."""
-        model = self._new(method, settings, settings.target, seed)
+        model = untrained(method, settings, settings.target, seed, self.wish)
         options = {"split_seed": split_seed, "num_samples": samples}
         return self._train(model.fit, {**asked, "samples": samples}, [target], **options)
-
-    def _new(self, method: str, settings: MethodSettings, training: LoopConfig, seed: int) -> Model:
-        model = new_model(
-            method,
-            **settings.options(method),
-            training=training.model_copy(update={"seed": seed}),
-            window=self.wish.window,
-            device=str(self.wish.device),
-        )
-        model.encoder_name, model.encoder_revision = self.wish.encoder_name, self.wish.encoder_revision
-        return model
 
     def _train(self, train: Callable[..., Model], asked: Mapping[str, Any], data: Any, **options: Any) -> Model:
         state = self.folder / f".{short_hash(asked)}.training"
