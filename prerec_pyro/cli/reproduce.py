@@ -202,7 +202,11 @@ def _study(rows: Sequence[Row], **asked: Any) -> tuple[Study, tuple[Row, ...]]:
         methods=_settings(trained, asked["settings"], asked["target_settings"], asked["epochs"]),
     )
     sources, targets = ([Domain.load(folder) for folder in asked[name]] for name in ("sources", "targets"))
-    return Study(asked["out"], sources, targets, asked["k_percents"], plan), kept
+    return Study(asked["out"], sources, targets, asked["k_percents"], plan, _watch), kept
+
+
+def _watch(total: int, name: str) -> console.Progress[Any]:
+    return console.progress(total, f"evaluating {name}", unit="queries")
 
 
 def _settings(

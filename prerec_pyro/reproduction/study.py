@@ -6,7 +6,8 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from prerec_pyro.reproduction.settings import Plan
 from prerec_pyro.reproduction.trained import ModelStore
 
 logger = logging.getLogger(__name__)
+Watch = Callable[[int, str], AbstractContextManager[Any]]
 _UNTRAINED = {"random": Random, "pop": MostPopular, "sbert": SBERT}
 
 
@@ -45,6 +47,8 @@ class Study:
         K% in percent: one for all targets, or one for each.
     plan
         Everything else.
+    watch
+        ``(num_queries, name)`` → a context whose value has ``update(num_queries)``: shows how far a measurement is.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class Study:
         targets: Sequence[Domain],
         k_percents: Sequence[float],
         plan: Plan,
+        watch: Watch | None = None,
     ) -> None:
         if not targets:
             raise InputError("there is no target; name a domain to measure on by --target")
@@ -68,7 +73,7 @@ class Study:
                 f"--k-percent: is given {len(k_percents)} times for {len(targets)} targets; give it once, or once for "
                 "each --target in the same order"
             )
-        self.plan = plan
+        self.plan, self._watch = plan, watch
         k_percents = list(k_percents) * (len(targets) if len(k_percents) == 1 else 1)
         self.k_percent = dict(zip((target.name for target in targets), k_percents, strict=True))
         self._splits = {target.name: split_users(target, plan.split_seed) for target in targets}
@@ -116,6 +121,10 @@ class Study:
             "split": self.plan.split,
             "split_seed": self.plan.split_seed,
             "seeds": self.plan.seeds,
+            "domains": list(self._facts.values()),
+            "settings": {m: s.as_json(("shape", "sources", "target")) for m, s in self.plan.methods.items()},
+            "encoder": [self._wish.encoder_name, self._wish.encoder_revision],
+            "window": self.plan.window,
             "version": version("prerec-pyro"),
         }
 
@@ -124,13 +133,12 @@ class Study:
         begin = time.monotonic()
         recommender, facts = self._recommender(row, target, seed, samples)
         users = self._splits[target.name].users(self.plan.split)
-        found = evaluate(
-            recommender,
-            target,
-            users,
-            k_percent=self.k_percent[target.name],
-            sources=[source.domain for source in self.sources],
-        )
+        options = {"k_percent": self.k_percent[target.name], "sources": [source.domain for source in self.sources]}
+        if self._watch is None:
+            found = evaluate(recommender, target, users, **options)
+        else:
+            with self._watch(num_queries(target.domain, users), name) as bar:
+                found = evaluate(recommender, target, users, **options, progress=bar.update)
         cell = Cell.of(found, self.plan.split, facts | {"seconds": round(time.monotonic() - begin, 1)})
         every = cell.rows["all"]
         logger.info("%s: Recall %.4f, r-NDCG %.4f", name, every["recall"], every["r_ndcg"])

@@ -32,6 +32,7 @@ def test_table1_is_written_and_gone_on_with(
     out = tmp_path / "out"
     text = (out / "table1.md").read_text()
     assert first.stdout == text
+    assert "evaluating prerec-sim-2-seed1: 50 queries in 0:00" in first.stderr
     assert "Paired bootstrap" in text
     report = json.loads((out / "table1.json").read_text())
     assert [row["row"] for row in report["rows"]] == ["pop", "prerec", "prerec_calibrated"] * 2
