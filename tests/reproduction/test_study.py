@@ -14,7 +14,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.methods import new_model
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommender import FINE_TUNING, PreRec
 from prerec_pyro.reproduction import study as study_module
 from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
 from prerec_pyro.reproduction.settings import MethodSettings, Plan
@@ -179,7 +179,7 @@ def test_what_a_study_refuses(tmp_path: Path) -> None:
 
 
 def test_default_settings_are_the_tuned_ones() -> None:
-    assert MethodSettings.default("prerec").target.epochs == 15
+    assert MethodSettings.default("prerec").target == FINE_TUNING
     assert MethodSettings.default("prerec_n").shape.confounders is False
     assert "seed" not in MethodSettings.default("unisrec").as_json(("sources",))["sources"]
     default = MethodSettings.default("prerec")

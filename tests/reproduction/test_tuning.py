@@ -16,6 +16,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation import protocol
 from prerec_pyro.evaluation.protocol import num_queries, validation_score
+from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.reproduction import tuning
 from prerec_pyro.reproduction.settings import MethodSettings
@@ -41,8 +42,8 @@ def test_the_space_is_table_4_and_what_is_there() -> None:
     assert space["num_heads"] == [1, 2, 4, 8], "what divides every width"
     number = sum(num_queries(e.domain, split_users(e.domain).train) for e in found.sources)
     scales = [1 / math.sqrt(weight * number) for weight in (300, 30, 3, 0.3, 0.03)]
-    assert space["prior_D"] == pytest.approx(sorted([*scales, 0.02]), rel=5e-3)
-    assert space["prior_V"] == pytest.approx(sorted([1 / math.sqrt(100 * number), 0.02]), rel=5e-3)
+    assert space["prior_D"] == pytest.approx(sorted([*scales, Priors().D.scale]), rel=5e-3)
+    assert space["prior_V"] == pytest.approx(sorted([1 / math.sqrt(100 * number), Priors().V.scale]), rel=5e-3)
     assert all(value in space[name] for name, value in found.default().items())
     assert set(found.default()) == set(space)
 
