@@ -96,7 +96,7 @@ class CellStore:
             return _read(path, asked)
         cell = measure()
         with _written(path.with_suffix(".npz")) as beside, beside.open("wb") as stream:
-            np.savez(stream, **cell.arrays)
+            np.savez_compressed(stream, **cell.arrays)
         # Last: a cell is finished when its JSON is there.
         content = {"format_version": FORMAT_VERSION, "asked": asked, "rows": cell.rows, "facts": cell.facts}
         with _written(path) as beside:
