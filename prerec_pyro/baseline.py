@@ -16,7 +16,7 @@ from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.facade import Facade
+from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.baseline_training import BaselineTraining, adam, defaults
 from prerec_pyro.inference.interventions import Semantics, Value
@@ -147,7 +147,7 @@ class TextBaseline(Facade):
             If this model is not trained, a setting cannot change, or the domain has no training query.
         """
         old, encoded = self._fitted(), self.encoded(domain)
-        self._check_texts(encoded)
+        check_texts(encoded, self._fitted().text_dim)
         new = TextBaseline(
             self.name,
             self._changed(config or {}),
@@ -177,7 +177,7 @@ class TextBaseline(Facade):
         """
         module = self._fitted()
         self.refuse(do)
-        self._check_texts(encoded)
+        check_texts(encoded, self._fitted().text_dim)
         module.eval()
         return TextScorer(module, encoded, self.sources.item_rows(encoded.domain), self.device)
 
@@ -289,13 +289,6 @@ class TextBaseline(Facade):
                 f"{', '.join(refused)}: cannot change in fine-tuning {self.name}; only {', '.join(tunable)} can"
             )
         return type(self.config)(**(self.config.model_dump() | dict(changes)))
-
-    def _check_texts(self, encoded: EncodedDomain) -> None:
-        if encoded.texts.shape[1] != self._fitted().text_dim:
-            raise InputError(
-                f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was "
-                f"trained on {self._fitted().text_dim}; use the encoder that it was trained with"
-            )
 
     def _settings(self) -> dict[str, Any]:
         """Return all that the model is built from, plain JSON."""

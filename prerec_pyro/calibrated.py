@@ -32,7 +32,6 @@ class CalibratedPreRec(Facade):
             encoder=model.encoder_name,
             window=model.window,
             normalizer=model.normalizer,
-            whitening=model.whitening,
             device=str(model.device),
         )
         self.encoder_revision = model.encoder_revision

@@ -47,21 +47,9 @@ class Facade:
         Of the popularity index.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
-    whitening
-        Of the texts of each domain, from 0 (none) to 1; see `whiten`.
-
-    Raises
-    ------
-    InputError
-        If an argument means nothing.
     """
 
-    def __init__(
-        self, *, encoder: str | None, window: int, normalizer: Normalizer, device: str, whitening: float = 0.0
-    ) -> None:
-        if not 0 <= whitening <= 1:
-            raise InputError(f"whitening is {whitening}, expected a number from 0 (none) to 1")
-        self.whitening = float(whitening)
+    def __init__(self, *, encoder: str | None, window: int, normalizer: Normalizer, device: str) -> None:
         self.encoder_name = encoder
         self.encoder_revision: str | None = None
         self.window = window
@@ -87,9 +75,7 @@ class Facade:
                     f"{encoder.name!r} here is {encoder.revision}; give it the encoder that it was trained with"
                 )
             self.encoder_name, self.encoder_revision = encoder.name, encoder.revision
-        return encode_domain(
-            domain, encoder, window=self.window, normalizer=self.normalizer, whitening=self.whitening, cache=cache
-        )
+        return encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
 
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
         """Return the domain encoded, as it is if it was already."""
@@ -179,3 +165,12 @@ def _histories(encoded: EncodedDomain, users: Sequence[str] | None, histories: A
     if users is not None:
         raise InputError("give users of the domain or histories of strangers, not both")
     return strangers(encoded, histories, at)
+
+
+def check_texts(encoded: EncodedDomain, wanted: int) -> None:
+    """Raise `InputError` unless the domain's text embeddings have as many numbers as a model was trained on."""
+    if encoded.texts.shape[1] != wanted:
+        raise InputError(
+            f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was trained "
+            f"on {wanted}; use the encoder that it was trained with"
+        )

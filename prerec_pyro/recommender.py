@@ -17,7 +17,7 @@ from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.facade import Facade
+from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.calibration import Calibration, calibrate
 from prerec_pyro.inference.elbo import map_trainer
@@ -74,7 +74,10 @@ class PreRec(Facade):
         whitening: float = 0.25,
         device: str = "auto",
     ) -> None:
-        super().__init__(encoder=encoder, window=window, normalizer=normalizer, whitening=whitening, device=device)
+        super().__init__(encoder=encoder, window=window, normalizer=normalizer, device=device)
+        if not 0 <= whitening <= 1:
+            raise InputError(f"whitening is {whitening}, expected a number from 0 (none) to 1")
+        self.whitening = float(whitening)
         self.config = graph or GraphConfig()
         if self.config.latent_dim % self.config.num_heads:
             raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {self.config.num_heads}")
@@ -122,7 +125,7 @@ class PreRec(Facade):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        encoded = [self.encoded(domain) for domain in domains]
+        encoded = [self.encoded(domain).whitened(self.whitening) for domain in domains]
         self._build(encoded)
         self.graph.f_e.start_from([e.texts for e in encoded])
         self._train(encoded, split_seed, num_samples, progress_folder, resume)
@@ -161,8 +164,8 @@ class PreRec(Facade):
         InputError
             If this model is not trained, or the domain has no training query.
         """
-        old, encoded = self._fitted(), self.encoded(domain)
-        self._check_texts(encoded)
+        old, encoded = self._fitted(), self.encoded(domain).whitened(self.whitening)
+        check_texts(encoded, old.f_e.linear.in_features)
         new = PreRec(
             self.config,
             training=training or FINE_TUNING.model_copy(update={"seed": self.training.seed}),
@@ -258,7 +261,8 @@ class PreRec(Facade):
             S of a new domain, from `calibrate`. None leaves it at its prior mean.
         """
         graph = self._fitted()
-        self._check_texts(encoded)
+        check_texts(encoded, graph.f_e.linear.in_features)
+        encoded = encoded.whitened(self.whitening)
         intervention = Intervention.check(do, latent_dim=self.config.latent_dim, semantics=semantics)
         row = self.sources.row(encoded.domain)
         trained = None if row is None else self.sources.nodes_of(encoded.domain, row)
@@ -340,11 +344,3 @@ class PreRec(Facade):
         if self.graph is None:
             raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
         return self.graph
-
-    def _check_texts(self, encoded: EncodedDomain) -> None:
-        wanted = self._fitted().f_e.linear.in_features
-        if encoded.texts.shape[1] != wanted:
-            raise InputError(
-                f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was "
-                f"trained on {wanted}; use the encoder that it was trained with"
-            )

@@ -197,12 +197,12 @@ class _Encodings:
     def of(self, model: Model) -> EncodedDomain:
         own = self._domain.embeddings is not None
         texts = None if own else (model.encoder_name, model.encoder_revision)
-        key = (texts, model.window, model.normalizer, model.whitening)
+        key = (texts, model.window, model.normalizer)
         if key not in self._done:
             encoded = model.encode(self._domain)
             # A model that has not met its encoder yet knows its revision only now.
             texts = None if own else (model.encoder_name, model.encoder_revision)
-            self._done[texts, model.window, model.normalizer, model.whitening] = encoded
+            self._done[texts, model.window, model.normalizer] = encoded
             return encoded
         return self._done[key]
 
@@ -271,7 +271,7 @@ def _plain_wish(models: list[Model], domain: Domain, encoder: str | None, window
     from prerec_pyro.data.text import load_encoder
     from prerec_pyro.recommender import PreRec
 
-    wish = PreRec(window=window, whitening=0, device=device)
+    wish = PreRec(window=window, device=device)
     if models:
         wish.encoder_name, wish.encoder_revision = models[0].encoder_name, models[0].encoder_revision
         wish.normalizer = models[0].normalizer

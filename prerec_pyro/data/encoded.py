@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,17 +23,32 @@ class EncodedDomain:
     domain
         The tables.
     texts
-        X_j, ``(num_items, text_dim)`` float32, whitened where that was asked for.
+        X_j, ``(num_items, text_dim)`` float32.
     popularity
         c_j^T and s_w^T over all events of the domain.
     slots
         Time slot of each event, ``(num_interactions,)`` int64.
+    whitening
+        Strength with which the texts were whitened.
     """
 
     domain: Domain
     texts: Tensor
     popularity: Popularity
     slots: np.ndarray
+    whitening: float = 0.0
+    _whitened: dict[float, EncodedDomain] = field(default_factory=dict, repr=False)
+
+    def whitened(self, strength: float) -> EncodedDomain:
+        """Return the domain with its texts whitened (see `whiten`), computed once for each strength."""
+        if strength == self.whitening:
+            return self
+        if self.whitening:
+            raise ValueError(f"the texts are whitened already, by {self.whitening}")
+        if strength not in self._whitened:
+            texts = whiten(self.texts, strength)
+            self._whitened[strength] = replace(self, texts=texts, whitening=strength, _whitened={})
+        return self._whitened[strength]
 
     @property
     def name(self) -> str:
@@ -52,7 +67,6 @@ def encode_domain(
     *,
     window: int = 15,
     normalizer: Normalizer = "catalogue",
-    whitening: float = 0.0,
     cache: str | None = None,
 ) -> EncodedDomain:
     """Encode the texts (or take the embeddings that the domain carries) and index its popularity.
@@ -65,8 +79,6 @@ def encode_domain(
         From `prerec_pyro.data.text.load_encoder`; None is the packaged one.
     window, normalizer
         Of `Popularity`: days, and what s_w averages over.
-    whitening
-        Strength of `whiten`; 0 leaves the embeddings as they are.
     cache
         Folder of the embedding cache; None is the user's.
 
@@ -77,7 +89,7 @@ def encode_domain(
     """
     # The user's own embeddings may be read-only, a memory map say; PyTorch wants an array that it could write to.
     vectors = np.require(embed_items(domain, encoder, cache=cache), requirements="W")
-    texts = whiten(torch.from_numpy(vectors), whitening)  # (num_items, text_dim)
+    texts = torch.from_numpy(vectors)  # (num_items, text_dim)
     popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window, normalizer=normalizer)
     days = 0 if domain.days is None else domain.days
     slots = np.broadcast_to(popularity.slots(days), (domain.num_interactions,))

@@ -6,6 +6,7 @@ import torch
 from worlds import make_domain
 
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.whitening import whiten
 from prerec_pyro.errors import InputError
 
 
@@ -49,3 +50,15 @@ def test_settings_reach_the_popularity_index() -> None:
 def test_refuses_embeddings_that_do_not_fit() -> None:
     with pytest.raises(InputError, match=r"shape \(3, 6\); expected \(12, text_dim\)"):
         make_domain().with_embeddings(np.zeros((3, 6)))
+
+
+def test_whitened_texts_are_computed_once_and_never_twice_over():
+    encoded = encode_domain(make_domain())
+    white = encoded.whitened(0.5)
+    assert torch.equal(white.texts, whiten(encoded.texts, 0.5))
+    assert encoded.whitened(0.5) is white
+    assert white.whitened(0.5) is white
+    assert encoded.whitened(0.0) is encoded
+    assert white.popularity is encoded.popularity
+    with pytest.raises(ValueError, match="already"):
+        white.whitened(0.25)
