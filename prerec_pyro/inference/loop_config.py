@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class LoopConfig(BaseModel):
     """The part of a training configuration that every method shares; plain JSON, saved with a model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(5, ge=0, description="most passes over the largest source domain")
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
@@ -17,4 +17,4 @@ class LoopConfig(BaseModel):
     num_negatives: int = Field(256, ge=1, description="shared by a batch, uniform in the domain")
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
     validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)

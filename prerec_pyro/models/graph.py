@@ -28,7 +28,7 @@ SPREAD = (0.7, 0.7, 1.5, 1.0)
 class GraphConfig(BaseModel):
     """Shapes of the graph and which of its parts are switched on; plain JSON, saved with a model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     latent_dim: int = Field(256, ge=2, description="B")
     num_layers: int = Field(2, ge=1, le=16, description="transformer layers of f_seq")

@@ -167,7 +167,7 @@ def test_a_run_that_was_cut_off_is_not_resumed_unasked(
         (["--set", "latent_dim=8", "--set", "latent_dim=8"], "latent_dim is set to 8 already"),
         (["--set", "latent_dim=1", "--set", "dropout=1"], ["--set latent_dim=1: ", "--set dropout=1: "]),
         (["--set", "learning_rate=nan"], "--set learning_rate=nan: should be"),
-        (["--set", "learning_rate=inf"], "--set learning_rate=inf: should be a number that is finite"),
+        (["--set", "learning_rate=inf"], "--set learning_rate=inf: should be a finite number"),
         (["--set", "seed=-1"], "--set seed=-1: should be"),
         (["--set", "epochs=3", "--epochs", "2"], "--set epochs=3: --epochs sets epochs too"),
         (["--set", "confounders=true", "--method", "prerec_n"], "--method sets confounders too"),
