@@ -146,7 +146,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: format version {manifest['format_version']}, this prerec-pyro reads {FORMAT_VERSION}; "
             "import the domain again, or use the version that wrote it"
         )
-    if not {_INTERACTIONS, _ITEMS} <= set(manifest["files"]) <= {_INTERACTIONS, _ITEMS, _EMBEDDINGS}:
+    files = manifest["files"]
+    whole = all(isinstance(facts, dict) for facts in files.values())
+    if not (whole and {_INTERACTIONS, _ITEMS} <= set(files) <= {_INTERACTIONS, _ITEMS, _EMBEDDINGS}):
         raise InputError(f"{path}: damaged, it lists the wrong files; import the domain again")
     return manifest
 

@@ -136,6 +136,7 @@ def test_a_flipped_byte_is_noticed(saved: Path, name: str) -> None:
         (lambda m: json.dumps({**m, "name": 3}), "damaged, it lacks"),
         (lambda m: json.dumps({**m, "format_version": 99}), "format version 99"),
         (lambda m: json.dumps({**m, "files": {"../../x": {}}}), "lists the wrong files"),
+        (lambda m: json.dumps({**m, "files": dict.fromkeys(m["files"], 3)}), "lists the wrong files"),
         (lambda m: json.dumps({**m, "fingerprint": "0" * 64}), "not what domain.json says"),
     ],
 )
