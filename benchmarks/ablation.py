@@ -45,14 +45,14 @@ def some_users(domain: Domain, users: np.ndarray) -> np.ndarray:
     return np.sort(drawn[: int(np.searchsorted(queries, NUM_QUERIES)) + 1])
 
 
-def rows(sources: list[Domain], target: Domain, seeds: int, k_percent: float) -> Iterator[str]:
+def rows(sources: list[Domain], target: Domain, seeds: int, k_percent: float, epochs: int) -> Iterator[str]:
     """Yield a Markdown row for each part."""
     split = split_users(target)
     users = some_users(target, split.validation)
     for name, (graph, training, others) in PARTS.items():
         cells = []
         for seed in range(seeds):
-            config = TrainConfig(seed=seed, **training)
+            config = TrainConfig(seed=seed, epochs=epochs, **training)
             model = PreRec(GraphConfig(**graph), training=config, device="cpu", **others).fit(sources)
             encoded = model.encode(target)
             for recommender in (model, CalibratedPreRec(model, split.train)):
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--source", action="append", type=Path, required=True)
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--k-percent", type=float, default=0.5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -74,7 +75,7 @@ def main() -> None:
     heads = [f"seed {seed}{kind}" for seed in range(options.seeds) for kind in ("", ", calibrated")]
     print("| part | " + " | ".join(heads) + " |\n|---" + "|---" * len(heads) + "|", flush=True)
     sources = [Domain.load(folder) for folder in options.source]
-    for row in rows(sources, Domain.load(options.target), options.seeds, options.k_percent):
+    for row in rows(sources, Domain.load(options.target), options.seeds, options.k_percent, options.epochs):
         print(row, flush=True)
 
 
