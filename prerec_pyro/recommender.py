@@ -190,7 +190,8 @@ class PreRec(Facade):
 
     def _strengths(self, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None) -> Tensor:
         """Return the posterior mode of S, ``(4,)``, given the whole log of some users and the networks as they are."""
-        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed).values[-1]
+        found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
+        return found.values[-1].to(self.device)
 
     def _build(self, encoded: list[EncodedDomain]) -> None:
         self.sources = TrainedSources.of(encoded)

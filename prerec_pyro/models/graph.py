@@ -55,10 +55,11 @@ class PreRecGraph(PyroModule):
     site  plate          value                        distribution
     ====  =============  ===========================  ==================================================
     D     ``domains``    ``(num_domains, B)``         prior around 0
+    S     ``domains``    ``(num_domains, 4)``         prior around 0
     Z     ``levels``     ``(num_levels, B)``          prior around f_pop(F)
     V     ``items``      ``(num_rows, B)``            prior around f_item(D, Z, f_e(X))
     U     ``queries``    ``(num_queries, B)``         prior around f_seq(D, H)
-    R     ``queries``    ``(num_queries,)``           Categorical(logits = U·V + D·W_d + Z·W_z), observed
+    R     ``queries``    ``(num_queries,)``           Categorical(U·V + D·W_d + Z·W_z), and see below
     ====  =============  ===========================  ==================================================
 
     *Levels* are the distinct popularity factors of a batch: items with the same count in the same time slot share one
