@@ -165,8 +165,7 @@ def training_batch(
     history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
     history = history.reshape(layout.events.shape)  # (num_sequences, length)
     repeats = np.stack(repeats_among(history, layout.flat, negative_row))  # (2, num_repeats)
-    share = encoded.num_items / num_negatives
-    weight = np.bincount(negative_row, minlength=len(items)) * share
+    weight = np.bincount(negative_row, minlength=len(items)) * (encoded.num_items / num_negatives)
 
     distinct, slot = np.unique(slots, return_inverse=True)
     counts = encoded.popularity.counts(drawn, distinct[:, None])  # (num_slots, num_negatives)
