@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from drawn_worlds import draw_domain, draw_texts
 from small_worlds import graph_config, training
 
+from prerec_pyro.data.batches import query_batches
 from prerec_pyro.data.simulate import Story, simulate
+from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommender import PreRec
 
@@ -58,3 +61,45 @@ def test_the_popularity_effect_is_recovered(story, tmp_path):
     assert np.corrcoef(found, told)[0, 1] > 0.9
     # As much of the truth as F can tell: all of it, but for the items' own ups and downs.
     assert np.corrcoef(found, score)[0, 1] > np.corrcoef(told, score)[0, 1] - 0.03
+
+
+@torch.no_grad()
+def shift_of_scores(graph: PreRecGraph, encoded, D: torch.Tensor) -> np.ndarray:
+    """What D does to the scores of a domain's items, ``(num_items,)``: on average over 300 users, against D = 0."""
+    batch, _ = next(query_batches(encoded, np.arange(300)))
+    text = graph.f_e(encoded.texts)  # (num_items, B)
+
+    def U(D: torch.Tensor) -> torch.Tensor:
+        return graph.f_seq(D, text[batch.history], batch.positions)  # (num_queries, B)
+
+    return (text @ (U(D) - U(torch.zeros_like(D))).mean(0)).numpy()
+
+
+def test_D_is_recovered_where_the_networks_are_learnt_too():
+    """The latent space of a model is its own, so what is compared is what D does to the scores."""
+    dim, num_domains = 8, 3
+    config = GraphConfig(latent_dim=dim, num_layers=1, feedforward=1, dropout=0, sharpness=3, wandering=False)
+    priors = Priors(D=Normal(0.5))
+    torch.manual_seed(0)
+    truth = PreRecGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
+    D = 0.5 * torch.randn(num_domains, dim)
+    texts = draw_texts(num_domains, 100, dim)
+    domains = [draw_domain(truth, D, texts[k], k, num_users=1500, length=8) for k in range(num_domains)]
+
+    rates = {"learning_rate": 3e-3, "text_rate": 3e-3, "popularity_rate": 3e-3, "domain_rate": 3e-2}
+    model = PreRec(
+        config.model_copy(update={"sharpness": 5.0}),
+        training=training(epochs=12, patience=12, k_percent=5.0, batch_tokens=1000, num_negatives=100, seed=7, **rates),
+        priors=priors,
+        whitening=0.0,
+        free=["D"],
+        device="cpu",
+    ).fit(domains)
+    true = [shift_of_scores(truth, domain, D[k]) for k, domain in enumerate(domains)]
+    found = [shift_of_scores(model.graph, domain, model.sources.nodes["D"][k]) for k, domain in enumerate(domains)]
+    for one, other in zip(true, found, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.85
+    true, found = np.concatenate(true), np.concatenate(found)
+    print(f"correlation {np.corrcoef(true, found)[0, 1]:.3f}, slope {np.polyfit(true, found, 1)[0]:.2f}")
+    assert np.corrcoef(true, found)[0, 1] > 0.95
+    assert 0.5 < np.polyfit(true, found, 1)[0] < 1.2, "and about as strong"
