@@ -45,7 +45,8 @@ class Batch:
     targets
         ``(num_queries,)`` rows of `items`, or None where what comes next is to be predicted.
     negatives
-        ``(num_negatives,)`` rows of `items` drawn uniformly from the domain, or None: all rows are candidates.
+        ``(num_negatives,)`` rows of `items` drawn uniformly from the domain, or of all its items if they are no more
+        than that; None where nothing is trained and all rows are candidates.
     factors
         F_j, ``(num_levels, 4)``: the distinct popularity factors that occur. Items with the same count in the same
         time slot share a row, which is what keeps Z small: naively it has queries × candidates × B numbers.
@@ -154,18 +155,19 @@ def training_batch(
     num_queries
         Queries of the domain's training users, the size of the ``queries`` plate.
     num_negatives
-        Drawn uniformly with replacement from the domain, shared by all queries of the batch.
+        Drawn uniformly with replacement from the domain, shared by all queries of the batch. Where the domain has no
+        more items than that, they are all its items, once each, and the softmax is exact.
     """
     layout = lay_out(windows)
     item_index = encoded.domain.item_index
     targets, slots = item_index[layout.target_events], encoded.slots[layout.target_events]
-    drawn = rng.integers(0, encoded.num_items, num_negatives)
+    drawn = _draw(encoded.num_items, num_negatives, rng)
     named = np.concatenate([item_index[layout.events].reshape(-1), targets, drawn])
     items, row = np.unique(named, return_inverse=True)
     history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
     history = history.reshape(layout.events.shape)  # (num_sequences, length)
     repeats = np.stack(repeats_among(history, layout.flat, negative_row))  # (2, num_repeats)
-    weight = np.bincount(negative_row, minlength=len(items)) * (encoded.num_items / num_negatives)
+    weight = np.bincount(negative_row, minlength=len(items)) * (encoded.num_items / len(drawn))
 
     distinct, slot = np.unique(slots, return_inverse=True)
     counts = encoded.popularity.counts(drawn, distinct[:, None])  # (num_slots, num_negatives)
@@ -189,6 +191,11 @@ def training_batch(
         target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
         **levels,
     )
+
+
+def _draw(num_items: int, num_negatives: int, rng: np.random.Generator) -> np.ndarray:
+    """Return item indices of the shared negatives, ``(min(num_negatives, num_items),)``."""
+    return np.arange(num_items) if num_negatives >= num_items else rng.integers(0, num_items, num_negatives)
 
 
 def _levels(

@@ -105,6 +105,14 @@ def test_levels_are_the_distinct_counts_of_a_slot(world: EncodedDomain) -> None:
     assert len(batch.factors) == sum(len(np.unique(row)) for row in batch.counts.numpy())
 
 
+def test_a_small_catalogue_is_drawn_whole(world: EncodedDomain) -> None:
+    for asked in (world.num_items, world.num_items + 5):
+        batch = make_batch(world, num_negatives=asked)
+        assert batch.items[batch.negatives].tolist() == list(range(world.num_items))
+        assert batch.prior_weight.tolist() == [1.0] * world.num_items, "each item stands for itself"
+    assert len(make_batch(world, num_negatives=world.num_items - 1).negatives) == world.num_items - 1
+
+
 def test_rows_point_into_the_table_of_all_domains(timed: EncodedDomain) -> None:
     batch = make_batch(timed, first_row=100, domain=1)
     assert (batch.item_rows - batch.items).unique().tolist() == [100]
@@ -131,9 +139,11 @@ def test_prior_weights_are_unbiased(timed: EncodedDomain) -> None:
 
 
 def test_negatives_are_uniform_whatever_was_sold() -> None:
-    world = make_encoded(num_items=10, sold=2)
-    batch = make_batch(world, num_negatives=20_000)
-    share = torch.bincount(batch.items[batch.negatives], minlength=10) / 20_000
+    world, rng = make_encoded(num_items=10, sold=2), np.random.default_rng(0)
+    drawn = [
+        batch.items[batch.negatives] for batch in (make_batch(world, num_negatives=9, seed=rng) for _ in range(2000))
+    ]
+    share = torch.bincount(torch.cat(drawn), minlength=10) / (9 * 2000)
     np.testing.assert_allclose(share, 0.1, atol=0.012)
 
 
