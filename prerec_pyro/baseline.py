@@ -12,8 +12,6 @@ from torch import nn
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.samples import first_samples
-from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
@@ -21,9 +19,10 @@ from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.baseline_training import BaselineTraining, adam, defaults
 from prerec_pyro.inference.interventions import Semantics, Value
 from prerec_pyro.inference.sources import TrainedSources
-from prerec_pyro.inference.svi import Source, Trainer
+from prerec_pyro.inference.svi import Trainer
 from prerec_pyro.inference.text_scorer import TextScorer
 from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.training_run import Parts, TrainingRun
 
 
 class TextBaseline(Facade):
@@ -113,7 +112,7 @@ class TextBaseline(Facade):
         torch.manual_seed(self.training.seed)
         self.module = self._build(encoded[0].texts.shape[1])
         self.module.start_from([e.texts for e in encoded])
-        return self._train(encoded, split_seed, num_samples, progress_folder, resume)
+        return self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
 
     def fine_tune(
         self,
@@ -161,7 +160,7 @@ class TextBaseline(Facade):
         torch.manual_seed(new.training.seed)
         new.module = new._build(encoded.texts.shape[1])
         new._start_from(old, self.sources.item_rows(encoded.domain))
-        new._train([encoded], split_seed, num_samples, progress_folder, resume)
+        new._train(TrainingRun([encoded], split_seed, num_samples, progress_folder, resume))
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
@@ -242,44 +241,17 @@ class TextBaseline(Facade):
             with torch.no_grad():
                 own.weight[known] = table[rows.to(table.device)[known]]
 
-    def _train(
-        self,
-        encoded: list[EncodedDomain],
-        split_seed: int,
-        num_samples: int | None,
-        progress_folder: Path | None,
-        resume: bool,
-    ) -> TextBaseline:
-        splits = [split_users(e.domain, split_seed) for e in encoded]
-        samples = [
-            first_samples(e.domain, split.train, num_samples, split_seed)
-            for e, split in zip(encoded, splits, strict=True)
-        ]
-        sources = [
-            Source(e, users, k, int(self.sources.first_rows[k]), lengths)
-            for k, (e, (users, lengths)) in enumerate(zip(encoded, samples, strict=True))
-        ]
+    def _train(self, run: TrainingRun) -> TextBaseline:
+        sources = run.sources(self.sources.first_rows)
         scale = getattr(self.config, "offset_scale", 1.0)
         optimizers = adam(self.module, self.training, item_scale=scale)
         trainer = Trainer(self.module, optimizers, sources, self.training, self.device, together=self.module.together)
-        asked = {"split_seed": split_seed, "num_samples": num_samples}
-        run = self._settings() | asked | {"data": [e.domain.fingerprint for e in encoded]}
-        if progress_folder is not None and resume:
-            trainer.restore(*checkpoint.load_progress(progress_folder, run))
 
-        def validate() -> float:
-            parts = [(e, split.validation) for e, split in zip(encoded, splits, strict=True)]
+        def score(parts: Parts) -> float:
             return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
 
-        def keep(trainer: Trainer) -> None:
-            if progress_folder is not None:
-                checkpoint.save_progress(progress_folder, run, *trainer.state())
-
-        progress = trainer.fit(validate, keep)
+        progress, self.facts = run.fit(trainer, self._settings, score)
         self.history = progress.history
-        best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
-        where = checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
-        self.facts = best | where | {"num_samples": num_samples}
         return self
 
     def _changed(self, changes: Mapping[str, Any]) -> BaseModel:

@@ -13,21 +13,22 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
-from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.calibration import Calibration, calibrate
+from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
-from prerec_pyro.inference.svi import Source, TrainConfig
+from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.training_run import Parts, TrainingRun
 
 FINE_TUNING = TrainConfig(epochs=10, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
 """How `PreRec.fine_tune` trains where it is not told: the networks and the items may follow the target."""
@@ -92,7 +93,7 @@ class PreRec(Facade):
     @property
     def name(self) -> str:
         """``"prerec"``, or ``"prerec_n"`` without confounders."""
-        return "prerec" if self.config.confounders else "prerec_n"
+        return method(self.config)
 
     def fit(
         self,
@@ -128,7 +129,7 @@ class PreRec(Facade):
         encoded = [self.encoded(domain).whitened(self.whitening) for domain in domains]
         self._build(encoded)
         self.graph.f_e.start_from([e.texts for e in encoded])
-        self._train(encoded, split_seed, num_samples, progress_folder, resume)
+        self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
         if self.graph.has_strengths and "S" not in self.free:
             S = [self._strengths(e, split_users(e.domain, split_seed).validation) for e in encoded]
             self.sources.nodes["S"] = learn_prior(self.graph, torch.stack(S))
@@ -166,25 +167,16 @@ class PreRec(Facade):
         """
         old, encoded = self._fitted(), self.encoded(domain).whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
-        new = PreRec(
-            self.config,
-            training=training or FINE_TUNING.model_copy(update={"seed": self.training.seed}),
-            priors=self.priors,
-            free=self.free,
-            encoder=self.encoder_name,
-            window=self.window,
-            normalizer=self.normalizer,
-            whitening=self.whitening,
-            device=str(self.device),
-        )
+        training = training or FINE_TUNING.model_copy(update={"seed": self.training.seed})
+        new = PreRec(**vars(self._settings()) | {"training": training}, device=str(self.device))
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
-        train = split_users(encoded.domain, split_seed).train
-        users, lengths = first_samples(encoded.domain, train, num_samples, split_seed)
+        run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
-            absorb(new.graph, new._strengths(encoded, users, lengths) * new.graph.spread)
-        new._train([encoded], split_seed, num_samples, progress_folder, resume)
+            (source,) = run.sources(np.zeros(1, np.int64))
+            absorb(new.graph, new._strengths(encoded, source.users, source.lengths) * new.graph.spread)
+        new._train(run)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
@@ -200,45 +192,20 @@ class PreRec(Facade):
         self.graph = PreRecGraph(self.config, num_domains=len(encoded), text_dim=text_dim, priors=self.priors)
         self.graph.to(self.device)
 
-    def _train(
-        self,
-        encoded: list[EncodedDomain],
-        split_seed: int,
-        num_samples: int | None,
-        progress_folder: Path | None,
-        resume: bool,
-    ) -> None:
+    def _train(self, run: TrainingRun) -> None:
         """Fit the parameters and the MAP of the free nodes."""
-        splits = [split_users(e.domain, split_seed) for e in encoded]
         first = self.sources.first_rows
-        sources = []
-        for k, (e, split) in enumerate(zip(encoded, splits, strict=True)):
-            users, lengths = first_samples(e.domain, split.train, num_samples, split_seed)
-            sources.append(Source(e, users, k, int(first[k]), lengths))
         program = NonCentred(self.graph, self.free)
         guide = map_guide(program, int(first[-1]), self.free)
-        trainer = map_trainer(program, guide, sources, self.training, self.device)
-        if progress_folder is not None:
-            asked = {"split_seed": split_seed, "num_samples": num_samples}
-            run = self._settings() | asked | {"data": [e.domain.fingerprint for e in encoded]}
-            if resume:
-                trainer.restore(*checkpoint.load_progress(progress_folder, run))
+        trainer = map_trainer(program, guide, run.sources(first), self.training, self.device)
 
-        def validate() -> float:
+        def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
-            parts = [(e, split.validation) for e, split in zip(encoded, splits, strict=True)]
             return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
 
-        def keep(trainer: Any) -> None:
-            if progress_folder is not None:
-                checkpoint.save_progress(progress_folder, run, *trainer.state())
-
-        progress = trainer.fit(validate, keep)
+        progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
         self.history = progress.history
-        best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
-        where = checkpoint.provenance(encoded, split_seed=split_seed, seed=self.training.seed)
-        self.facts = best | where | {"num_samples": num_samples}
 
     def scorer(
         self,
@@ -286,11 +253,8 @@ class PreRec(Facade):
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
-        graph = self._fitted()
-        weights = {f"graph.{name}": value for name, value in graph.state_dict().items()}
-        weights |= self.sources.to_tensors()
-        manifest = {"method": self.name, "history": self.history, **self.facts}
-        checkpoint.save_model(Path(folder), weights, self._settings(), manifest)
+        self._fitted()
+        self._contents().write(Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> PreRec:
@@ -301,45 +265,26 @@ class PreRec(Facade):
         InputError
             If a file of the folder is missing, damaged or of another format.
         """
-        weights, config, manifest = checkpoint.load_model(Path(folder))
-        try:
-            model = cls(
-                GraphConfig(**config["graph"]),
-                training=TrainConfig(**config["training"]),
-                priors=Priors.from_config(config["priors"]),
-                free=config["free"],
-                encoder=config["encoder"]["name"],
-                whitening=config["whitening"],
-                device=device,
-                **config["popularity"],
-            )
-            model.encoder_revision = config["encoder"]["revision"]
-            model.sources = TrainedSources.from_tensors(config["domains"], weights, model.device)
-            model.graph = PreRecGraph(
-                model.config, num_domains=len(config["domains"]), text_dim=config["text_dim"], priors=model.priors
-            )
-            own = {k.removeprefix("graph."): v for k, v in weights.items() if k.startswith("graph.")}
-            model.graph.load_state_dict(own)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{folder}: is not a PreRec model that this version reads ({error})") from error
-        model.graph.to(model.device).eval()
-        model.history = manifest.pop("history", [])
-        model.facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
+        saved = Contents.read(Path(folder), choose_device(device))
+        model = cls(**vars(saved.settings), device=device)
+        model.encoder_revision, model.history, model.facts = saved.encoder_revision, saved.history, saved.facts
+        model.graph, model.sources = saved.graph, saved.sources
         return model
 
-    def _settings(self) -> dict[str, Any]:
-        """Return all that the model is built from, plain JSON."""
-        return {
-            "graph": self.config.model_dump(),
-            "training": self.training.model_dump(),
-            "priors": self.priors.to_config(),
-            "free": sorted(self.free),
-            "text_dim": self._fitted().f_e.linear.in_features,
-            "encoder": {"name": self.encoder_name, "revision": self.encoder_revision},
-            "whitening": self.whitening,
-            "popularity": {"window": self.window, "normalizer": self.normalizer},
-            "domains": list(self.sources.item_ids),
-        }
+    def _settings(self) -> Settings:
+        return Settings(
+            graph=self.config,
+            training=self.training,
+            priors=self.priors,
+            free=self.free,
+            encoder=self.encoder_name,
+            window=self.window,
+            normalizer=self.normalizer,
+            whitening=self.whitening,
+        )
+
+    def _contents(self) -> Contents:
+        return Contents(self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts)
 
     def _fitted(self) -> PreRecGraph:
         if self.graph is None:

@@ -21,10 +21,12 @@ MAY_IMPORT = {
     "models": ("data.batches", "data.popularity", "data.windows"),
     "inference": ("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.windows"),
     "evaluation": ("data", "models", "inference.ranking"),
-    "recommender": ("data", "models", "inference", "evaluation", "facade"),
+    "model_folder": ("data", "models", "inference"),
+    "training_run": ("data", "inference"),
+    "recommender": ("data", "models", "inference", "evaluation", "facade", "model_folder", "training_run"),
     "calibrated": ("data", "inference", "facade", "recommender"),
     "facade": ("data", "models", "inference", "evaluation"),
-    "baseline": ("data", "models", "inference", "evaluation", "facade"),
+    "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
     "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
     # The tables and figures of the paper train models, which `evaluation` may not: the façades import it.
     "reproduction": (

@@ -1,0 +1,132 @@
+"""`PreRec` on disk: what its folder says, in the words of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prerec_pyro.data.popularity import Normalizer
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.priors import Priors
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a `PreRec` is made from; each field as in its constructor."""
+
+    graph: GraphConfig
+    training: TrainConfig
+    priors: Priors
+    free: frozenset[str]
+    encoder: str | None
+    window: int
+    normalizer: Normalizer
+    whitening: float
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """All that a trained `PreRec` is: settings, numbers, and where they come from.
+
+    Attributes
+    ----------
+    settings
+        What it is made from.
+    encoder_revision
+        Of the text encoder that it was trained with.
+    graph, sources
+        Parameters, and the MAP of the free nodes.
+    history, facts
+        Of its training; the manifest.
+    """
+
+    settings: Settings
+    encoder_revision: str | None
+    graph: PreRecGraph
+    sources: TrainedSources
+    history: list[dict[str, float]]
+    facts: dict[str, Any]
+
+    def config(self) -> dict[str, Any]:
+        """Return all that the model is built from, plain JSON.
+
+        Raises
+        ------
+        InputError
+            If a prior is a callable of the user's own, which a file cannot hold.
+        """
+        settings = self.settings
+        return {
+            "graph": settings.graph.model_dump(),
+            "training": settings.training.model_dump(),
+            "priors": settings.priors.to_config(),
+            "free": sorted(settings.free),
+            "text_dim": self.graph.f_e.linear.in_features,
+            "encoder": {"name": settings.encoder, "revision": self.encoder_revision},
+            "whitening": settings.whitening,
+            "popularity": {"window": settings.window, "normalizer": settings.normalizer},
+            "domains": list(self.sources.item_ids),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
+        weights = {f"graph.{name}": value for name, value in self.graph.state_dict().items()}
+        weights |= self.sources.to_tensors()
+        manifest = {"method": method(self.settings.graph), "history": self.history, **self.facts}
+        checkpoint.save_model(folder, weights, self.config(), manifest)
+
+    @classmethod
+    def read(cls, folder: Path, device: torch.device) -> Contents:
+        """Return what `write` wrote, in evaluation mode.
+
+        Raises
+        ------
+        InputError
+            If a file of the folder is missing, damaged or of another format.
+        """
+        weights, config, manifest = checkpoint.load_model(folder)
+        with _format_of(folder):
+            settings = Settings(
+                graph=GraphConfig(**config["graph"]),
+                training=TrainConfig(**config["training"]),
+                priors=Priors.from_config(config["priors"]),
+                free=frozenset(config["free"]),
+                encoder=config["encoder"]["name"],
+                whitening=float(config["whitening"]),
+                **config["popularity"],
+            )
+            revision = config["encoder"]["revision"]
+            sources = TrainedSources.from_tensors(config["domains"], weights, device)
+            graph = PreRecGraph(
+                settings.graph,
+                num_domains=len(config["domains"]),
+                text_dim=config["text_dim"],
+                priors=settings.priors,
+            )
+            own = {k.removeprefix("graph."): v for k, v in weights.items() if k.startswith("graph.")}
+            graph.load_state_dict(own)
+        history = manifest.pop("history", [])
+        facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
+        return cls(settings, revision, graph.to(device).eval(), sources, history, facts)
+
+
+def method(config: GraphConfig) -> str:
+    """Return the name of the method that a graph belongs to: ``"prerec"``, or ``"prerec_n"`` without confounders."""
+    return "prerec" if config.confounders else "prerec_n"
+
+
+@contextmanager
+def _format_of(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: is not a PreRec model that this version reads ({error})") from error

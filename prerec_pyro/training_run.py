@@ -1,0 +1,89 @@
+"""A training run, whatever the model: which users train and which validate, where its state is kept, what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.samples import first_samples
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.progress import Progress
+from prerec_pyro.inference.svi import Source, Trainer
+
+Parts = list[tuple[EncodedDomain, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """What a call of ``fit`` or ``fine_tune`` asks for.
+
+    Attributes
+    ----------
+    encoded
+        Domains to train on.
+    split_seed
+        Of the 4:3:3 split of users.
+    num_samples
+        Train on that many queries of each domain only; see `first_samples`. None is all.
+    progress_folder
+        Where to keep the state after each epoch; None keeps none.
+    resume
+        Go on from the state in `progress_folder`.
+    """
+
+    encoded: Sequence[EncodedDomain]
+    split_seed: int
+    num_samples: int | None
+    progress_folder: Path | None
+    resume: bool
+
+    def sources(self, first_rows: np.ndarray) -> list[Source]:
+        """Return the training users of each domain; `first_rows`, ``(num_domains,)``, is where its items start."""
+        sources = []
+        for k, e in enumerate(self.encoded):
+            train = split_users(e.domain, self.split_seed).train
+            users, lengths = first_samples(e.domain, train, self.num_samples, self.split_seed)
+            sources.append(Source(e, users, k, int(first_rows[k]), lengths))
+        return sources
+
+    def fit(
+        self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[Parts], float]
+    ) -> tuple[Progress, dict[str, Any]]:
+        """Train, keeping and taking up the state as asked; return how it went, and the facts for a manifest.
+
+        Parameters
+        ----------
+        trainer
+            The loop.
+        config
+            Gives what the model is built from, plain JSON: a state is taken up by the same model only.
+        score
+            Gives the validation score on validation users of the domains.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to resume, or the state is of another run.
+        """
+        parts = [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
+        folder, run = self.progress_folder, {}
+        if folder is not None:
+            asked = {"split_seed": self.split_seed, "num_samples": self.num_samples}
+            run = config() | asked | {"data": [e.domain.fingerprint for e in self.encoded]}
+            if self.resume:
+                trainer.restore(*checkpoint.load_progress(folder, run))
+
+        def keep(trainer: Trainer) -> None:
+            if folder is not None:
+                checkpoint.save_progress(folder, run, *trainer.state())
+
+        progress = trainer.fit(lambda: score(parts), keep)
+        best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
+        where = checkpoint.provenance(self.encoded, split_seed=self.split_seed, seed=trainer.config.seed)
+        return progress, best | where | {"num_samples": self.num_samples}
