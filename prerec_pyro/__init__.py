@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
     from prerec_pyro.methods import load_model, new_model
-    from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+    from prerec_pyro.models.graph import PreRecGraph
+    from prerec_pyro.models.graph_config import GraphConfig
     from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
     from prerec_pyro.recommender import PreRec
 
 _HOME = {
     "CalibratedPreRec": "calibrated",
     "Domain": "data.domain",
-    "GraphConfig": "models.graph",
+    "GraphConfig": "models.graph_config",
     "InputError": "errors",
     "Laplace": "models.priors",
     "Normal": "models.priors",

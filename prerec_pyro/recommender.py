@@ -44,9 +44,10 @@ class PreRec(Facade):
     training
         How to train.
     priors
-        Of D, Z, V, U; see `Priors`.
+        Of D, Z, V, U, S, and of the weights W_d and W_z where these are to be random variables; see `Priors`.
     free
-        Nodes with a MAP of their own, of D and V; the others stand at the mean that their network predicts.
+        Nodes with a MAP of their own, of D, V and S; the others stand at the mean that their network predicts.
+        Weights with a prior are free always.
     encoder
         Text encoder, by name or folder; None is the packaged one.
     window, normalizer
@@ -84,7 +85,7 @@ class PreRec(Facade):
             raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {self.config.num_heads}")
         self.training = training or TrainConfig()
         self.priors = priors or Priors()
-        self.free = check_free(free)
+        self.free = check_free(free, self.priors.lifted)
         self.graph: PreRecGraph | None = None
         self.sources = TrainedSources()
         self.history: list[dict[str, float]] = []
@@ -132,7 +133,7 @@ class PreRec(Facade):
         self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
         if self.graph.has_strengths and "S" not in self.free:
             S = [self._strengths(e, split_users(e.domain, split_seed).validation) for e in encoded]
-            self.sources.nodes["S"] = learn_prior(self.graph, torch.stack(S))
+            self.sources.nodes["S"] = learn_prior(self.graph, torch.stack(S), self.sources.weights(self.graph).W_z)
         return self
 
     def fine_tune(
@@ -147,9 +148,10 @@ class PreRec(Facade):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
-        All parameters move. D_k and the item offsets start at their prior means; S starts at its posterior mode given
-        the training users, and that becomes part of the parameters. Stops on the domain's validation users, and the
-        start counts as epoch 0: where there is too little to learn from, what comes back is calibrated zero-shot.
+        All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP; S starts
+        at its posterior mode given the training users, and that becomes part of the parameters. Stops on the domain's
+        validation users, and the start counts as epoch 0: where there is too little to learn from, what comes back is
+        calibrated zero-shot.
 
         Parameters
         ----------
@@ -172,10 +174,12 @@ class PreRec(Facade):
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
+        new.sources.nodes = {name: self.sources.nodes[name].clone() for name in old.lifted}
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
             (source,) = run.sources(np.zeros(1, np.int64))
-            absorb(new.graph, new._strengths(encoded, source.users, source.lengths) * new.graph.spread)
+            nats = new._strengths(encoded, source.users, source.lengths) * new.graph.spread
+            absorb(new.graph, nats, new.sources.weights(new.graph).W_z)
         new._train(run)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
@@ -196,7 +200,7 @@ class PreRec(Facade):
         """Fit the parameters and the MAP of the free nodes."""
         first = self.sources.first_rows
         program = NonCentred(self.graph, self.free)
-        guide = map_guide(program, int(first[-1]), self.free)
+        guide = map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         trainer = map_trainer(program, guide, run.sources(first), self.training, self.device)
 
         def score(parts: Parts) -> float:
@@ -235,8 +239,9 @@ class PreRec(Facade):
         row = self.sources.row(encoded.domain)
         trained = None if row is None else self.sources.nodes_of(encoded.domain, row)
         graph.eval()
+        weights = self.sources.weights(graph)
         return InterventionalScorer(
-            graph, encoded, intervention, trained=trained, domain=row or 0, calibration=calibration
+            graph, encoded, intervention, trained=trained, domain=row or 0, weights=weights, calibration=calibration
         )
 
     def calibrate(

@@ -78,10 +78,10 @@ def training(**changes: object) -> TrainConfig:
     return TrainConfig(**(TINY_TRAINING | changes))
 
 
-def small_graph(num_domains: int = 2, seed: int = 0, **changes: object) -> PreRecGraph:
+def small_graph(num_domains: int = 2, seed: int = 0, priors: Priors = PRIORS, **changes: object) -> PreRecGraph:
     """A graph of which no part is at zero: one at its start would hide a lost term."""
     torch.manual_seed(seed)
-    graph = PreRecGraph(graph_config(**changes), num_domains=num_domains, text_dim=TEXT_DIM, priors=PRIORS)
+    graph = PreRecGraph(graph_config(**changes), num_domains=num_domains, text_dim=TEXT_DIM, priors=priors)
     _shake(graph)
     return graph
 

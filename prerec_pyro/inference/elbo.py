@@ -47,6 +47,8 @@ def log_peak(graph: PreRecGraph, guide: AutoGuideList, batch: Batch) -> float:
     if "S" in free:
         none = torch.zeros(1, len(SPREAD))
         total += float(graph.priors.S(none).log_prob(none))
+    for name in graph.lifted:
+        total += float(getattr(graph.priors, name)(zero[0]).log_prob(zero[0])) / graph.num_domains
     if "V_decentered" in free:  # decentred: the same family at scale 1
         one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
         total += batch.num_domain_items * one

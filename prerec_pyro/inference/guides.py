@@ -7,7 +7,6 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-import torch
 from pyro.infer.autoguide import AutoDelta, AutoGuideList
 from pyro.infer.autoguide.initialization import init_to_value
 from pyro.infer.reparam import LocScaleReparam
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.priors import WEIGHTS
 
 NODES = ("D", "Z", "V", "U", "S")
 FREE_BY_DEFAULT = frozenset({"D", "V"})
@@ -90,15 +90,22 @@ def item_rows(batch: Batch, num_values: int) -> Tensor:
     return batch.item_rows[PreRecGraph.item_slots(batch)[0]]
 
 
-def check_free(free: Iterable[str]) -> frozenset[str]:
-    """Return the free nodes as a set.
+def check_free(free: Iterable[str], lifted: Iterable[str] = ()) -> frozenset[str]:
+    """Return the free nodes as a set; weights that are `lifted` to random variables always are.
 
     Raises
     ------
     InputError
         If a node is unknown, or has no finite set of values to be free in.
     """
-    free = frozenset(free)
+    free, lifted = frozenset(free), frozenset(lifted)
+    if plain := free & set(WEIGHTS) - lifted:
+        name = min(plain)
+        raise InputError(
+            f"free nodes: {name} is a parameter, and moves as one; give it a prior, as in Priors({name}=Normal(1.0)), "
+            "and it is a random variable with a MAP"
+        )
+    free -= lifted
     if unknown := free - set(NODES):
         raise InputError(f"free nodes: unknown {', '.join(sorted(unknown))}; expected some of {', '.join(NODES)}")
     if refused := free - _CAN_BE_FREE:
@@ -107,7 +114,7 @@ def check_free(free: Iterable[str]) -> frozenset[str]:
             "query and Z for each item and day, so a new query or day would have none; they are amortised at f_seq "
             f"and f_pop. Free any of {', '.join(sorted(_CAN_BE_FREE))}"
         )
-    return free
+    return free | lifted
 
 
 class NonCentred(nn.Module):
@@ -131,8 +138,13 @@ class NonCentred(nn.Module):
         return self._program(batch)
 
 
-def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_DEFAULT) -> AutoGuideList:
-    """Return the MAP guide: `AutoDelta` for D and S and `ItemOffsets` for V, of those that are free.
+def map_guide(
+    program: NonCentred,
+    num_rows: int,
+    free: Iterable[str] = FREE_BY_DEFAULT,
+    start: Mapping[str, Tensor] | None = None,
+) -> AutoGuideList:
+    """Return the MAP guide: `AutoDelta` for D, S and lifted weights, `ItemOffsets` for V, of those that are free.
 
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
 
@@ -143,9 +155,12 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
     num_rows
         Items of all source domains together.
     free
-        Of D, V and S; the others are amortised.
+        Of D, V and S; the others are amortised. Lifted weights are free always.
+    start
+        Values of lifted weights to start at, ``(B,)``. All else starts at its prior mean.
     """
-    free, graph = check_free(free), program.graph
+    graph = program.graph
+    free = check_free(free, graph.priors.lifted)
 
     def create_plates(batch: Batch) -> list[pyro.plate]:
         size = len(batch.items)
@@ -155,13 +170,13 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
         return [pyro.plate("items", size, dim=-1)]
 
     guide = AutoGuideList(program, create_plates=create_plates)
-    widths = {"D": graph.config.latent_dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
-    start = {
-        node: torch.zeros(graph.num_domains, widths[node]) for node in _OF_DOMAINS if node in free and widths[node]
-    }
-    if start:
-        exposed = pyro.poutine.block(program, expose=list(start))
-        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=start)))
+    dim, zeros = graph.config.latent_dim, graph.f_e.linear.weight.new_zeros
+    widths = {"D": dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
+    values = {node: zeros(graph.num_domains, width) for node, width in widths.items() if node in free and width}
+    values |= {name: (start or {}).get(name, zeros(dim)).clone() for name in graph.lifted}
+    if values:
+        exposed = pyro.poutine.block(program, expose=list(values))
+        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=values)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
         guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim))
@@ -171,12 +186,12 @@ def map_guide(program: NonCentred, num_rows: int, free: Iterable[str] = FREE_BY_
 def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
     """Return the MAP of the free nodes, of those there are.
 
-    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B).
+    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,).
     """
     found = {}
     for part in guide:
         if isinstance(part, ItemOffsets):
             found["V_decentered"] = part.table.weight.detach()
         else:
-            found |= {node: getattr(part, node).detach() for node in _OF_DOMAINS if hasattr(part, node)}
+            found |= {node: getattr(part, node).detach() for node in (*_OF_DOMAINS, *WEIGHTS) if hasattr(part, node)}
     return found

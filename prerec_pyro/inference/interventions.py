@@ -18,7 +18,8 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.guides import NODES, noncentred
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
 
 Value = Tensor | float | int | Literal["mean"]
 Semantics = Literal["interventional", "counterfactual"]
@@ -136,6 +137,9 @@ class InterventionalScorer:
         domain that the model was not trained on.
     domain
         Row of D_k.
+    weights
+        W_d and W_z at their MAP; None takes the graph's parameters, which a graph in which they are lifted to random
+        variables does not have.
     calibration
         S re-estimated from the domain's own log, time slot by time slot; None keeps it where training left it, or,
         zero-shot, at its prior mean.
@@ -154,12 +158,14 @@ class InterventionalScorer:
         *,
         trained: Mapping[str, Tensor] | None = None,
         domain: int = 0,
+        weights: Weights | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         self.graph = graph
         self.encoded = encoded
         self.intervention = intervention
         self.domain = domain
+        self._W_z = (TrainedSources().weights(graph) if weights is None else weights).W_z
         self._calibration = calibration if graph.has_strengths else None
         self._known = self._known_nodes(trained)
         for node in ("Z", "V"):
@@ -181,7 +187,7 @@ class InterventionalScorer:
         S = self._strengths(batch)
         Z = self._popularity(batch)
         match = self._matches(batch, Z, 1.0 if S is None else S[:, :1].exp())
-        return self.graph.mixed(match, self.graph.background(Z, S, batch), S, batch)
+        return self.graph.mixed(match, self.graph.background(Z, S, self._W_z, batch), S, batch)
 
     @torch.no_grad()
     def effects(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,7 +197,7 @@ class InterventionalScorer:
         match = self._matches(batch, Z)
         popularity, repeats = torch.zeros_like(match), torch.zeros_like(match)
         if Z is not None:
-            popularity = (Z @ self.graph.W_z)[batch.candidate_level][batch.slot]
+            popularity = (Z @ self._W_z)[batch.candidate_level][batch.slot]
         query, candidate = batch.repeats
         repeats[query, candidate] = 1.0
         return match, popularity, repeats

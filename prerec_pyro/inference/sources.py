@@ -14,6 +14,8 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.models.graph import PreRecGraph, Weights
+from prerec_pyro.models.priors import WEIGHTS
 
 
 @dataclass(eq=False)
@@ -26,7 +28,7 @@ class TrainedSources:
         Domain name → ``(num_items,)`` ids, in the order of the table of item offsets.
     nodes
         MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered``
-        (items of all domains, B).
+        (items of all domains, B), ``W_d`` and ``W_z`` (B,).
     """
 
     item_ids: dict[str, np.ndarray] = field(default_factory=dict)
@@ -76,6 +78,20 @@ class TrainedSources:
             is_new = torch.from_numpy(own < 0).to(table.device)
             found["V_decentered"] = table[place].masked_fill(is_new[:, None], 0.0)
         return found
+
+    def weights(self, graph: PreRecGraph) -> Weights:
+        """Return W_d and W_z as any domain is served: parameters of the graph, or the MAP of those that are lifted.
+
+        Raises
+        ------
+        InputError
+            If a lifted weight has no MAP: nothing was trained.
+        """
+        if missing := [name for name in graph.lifted if name not in self.nodes]:
+            raise InputError(f"{missing[0]} is a random variable and has no MAP yet; train the model, or give a value")
+        if not graph.config.confounders:
+            return Weights(None, None)
+        return Weights(*(self.nodes[name] if name in graph.lifted else getattr(graph, name) for name in WEIGHTS))
 
     def item_rows(self, domain: Domain) -> Tensor:
         """Return where each item of a domain stands in the table of all trained items, ``(num_items,)``, or -1."""

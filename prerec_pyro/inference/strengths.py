@@ -11,7 +11,7 @@ SPREAD_WEIGHT = 3.0
 
 
 @torch.no_grad()
-def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
+def learn_prior(graph: PreRecGraph, S: Tensor, W_z: Tensor) -> Tensor:
     """Make S = 0 stand for the source domains' mean, and ``spread`` for how they differ; return S in the new units.
 
     The mean is moved into the parameters that S modifies, so no trained domain's scores change: only what a new domain
@@ -20,13 +20,15 @@ def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
     Parameters
     ----------
     graph
-        Changed: length of U, W_z, w_h, w_o, ``spread``.
+        Changed: length of U, w_h, w_o, ``spread``.
     S
         ``(num_domains, 4)``, that of the sources.
+    W_z
+        Changed: the parameter, or the MAP of the node.
     """
     nats = S * graph.spread  # (num_domains, 4)
     mean = nats.mean(dim=0)
-    absorb(graph, mean)
+    absorb(graph, mean, W_z)
     nats = nats - mean
     squares = nats.square().sum(dim=0) + SPREAD_WEIGHT * graph.spread**2
     graph.spread.copy_((squares / (len(nats) + SPREAD_WEIGHT)).sqrt())
@@ -34,10 +36,10 @@ def learn_prior(graph: PreRecGraph, S: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def absorb(graph: PreRecGraph, nats: Tensor) -> None:
-    """Change the parameters so that S = 0 means what S·spread = `nats`, ``(4,)``, meant before."""
+def absorb(graph: PreRecGraph, nats: Tensor, W_z: Tensor) -> None:
+    """Change the parameters, and W_z wherever it is kept: S = 0 then means what S·spread = `nats`, ``(4,)``, did."""
     graph.f_seq.log_length += nats[0]
-    graph.W_z *= nats[1].exp()
+    W_z *= nats[1].exp()
     if graph.config.repeats:
         graph.w_h += nats[2]
     if graph.config.wandering:

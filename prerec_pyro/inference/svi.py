@@ -292,6 +292,7 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         "W_": config.popularity_rate,
         "w_h": config.repeat_rate,
     }
+    guide_rate = {"S": config.strength_rate, "W": config.popularity_rate}
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in graph.named_parameters():
         rate = next((r for prefix, r in rate_of.items() if name.startswith(prefix)), config.learning_rate)
@@ -302,7 +303,7 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
             rows += part.parameters()
         else:
             for name, parameter in part.named_parameters():  # Pyro appends "_unconstrained"
-                rate = config.strength_rate if name.startswith("S") else config.domain_rate
+                rate = guide_rate.get(name[0], config.domain_rate)
                 groups.setdefault(rate, []).append(parameter)
     dense = torch.optim.Adam([{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()])
     if not rows:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pyro
 import pyro.distributions as dist
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
+from prerec_pyro.models.graph_config import GraphConfig
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
-from prerec_pyro.models.priors import Priors
+from prerec_pyro.models.priors import WEIGHTS, Priors
 
 # Parameters live in the modules, never in Pyro's global store: two models then share nothing.
 pyro.settings.set(module_local_params=True)
@@ -25,23 +26,11 @@ SPREAD = (0.7, 0.7, 1.5, 1.0)
 """How much S differs between domains before any has been seen: factors of two, odds of 1 to 4 and of 1 to 3."""
 
 
-class GraphConfig(BaseModel):
-    """Shapes of the graph and which of its parts are switched on; plain JSON, saved with a model."""
+class Weights(NamedTuple):
+    """W_d and W_z, ``(B,)``, or ``(..., 1, B)`` where several values are tried at once; None without confounders."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    latent_dim: int = Field(256, ge=2, description="B")
-    num_layers: int = Field(2, ge=1, le=16, description="transformer layers of f_seq")
-    num_heads: int = Field(2, ge=1, description="attention heads of f_seq")
-    feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
-    confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
-    domain_to_item: bool = Field(True, description="the edge D → V")
-    popularity_to_item: bool = Field(False, description="the edge Z → V")
-    repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
-    wandering: bool = Field(True, description="some choices do not follow the history; not in eq. 2")
-    strengths: bool = Field(True, description="node S: how much the effects weigh in a domain; not in Fig. 1")
+    W_d: Tensor | None
+    W_z: Tensor | None
 
 
 class PreRecGraph(PyroModule):
@@ -61,6 +50,9 @@ class PreRecGraph(PyroModule):
     U     ``queries``    ``(num_queries, B)``         prior around f_seq(D, H)
     R     ``queries``    ``(num_queries,)``           Categorical(U·V + D·W_d + Z·W_z), and see below
     ====  =============  ===========================  ==================================================
+
+    The weights W_d and W_z are parameters; one that `priors` names is *lifted* to a random variable, a site
+    ``(B,)`` under no plate, a parent of R.
 
     *Levels* are the distinct popularity factors of a batch: items with the same count in the same time slot share one
     row of Z. R is the index of the chosen candidate: in training candidate 0 is the target and the others are the
@@ -90,7 +82,7 @@ class PreRecGraph(PyroModule):
     text_dim
         Length of the text embeddings X_j.
     priors
-        Of D, Z, V, U, S.
+        Of D, Z, V, U, S, and of W_d and W_z where they are lifted.
 
     Attributes
     ----------
@@ -124,8 +116,8 @@ class PreRecGraph(PyroModule):
             self.register_buffer("w_o", torch.zeros(()))
         if config.confounders:
             self.f_pop = PopularityEncoder(dim)
-            self.W_d = nn.Parameter(torch.zeros(dim))
-            self.W_z = nn.Parameter(torch.zeros(dim))
+            for name in (name for name in WEIGHTS if name not in self.lifted):
+                self.register_parameter(name, nn.Parameter(torch.zeros(dim)))
         if self.has_strengths:
             self.register_buffer("spread", torch.tensor(SPREAD))
 
@@ -136,13 +128,14 @@ class PreRecGraph(PyroModule):
         read as nats a query.
         """
         with pyro.poutine.scale(scale=1.0 / batch.num_domain_queries):
+            W = self.weights()
             text = self.f_e(batch.texts)  # (num_rows, B)
             D, S = self.domains(batch.domain)
             Z = self.popularity(batch.factors)
             V = self.items(text, D, Z, batch)
             with pyro.plate("queries", batch.num_domain_queries, subsample=batch.positions, dim=-1):
                 U = self.users(text[batch.history], batch.positions, D)
-                logits = self.logits(U, V, D, Z, S, batch)
+                logits = self.logits(U, V, D, Z, S, W, batch)
                 return pyro.sample("R", dist.Categorical(logits=logits), obs=self.response(batch))
 
     @property
@@ -150,16 +143,40 @@ class PreRecGraph(PyroModule):
         """Latent parents of each node: Fig. 1, less the edges that the configuration switches off."""
         none: frozenset[str] = frozenset()
         if not self.config.confounders:
-            return {"D": none, "Z": none, "S": none, "V": none, "U": none, "R": frozenset("UV")}
+            return dict.fromkeys("DZSVU", none) | {"R": frozenset("UV")}
         edges = {"D": self.config.domain_to_item, "Z": self.config.popularity_to_item}
         of_V = frozenset(node for node, on in edges.items() if on)
-        of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ")
-        return {"D": none, "Z": none, "S": none, "V": of_V, "U": frozenset("D"), "R": of_R}
+        of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ").union(self.lifted)
+        return dict.fromkeys([*"DZS", *self.lifted], none) | {"V": of_V, "U": frozenset("D"), "R": of_R}
 
     @property
     def has_strengths(self) -> bool:
         """Whether there is a node S."""
         return self.config.confounders and self.config.strengths
+
+    @property
+    def lifted(self) -> tuple[str, ...]:
+        """The weights that are random variables, of W_d and W_z."""
+        return self.priors.lifted if self.config.confounders else ()
+
+    def weights(self) -> Weights:
+        """Return W_d and W_z, of those that are lifted a sample.
+
+        They belong to all domains, so each domain's log density holds an equal share of their prior. With one domain,
+        and with domains of one size, the prior then counts once against the sum over all queries. Where sizes differ,
+        domains weigh the same all the same, and it counts once against as many queries as such a weighted sum is
+        worth by Kish's formula: ``num_domains`` times the harmonic mean of the sizes.
+        """
+        if not self.config.confounders:
+            return Weights(None, None)
+        with pyro.poutine.scale(scale=1.0 / self.num_domains):
+            return Weights(*(self._weight(name) for name in WEIGHTS))
+
+    def _weight(self, name: str) -> Tensor:
+        if name not in self.lifted:
+            return getattr(self, name)
+        zero = self.f_e.linear.weight.new_zeros(self.config.latent_dim)
+        return pyro.sample(name, getattr(self.priors, name)(zero))
 
     def domains(self, domain: int) -> tuple[Tensor | None, Tensor | None]:
         """Sample D and S for all domains; return those of one, S in nats: ``(..., B)`` and ``(..., 1, 4)``.
@@ -209,7 +226,7 @@ class PreRecGraph(PyroModule):
         return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions)))
 
     def logits(
-        self, U: Tensor, V: Tensor, D: Tensor | None, Z: Tensor | None, S: Tensor | None, batch: Batch
+        self, U: Tensor, V: Tensor, D: Tensor | None, Z: Tensor | None, S: Tensor | None, W: Weights, batch: Batch
     ) -> Tensor:
         """Return the logits of R, ``(..., num_queries, num_candidates)``: eq. 2 and what the class adds to it.
 
@@ -217,8 +234,8 @@ class PreRecGraph(PyroModule):
         ``(..., 1 or num_queries, 4)``.
         """
         match = self.matches(U if S is None else U * S[..., :1].exp(), V, Z, batch)
-        logits = self.mixed(match, self.background(Z, S, batch), S, batch)
-        return logits if D is None else logits + (D @ self.W_d)[..., None, None]
+        logits = self.mixed(match, self.background(Z, S, W.W_z, batch), S, batch)
+        return logits if D is None else logits + _product(D.unsqueeze(-2), W.W_d)[..., None]
 
     def matches(self, U: Tensor, V: Tensor, Z: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V, ``(..., num_queries, num_candidates)``, the target's first in training."""
@@ -230,13 +247,13 @@ class PreRecGraph(PyroModule):
             target = None if batch.negatives is None else (U * V[..., batch.targets, :]).sum(-1)
         return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
 
-    def background(self, Z: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
+    def background(self, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch) -> Tensor:
         """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, the target's first in training."""
         shape = (batch.num_queries, batch.candidate_level.shape[1])
         scores = self.f_e.linear.weight.new_zeros(shape)
         target = None if batch.negatives is None else scores.new_zeros(batch.num_queries)
         if Z is not None:
-            effect = Z @ self.W_z  # (..., num_levels)
+            effect = _product(Z, W_z)  # (..., num_levels)
             strength = effect.new_ones(1, 1) if S is None else S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
             scores = strength * effect[..., batch.candidate_level][..., batch.slot, :]
             if target is not None:
@@ -314,6 +331,11 @@ class PreRecGraph(PyroModule):
         """Spread each item's prior weight over the rows in which it now stands."""
         times = torch.bincount(row, minlength=len(weight)).clamp_min(1)
         return (weight / times)[row]
+
+
+def _product(X: Tensor, W: Tensor) -> Tensor:
+    """Return X·W, ``(..., rows)``, given ``(..., rows, B)`` and a weight."""
+    return X @ W if W.ndim == 1 else (X * W).sum(-1)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from prerec_pyro.errors import InputError
 
-Node = Literal["D", "Z", "V", "U", "S"]
+Node = Literal["D", "Z", "V", "U", "S", "W_d", "W_z"]
+WEIGHTS = ("W_d", "W_z")
 Prior = Callable[[Tensor], dist.TorchDistribution]
 
 
@@ -76,11 +77,16 @@ class Priors:
     The scales are in the units of eq. 4, where λ = scale^-2 weighs a node against a *sum* over all interactions, not
     against the mean of a batch.
 
+    The weights W_d and W_z are parameters, and have no prior, until they are given one: that lifts them to random
+    variables, sites of the program like any other.
+
     Attributes
     ----------
     D, Z, V, U, S
         A callable ``loc → distribution`` with batch shape ``loc.shape[:-1]`` and event shape ``loc.shape[-1:]``, such
         as `Normal`, `StudentT`, `Laplace`. Checked when built.
+    W_d, W_z
+        The same, for a `loc` of 0, ``(latent_dim,)``; None is a parameter.
 
     Raises
     ------
@@ -93,10 +99,19 @@ class Priors:
     V: Prior = field(default_factory=lambda: Normal(0.1))
     U: Prior = field(default_factory=lambda: Normal(0.1))
     S: Prior = field(default_factory=lambda: Normal(1.0))
+    W_d: Prior | None = None
+    W_z: Prior | None = None
 
     def __post_init__(self) -> None:
         for node in fields(self):
-            _check(node.name, getattr(self, node.name))
+            prior = getattr(self, node.name)
+            if not (prior is None and node.name in WEIGHTS):
+                _check(node.name, prior)
+
+    @property
+    def lifted(self) -> tuple[str, ...]:
+        """The weights that are random variables, of `WEIGHTS`."""
+        return tuple(name for name in WEIGHTS if getattr(self, name) is not None)
 
     def to_config(self) -> dict[str, dict[str, Any]]:
         """Return plain JSON from which `from_config` makes the same priors.
@@ -109,6 +124,8 @@ class Priors:
         config = {}
         for node in fields(self):
             prior = getattr(self, node.name)
+            if prior is None:
+                continue
             family = next((name for name, kind in FAMILIES.items() if type(prior) is kind), None)
             if family is None:
                 raise InputError(

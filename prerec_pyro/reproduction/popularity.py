@@ -84,4 +84,4 @@ def _some_slots(domain: Domain, popularity: Popularity) -> np.ndarray:
 def _score(factors: np.ndarray, model: PreRec) -> np.ndarray:
     graph = model.graph.eval()
     Z = graph.f_pop(torch.from_numpy(factors).to(model.device))  # (num_sold, B)
-    return (Z @ graph.W_z).cpu().numpy()
+    return (Z @ model.sources.weights(graph).W_z).cpu().numpy()

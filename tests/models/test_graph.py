@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from pyro.infer.inspect import get_dependencies
 from torch import Tensor
-from worlds import all_windows, as_double, make_batch, make_encoded, make_graph
+from worlds import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph
 
 from prerec_pyro.data.batches import Batch, catalogue_batch, lay_out
 from prerec_pyro.data.encoded import EncodedDomain
@@ -58,6 +58,44 @@ def latent_parents(program: Any, batch: Batch) -> dict[str, set[str]]:
 def test_the_program_is_figure_1(batch: Batch) -> None:
     assert latent_parents(make_graph(popularity_to_item=True, strengths=False), batch) == FIG_1
     assert latent_parents(make_graph(popularity_to_item=True), batch) == WITH_S
+
+
+@pytest.mark.parametrize("lifted", [{"W_z"}, {"W_d", "W_z"}])
+def test_a_weight_with_a_prior_is_a_node_of_its_own(lifted: set[str], batch: Batch) -> None:
+    graph = make_graph(priors=dataclasses.replace(WIDE, **dict.fromkeys(lifted, Normal(0.5))))
+    expected = WITH_S | {"V": set("D"), "R": WITH_S["R"] | lifted} | {name: set() for name in lifted}
+    assert latent_parents(graph, batch) == expected == graph.parents
+    sites = run(graph, batch)
+    assert list(sites).index("R") > max(list(sites).index(name) for name in lifted)
+    for name in lifted:
+        site = sites[name]
+        assert (site["fn"].batch_shape, site["fn"].event_shape, site["cond_indep_stack"]) == ((), (8,), ())
+        share = 1 / (batch.num_domain_queries * graph.num_domains)
+        torch.testing.assert_close(site["log_prob_sum"], site["fn"].log_prob(site["value"]) * share)
+    names = {name for name, _ in graph.named_parameters()}
+    assert {"W_d", "W_z"} & names == {"W_d", "W_z"} - lifted
+
+
+def test_without_confounders_no_weight_is_a_node(batch: Batch) -> None:
+    graph = make_graph(priors=dataclasses.replace(WIDE, W_z=Normal(0.5)), confounders=False)
+    assert set(latent_parents(graph, batch)) == set("VUR")
+    assert "W_z" not in graph.parents
+
+
+def test_lifted_weights_take_particles(batch: Batch) -> None:
+    """R under many values of all nodes at once is R under each on its own."""
+    graph = make_graph(priors=dataclasses.replace(WIDE, W_d=Normal(0.5), W_z=Normal(0.5)), wandering=False)
+
+    def particles(batch: Batch) -> None:
+        with pyro.plate("particles", 3, dim=-2):
+            graph(batch)
+
+    many = run(particles, batch)
+    for particle in range(3):
+        values = {node: many[node]["value"][particle] for node in "DZSUV"}
+        values |= {name: many[name]["value"][particle, 0] for name in ("W_d", "W_z")}
+        one = run(graph, batch, **values)
+        torch.testing.assert_close(many["R"]["fn"].logits[particle], one["R"]["fn"].logits, **EXACT)
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -249,7 +287,7 @@ def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain)
         score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
         closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
         D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
-        sampled = graph.logits(U.unsqueeze(0), V, D, Z, None, batch)
+        sampled = graph.logits(U.unsqueeze(0), V, D, Z, None, graph.weights(), batch)
     assert sampled.shape == (500, *score.shape)
     assert sampled.std(0).max() > 0.1  # D does move the logits
     torch.testing.assert_close(sampled.softmax(-1).mean(0), closed, rtol=0, atol=1e-5)

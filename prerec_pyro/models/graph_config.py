@@ -1,0 +1,24 @@
+"""Shapes of the graph, and which of its parts are switched on."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class GraphConfig(BaseModel):
+    """Shapes of the graph and which of its parts are switched on; plain JSON, saved with a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    latent_dim: int = Field(256, ge=2, description="B")
+    num_layers: int = Field(2, ge=1, le=16, description="transformer layers of f_seq")
+    num_heads: int = Field(2, ge=1, description="attention heads of f_seq")
+    feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
+    confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
+    domain_to_item: bool = Field(True, description="the edge D → V")
+    popularity_to_item: bool = Field(False, description="the edge Z → V")
+    repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
+    wandering: bool = Field(True, description="some choices do not follow the history; not in eq. 2")
+    strengths: bool = Field(True, description="node S: how much the effects weigh in a domain; not in Fig. 1")
