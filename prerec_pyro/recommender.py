@@ -20,7 +20,14 @@ from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference.calibration import Calibration, calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, check_free, map_guide, trained_nodes
+from prerec_pyro.inference.guides import (
+    FREE_BY_DEFAULT,
+    NonCentred,
+    check_free,
+    check_offsets,
+    map_guide,
+    trained_nodes,
+)
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
@@ -86,6 +93,7 @@ class PreRec(Facade):
         self.training = training or TrainConfig()
         self.priors = priors or Priors()
         self.free = check_free(free, self.priors.lifted)
+        check_offsets(self.free, self.priors)
         self.graph: PreRecGraph | None = None
         self.sources = TrainedSources()
         self.history: list[dict[str, float]] = []
@@ -174,7 +182,7 @@ class PreRec(Facade):
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
-        new.sources.nodes = {name: self.sources.nodes[name].clone() for name in old.lifted}
+        new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
             (source,) = run.sources(np.zeros(1, np.int64))

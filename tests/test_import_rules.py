@@ -54,7 +54,7 @@ ONLY_IN = {
     "click": ("cli.*",),
     "arviz": ("inference.posterior",),
     "optuna": ("reproduction.tuning",),
-    "pyro": ("models.graph", "models.priors", "models.baselines.*", "inference.*"),
+    "pyro": ("models.graph", "models.priors.*", "models.baselines.*", "inference.*"),
     "sentence_transformers": ("data.text",),
 }
 ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna")

@@ -61,7 +61,9 @@ METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
     "priors",
     metavar="NODE=FAMILY:NAME=NUMBER,...",
     multiple=True,
-    help="Prior of D, Z, V, U or S: D=student_t:df=4,scale=0.5. Families: normal, student_t, laplace.",
+    help="Prior of D, Z, V, U or S, or of the weights W_d or W_z, which are then random variables: "
+    "D=student_t:df=4,scale=0.5. Families: normal, student_t, laplace; of D, W_d and W_z also horseshoe, mixture, "
+    "and a scale that is learnt: 'D=normal:scale=log_normal(median=0.02,sigma=1)', half_normal, half_cauchy.",
 )
 @click.option(
     "--free",

@@ -13,6 +13,7 @@ from prerec_pyro.data.batches import Batch
 from prerec_pyro.inference.guides import NonCentred, trained_nodes
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.priors import Prior, center, hypers
 
 
 def map_trainer(
@@ -43,13 +44,22 @@ def log_peak(graph: PreRecGraph, guide: AutoGuideList, batch: Batch) -> float:
     """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
     zero, free, total = torch.zeros(1, graph.config.latent_dim), trained_nodes(guide), 0.0
     if "D" in free:
-        total += float(graph.priors.D(zero).log_prob(zero))
+        total += _peak(graph.priors.D, zero, graph.num_domains)
     if "S" in free:
         none = torch.zeros(1, len(SPREAD))
         total += float(graph.priors.S(none).log_prob(none))
     for name in graph.lifted:
-        total += float(getattr(graph.priors, name)(zero[0]).log_prob(zero[0])) / graph.num_domains
+        total += _peak(getattr(graph.priors, name), zero[0], 1) / graph.num_domains
     if "V_decentered" in free:  # decentred: the same family at scale 1
         one = float(graph.priors.V(zero).log_prob(zero)) + graph.config.latent_dim * math.log(offset_scale(graph))
         total += batch.num_domain_items * one
     return total / batch.num_domain_queries
+
+
+def _peak(prior: Prior, loc: torch.Tensor, num_domains: int) -> float:
+    """Return the log density of a node at its mean and of random settings where they start."""
+    fn = prior(loc)
+    total = float(fn.log_prob(center(fn)).sum())
+    for hyper in hypers(prior, loc).values():
+        total += float(hyper.fn.log_prob(hyper.start).sum()) / (num_domains if hyper.shared else 1)
+    return total

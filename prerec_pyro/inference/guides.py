@@ -7,6 +7,7 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
+import torch
 from pyro.infer.autoguide import AutoDelta, AutoGuideList
 from pyro.infer.autoguide.initialization import init_to_value
 from pyro.infer.reparam import LocScaleReparam
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.gaussian_node import GaussianNode
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
-from prerec_pyro.models.priors import WEIGHTS
+from prerec_pyro.models.priors import WEIGHTS, Priors, center
 
 NODES = ("D", "Z", "V", "U", "S")
 FREE_BY_DEFAULT = frozenset({"D", "V"})
@@ -34,9 +36,28 @@ class AtPriorMean(Reparam):
     def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the site with its prior replaced by a point at the prior's mean; its log density is 0."""
         fn, value = msg["fn"], msg["value"]
-        base = fn.base_dist if hasattr(fn, "base_dist") else fn
-        value = getattr(base, "loc", fn.mean) if value is None else value
-        return {"fn": dist.Delta(value, event_dim=fn.event_dim).mask(False), "value": value, "is_observed": True}
+        return _point(center(fn) if value is None else value, fn.event_dim)
+
+
+class AtStart(Reparam):
+    """A random setting of a prior that is of no consequence, as its node is given: it stands where inference starts."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the site with its distribution replaced by a point."""
+        return _point(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
+
+
+def _point(value: Tensor, event_dim: int) -> dict[str, Any]:
+    return {"fn": dist.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
+
+
+def settled(graph: PreRecGraph, free: Iterable[str] = ()) -> dict[str, Reparam]:
+    """Return handlers for ``pyro.poutine.reparam`` that fix the random settings of priors of all but the free nodes."""
+    of_others = (sites for node, sites in graph.hypers.items() if node not in set(free))
+    return {site: AtStart(start) for sites in of_others for site, start in sites.items()}
 
 
 def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
@@ -125,13 +146,13 @@ class NonCentred(nn.Module):
     graph
         The model; its parameters are this module's.
     free
-        Nodes that the guide gives a value of their own.
+        Nodes that the guide gives a value of their own; lifted weights always.
     """
 
     def __init__(self, graph: PreRecGraph, free: Iterable[str]) -> None:
         super().__init__()
         self.graph = graph
-        self._program = pyro.poutine.reparam(graph, config=noncentred(free))
+        self._program = pyro.poutine.reparam(graph, config=noncentred(free) | settled(graph, {*free, *graph.lifted}))
 
     def forward(self, batch: Batch) -> Tensor:
         """Run the program on a batch; see `PreRecGraph.forward`."""
@@ -146,6 +167,8 @@ def map_guide(
 ) -> AutoGuideList:
     """Return the MAP guide: `AutoDelta` for D, S and lifted weights, `ItemOffsets` for V, of those that are free.
 
+    A node whose prior has a random scale gets a `GaussianNode`, and the scale an `AutoDelta`.
+
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
 
     Parameters
@@ -157,10 +180,16 @@ def map_guide(
     free
         Of D, V and S; the others are amortised. Lifted weights are free always.
     start
-        Values of lifted weights to start at, ``(B,)``. All else starts at its prior mean.
+        Values to start at, of lifted weights, ``(B,)``, and of random scales. All else starts at its prior mean.
+
+    Raises
+    ------
+    InputError
+        If a node cannot be free, or V is and its prior has no location and scale.
     """
-    graph = program.graph
+    graph, start = program.graph, start or {}
     free = check_free(free, graph.priors.lifted)
+    check_offsets(free, graph.priors)
 
     def create_plates(batch: Batch) -> list[pyro.plate]:
         size = len(batch.items)
@@ -170,28 +199,55 @@ def map_guide(
         return [pyro.plate("items", size, dim=-1)]
 
     guide = AutoGuideList(program, create_plates=create_plates)
-    dim, zeros = graph.config.latent_dim, graph.f_e.linear.weight.new_zeros
-    widths = {"D": dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
-    values = {node: zeros(graph.num_domains, width) for node, width in widths.items() if node in free and width}
-    values |= {name: (start or {}).get(name, zeros(dim)).clone() for name in graph.lifted}
-    if values:
-        exposed = pyro.poutine.block(program, expose=list(values))
-        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=values)))
+    points = {}
+    for node, prior in _prior_of(graph, free).items():
+        value = start.get(node, center(prior)) if node in graph.lifted else center(prior)
+        if node not in graph.hypers:
+            points[node] = value.clone()
+            continue
+        guide.append(GaussianNode(program, node, graph.num_domains, value.clone(), prior.stddev))
+        points |= {site: start.get(site, default).clone() for site, default in graph.hypers[node].items()}
+    if points:
+        exposed = pyro.poutine.block(program, expose=list(points))
+        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=points)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
         guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim))
     return guide
 
 
-def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
-    """Return the MAP of the free nodes, of those there are.
+def _prior_of(graph: PreRecGraph, free: frozenset[str]) -> dict[str, dist.TorchDistribution]:
+    """Return the priors of the free nodes but V, random scales at their start."""
+    dim, zeros = graph.config.latent_dim, graph.f_e.linear.weight.new_zeros
+    widths = {"D": dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
+    loc = {node: zeros(graph.num_domains, width) for node, width in widths.items() if node in free and width}
+    loc |= {name: zeros(dim) for name in graph.lifted}
+    return {node: getattr(graph.priors, node)(zero) for node, zero in loc.items()}
 
-    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,).
+
+def check_offsets(free: Iterable[str], priors: Priors) -> None:
+    """Raise `InputError` if V is free and its prior cannot be split into a mean and an offset times a scale."""
+    fn = priors.V(torch.zeros(1, 2))
+    base = fn.base_dist if hasattr(fn, "base_dist") else fn
+    if "V" in free and not (hasattr(base, "loc") and hasattr(base, "scale")):
+        raise InputError(
+            f"prior of V: {type(base).__name__} has no location and scale, so V cannot be split into the mean of its "
+            "encoder and an item's own offset; give Normal, StudentT or Laplace, or leave V out of the free nodes"
+        )
+
+
+def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
+    """Return the MAP of the free nodes, of those there are; of a `GaussianNode` the mean.
+
+    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,), and the
+    random scales of their priors, such as ``D_scale`` ().
     """
     found = {}
     for part in guide:
         if isinstance(part, ItemOffsets):
             found["V_decentered"] = part.table.weight.detach()
-        else:
-            found |= {node: getattr(part, node).detach() for node in (*_OF_DOMAINS, *WEIGHTS) if hasattr(part, node)}
+        elif isinstance(part, GaussianNode):
+            found |= part.values()
+        elif part.prototype_trace is not None:
+            found |= {site: getattr(part, site).detach() for site in part.prototype_trace.stochastic_nodes}
     return found

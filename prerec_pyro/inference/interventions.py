@@ -17,7 +17,7 @@ from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
-from prerec_pyro.inference.guides import NODES, noncentred
+from prerec_pyro.inference.guides import NODES, noncentred, settled
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
 
@@ -100,14 +100,14 @@ def _checked_value(node: str, value: Value, width: int) -> Value:
 
 
 @contextmanager
-def _program(known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
+def _program(graph: PreRecGraph, known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
     """Run statements of the graph under ``do`` (inside) with what is known conditioned on (outside).
 
     Nodes that are neither stand at their prior mean. `do` must be the innermost handler: the fresh site that it leaves
     behind is then an ordinary node to all others.
     """
     free = {"V"} if "V_decentered" in known else set()
-    config = noncentred(free | ({"D", "S"} & set(known)))
+    config = noncentred(free | ({"D", "S"} & set(known))) | settled(graph)
     with ExitStack() as stack:
         stack.enter_context(pyro.poutine.block())
         stack.enter_context(pyro.poutine.condition(data=dict(known)))
@@ -268,7 +268,7 @@ class InterventionalScorer:
         do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set(
             "S", (graph.num_domains, len(SPREAD))
         )
-        with _program(known, do):
+        with _program(graph, known, do):
             return graph.domains(self.domain)
 
     def _popularity(self, batch: Batch) -> Tensor | None:
@@ -279,18 +279,18 @@ class InterventionalScorer:
         if isinstance(self.intervention.values.get("Z"), str):
             mean = _mean_in_slot(graph.f_pop(batch.factors), batch.candidate_level)  # (num_levels, B)
         shape = (len(batch.factors), graph.config.latent_dim)
-        with _program({}, self._set("Z", shape, mean)):
+        with _program(graph, {}, self._set("Z", shape, mean)):
             return graph.popularity(batch.factors)
 
     def _item_vectors(self, D: Tensor | None, Z: Tensor | None, batch: Batch, level: Tensor | None = None) -> Tensor:
         graph = self.graph
-        with _program(_only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))):
+        with _program(graph, _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))):
             return graph.item_vectors(self._text, D, Z if level is None else Z[level])
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
         graph = self.graph
         shape = (batch.num_queries, graph.config.latent_dim)
-        with _program({}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
+        with _program(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
             return graph.users(self._text[batch.history], batch.positions, D)
 
 

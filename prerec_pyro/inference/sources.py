@@ -28,7 +28,7 @@ class TrainedSources:
         Domain name → ``(num_items,)`` ids, in the order of the table of item offsets.
     nodes
         MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered``
-        (items of all domains, B), ``W_d`` and ``W_z`` (B,).
+        (items of all domains, B), ``W_d`` and ``W_z`` (B,), and random scales of their priors, such as ``D_scale``.
     """
 
     item_ids: dict[str, np.ndarray] = field(default_factory=dict)
@@ -92,6 +92,13 @@ class TrainedSources:
         if not graph.config.confounders:
             return Weights(None, None)
         return Weights(*(self.nodes[name] if name in graph.lifted else getattr(graph, name) for name in WEIGHTS))
+
+    def carried(self, graph: PreRecGraph) -> dict[str, Tensor]:
+        """Return what holds for any domain, and so is where fine-tuning starts: lifted weights and random scales."""
+        names = [*graph.lifted]
+        for node, sites in graph.hypers.items():
+            names += [site for site, start in sites.items() if node != "D" or start.ndim == 0]
+        return {name: self.nodes[name].clone() for name in names if name in self.nodes}
 
     def item_rows(self, domain: Domain) -> Tensor:
         """Return where each item of a domain stands in the table of all trained items, ``(num_items,)``, or -1."""

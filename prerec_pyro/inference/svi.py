@@ -22,6 +22,7 @@ from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimize
 from prerec_pyro.inference.guides import ItemOffsets, NonCentred
 from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.progress import Progress
+from prerec_pyro.models.priors import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class TrainConfig(LoopConfig):
     repeat_rate: float = Field(1e-1, ge=0, description="of w_h")
     domain_rate: float = Field(3e-4, ge=0, description="of D")
     strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
+    scale_rate: float = Field(3e-2, ge=0, description="of random scales of priors, in e-folds")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
 
 
@@ -292,7 +294,7 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         "W_": config.popularity_rate,
         "w_h": config.repeat_rate,
     }
-    guide_rate = {"S": config.strength_rate, "W": config.popularity_rate}
+    rate_of_node = {"D": config.domain_rate, "S": config.strength_rate} | dict.fromkeys(WEIGHTS, config.popularity_rate)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in graph.named_parameters():
         rate = next((r for prefix, r in rate_of.items() if name.startswith(prefix)), config.learning_rate)
@@ -302,8 +304,9 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
         if isinstance(part, ItemOffsets):
             rows += part.parameters()
         else:
-            for name, parameter in part.named_parameters():  # Pyro appends "_unconstrained"
-                rate = guide_rate.get(name[0], config.domain_rate)
+            for name, parameter in part.named_parameters():
+                node = name.removeprefix("locs.").removesuffix("_unconstrained")  # as Pyro names them
+                rate = rate_of_node.get(node, config.scale_rate)
                 groups.setdefault(rate, []).append(parameter)
     dense = torch.optim.Adam([{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()])
     if not rows:

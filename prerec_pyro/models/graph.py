@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.models.graph_config import GraphConfig
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
-from prerec_pyro.models.priors import WEIGHTS, Priors
+from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
+from prerec_pyro.models.slots import item_slots, share_among_slots, slotwise
 
 # Parameters live in the modules, never in Pyro's global store: two models then share nothing.
 pyro.settings.set(module_local_params=True)
@@ -145,9 +146,23 @@ class PreRecGraph(PyroModule):
         if not self.config.confounders:
             return dict.fromkeys("DZSVU", none) | {"R": frozenset("UV")}
         edges = {"D": self.config.domain_to_item, "Z": self.config.popularity_to_item}
-        of_V = frozenset(node for node, on in edges.items() if on)
         of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ").union(self.lifted)
-        return dict.fromkeys([*"DZS", *self.lifted], none) | {"V": of_V, "U": frozenset("D"), "R": of_R}
+        parents = dict.fromkeys([*"DZS", *self.lifted], none) | {"U": frozenset("D"), "R": of_R}
+        parents |= {node: frozenset(names) for node, names in self.hypers.items()}
+        parents |= dict.fromkeys((name for names in self.hypers.values() for name in names), none)
+        return parents | {"V": frozenset(node for node, on in edges.items() if on)}
+
+    @property
+    def hypers(self) -> dict[str, dict[str, Tensor]]:
+        """Nodes whose prior has random settings → sites of these, ``D_scale`` say → where inference starts."""
+        if not self.config.confounders:
+            return {}
+        zeros = self.f_e.linear.weight.new_zeros
+        loc = {"D": zeros(self.num_domains, self.config.latent_dim)} | {
+            name: zeros(self.config.latent_dim) for name in self.lifted
+        }
+        found = {node: hypers(getattr(self.priors, node), zero) for node, zero in loc.items()}
+        return {node: {f"{node}_{n}": h.start for n, h in of.items()} for node, of in found.items() if of}
 
     @property
     def has_strengths(self) -> bool:
@@ -175,8 +190,8 @@ class PreRecGraph(PyroModule):
     def _weight(self, name: str) -> Tensor:
         if name not in self.lifted:
             return getattr(self, name)
-        zero = self.f_e.linear.weight.new_zeros(self.config.latent_dim)
-        return pyro.sample(name, getattr(self.priors, name)(zero))
+        zero, prior = self.f_e.linear.weight.new_zeros(self.config.latent_dim), getattr(self.priors, name)
+        return sample_node(name, prior, zero, sample_shared(name, prior, zero))
 
     def domains(self, domain: int) -> tuple[Tensor | None, Tensor | None]:
         """Sample D and S for all domains; return those of one, S in nats: ``(..., B)`` and ``(..., 1, 4)``.
@@ -187,8 +202,10 @@ class PreRecGraph(PyroModule):
             return None, None
         zero = self.f_e.linear.weight.new_zeros(self.num_domains, self.config.latent_dim)
         own = torch.arange(self.num_domains, device=zero.device) == domain
+        with pyro.poutine.scale(scale=1.0 / self.num_domains):  # as of weights: it belongs to all domains
+            shared = sample_shared("D", self.priors.D, zero)
         with pyro.plate("domains", self.num_domains, dim=-1), pyro.poutine.mask(mask=own):
-            D = pyro.sample("D", self.priors.D(zero))  # (..., num_domains, B)
+            D = sample_node("D", self.priors.D, zero, shared)  # (..., num_domains, B)
             if not self.has_strengths:
                 return Vindex(D)[..., domain, :], None
             S = pyro.sample("S", self.priors.S(zero.new_zeros(self.num_domains, len(SPREAD))))  # (..., num_domains, 4)
@@ -211,9 +228,9 @@ class PreRecGraph(PyroModule):
         """
         weight = batch.prior_weight
         if self.f_item.from_popularity is not None and Z is not None:
-            row, level = self.item_slots(batch)
+            row, level = item_slots(batch)
             text, Z = text[row], Z[..., level, :]
-            weight = None if weight is None else self._share_among_slots(weight, row, batch)
+            weight = None if weight is None else share_among_slots(weight, row, batch)
         return self.item_vectors(text, D, Z, weight)
 
     def item_vectors(self, text: Tensor, D: Tensor | None, Z: Tensor | None, weight: Tensor | None = None) -> Tensor:
@@ -240,12 +257,14 @@ class PreRecGraph(PyroModule):
     def matches(self, U: Tensor, V: Tensor, Z: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V, ``(..., num_queries, num_candidates)``, the target's first in training."""
         if self.f_item.from_popularity is not None and Z is not None:
-            target, scores = self._slotwise(U, V, batch)
+            target, scores = slotwise(U, V, batch)
         else:
             candidates = V if batch.negatives is None else V[..., batch.negatives, :]
             scores = U @ candidates.mT  # (..., num_queries, num_candidates)
             target = None if batch.negatives is None else (U * V[..., batch.targets, :]).sum(-1)
         return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
+
+    item_slots = staticmethod(item_slots)
 
     def background(self, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch) -> Tensor:
         """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, the target's first in training."""
@@ -303,34 +322,6 @@ class PreRecGraph(PyroModule):
         if batch.negatives is None:
             return batch.targets
         return torch.zeros_like(batch.targets)
-
-    @staticmethod
-    def item_slots(batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return row and level of each item in each slot, as `items` orders them under the edge Z → V."""
-        num_slots, num_candidates = batch.candidate_level.shape
-        candidates = torch.arange(num_candidates, device=batch.items.device)
-        row = (candidates if batch.negatives is None else batch.negatives).repeat(num_slots)
-        level = batch.candidate_level.flatten()
-        if batch.negatives is None:
-            return row, level
-        return torch.cat([row, batch.targets]), torch.cat([level, batch.target_level])
-
-    def _slotwise(self, U: Tensor, V: Tensor, batch: Batch) -> tuple[Tensor | None, Tensor]:
-        """Return U·V of the targets and of the candidates, each query against the items of its own slot."""
-        num_slots, num_candidates = batch.candidate_level.shape
-        size = num_slots * num_candidates
-        candidates = V[..., :size, :].unflatten(-2, (num_slots, num_candidates))
-        order = torch.argsort(batch.slot)
-        parts = U[..., order, :].split(torch.bincount(batch.slot, minlength=num_slots).tolist(), dim=-2)
-        scores = torch.cat([part @ candidates[..., s, :, :].mT for s, part in enumerate(parts)], dim=-2)
-        scores = scores[..., torch.argsort(order), :]  # (..., num_queries, num_candidates)
-        return None if batch.negatives is None else (U * V[..., size:, :]).sum(-1), scores
-
-    @staticmethod
-    def _share_among_slots(weight: Tensor, row: Tensor, batch: Batch) -> Tensor:
-        """Spread each item's prior weight over the rows in which it now stands."""
-        times = torch.bincount(row, minlength=len(weight)).clamp_min(1)
-        return (weight / times)[row]
 
 
 def _product(X: Tensor, W: Tensor) -> Tensor:

@@ -107,6 +107,19 @@ def test_options_arrive_in_the_model(train_tiny: Run, tmp_path: Path) -> None:
     assert config["domains"] == ["sim-0", "sim-1"]
 
 
+def test_a_learnt_scale_and_a_lifted_weight_arrive_in_the_model(train_tiny: Run, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    priors = ("--prior", "D=normal:scale=log_normal(median=0.05,sigma=1)", "--prior", "W_z=horseshoe:scale=0.3")
+    assert train_tiny(out, *priors, "--epochs", 1).exit_code == 0
+    config = config_of(out)
+    scale = {"family": "log_normal", "median": 0.05, "sigma": 1.0}
+    assert config["priors"]["D"] == {"family": "normal", "scale": scale}
+    assert config["priors"]["W_z"] == {"family": "horseshoe", "scale": 0.3}
+    weights = load_file(out / "weights.safetensors")
+    assert {"map.D", "map.D_scale", "map.W_z", "map.W_z_local"} <= set(weights)
+    assert "graph.W_z" not in weights
+
+
 def test_nothing_need_be_free(train_tiny: Run, tmp_path: Path) -> None:
     assert train_tiny(tmp_path / "model", "--free", "none", "--epochs", 1).exit_code == 0
     assert config_of(tmp_path / "model")["free"] == []
@@ -174,6 +187,8 @@ def test_a_run_that_was_cut_off_is_not_resumed_unasked(
         (["--prior", "Q=normal:scale=1"], ["'Q'", "D, Z, V, U"]),
         (["--prior", "D=cauchy:scale=1"], ["'cauchy'", "normal, student_t, laplace"]),
         (["--prior", "D=normal:scale=0"], "positive"),
+        (["--prior", "V=horseshoe:scale=1"], ["prior of V", "random scale"]),
+        (["--prior", "W_z=normal:scale=gamma(shape=1)"], ["'gamma'", "log_normal, half_normal, half_cauchy"]),
         (["--prior", "D=normal:scale=1", "--prior", "D=normal:scale=1"], "D has a prior already"),
         (["--free", "U"], "U cannot be free"),
         (["--free", "none", "--free", "D"], "--free none: excludes --free D"),

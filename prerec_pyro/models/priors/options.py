@@ -1,0 +1,93 @@
+"""Priors as text: ``D=student_t:df=4,scale=0.5``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prerec_pyro.errors import InputError
+from prerec_pyro.models.priors.families import Prior
+from prerec_pyro.models.priors.scales import SCALES
+from prerec_pyro.models.priors.values import build
+
+FORM = "NODE=FAMILY:NAME=NUMBER,…"
+
+
+def parse(text: str) -> tuple[str, Prior]:
+    """Return node and prior of an option such as ``D=student_t:df=4,scale=0.5``.
+
+    A value is a number; a list of values, ``(-0.1,0.1)``; or a distribution of a scale, ``log_normal(median=0.02,
+    sigma=1)``.
+
+    Raises
+    ------
+    InputError
+        If the text has another form, or `build` refuses it.
+    """
+    node, equals, rest = text.partition("=")
+    family, _, settings = rest.partition(":")
+    if not equals or not family.strip():
+        raise InputError(f"prior {text!r}: expected {FORM} such as D=student_t:df=4,scale=0.5")
+    if _depth(text) != 0:
+        raise InputError(f"prior {text!r}: the brackets do not match")
+    return node.strip(), build(node.strip(), family.strip(), **_settings(settings, text))
+
+
+def to_text(node: str, plain: dict[str, Any]) -> str:
+    """Return the option that `parse` reads as the prior that is `plain` in a configuration."""
+    settings = {name: _value_text(value) for name, value in plain.items() if name != "family"}
+    return f"{node}={plain['family']}:" + ",".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list):
+        return "(" + ",".join(map(_value_text, value)) + ")"
+    if isinstance(value, dict):
+        inner = ",".join(f"{name}={_value_text(one)}" for name, one in value.items() if name != "family")
+        return f"{value['family']}({inner})"
+    return repr(value)
+
+
+def _settings(text: str, whole: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for setting in _split(text):
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if name in values:
+            raise InputError(f"prior {whole!r}: {name} is given twice")
+        if not equals:
+            raise InputError(f"prior {whole!r}: {setting!r} is not NAME=NUMBER")
+        values[name] = _value(value, setting, whole)
+    return values
+
+
+def _value(text: str, setting: str, whole: str) -> Any:
+    head, bracket, inner = text.partition("(")
+    if bracket and inner.endswith(")"):
+        inner, head = inner[:-1], head.strip()
+        if not head:
+            return [_value(part.strip(), setting, whole) for part in _split(inner)]
+        if head not in SCALES:
+            raise InputError(f"prior {whole!r}: no distribution {head!r}; expected one of {', '.join(SCALES)}")
+        return {"family": head, **_settings(inner, whole)}
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"prior {whole!r}: {setting!r} is not NAME=NUMBER, nor NAME=(NUMBER,…), nor NAME=DISTRIBUTION(…) with one "
+            f"of {', '.join(SCALES)}"
+        ) from None
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield what stands between commas outside of brackets."""
+    part = ""
+    for piece in text.split(","):
+        part += ("," if part else "") + piece
+        if _depth(part) <= 0:
+            if part.strip():
+                yield part
+            part = ""
+
+
+def _depth(text: str) -> int:
+    return text.count("(") - text.count(")")
