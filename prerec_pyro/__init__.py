@@ -17,15 +17,30 @@ if TYPE_CHECKING:
     from prerec_pyro.methods import load_model, new_model
     from prerec_pyro.models.graph import PreRecGraph
     from prerec_pyro.models.graph_config import GraphConfig
-    from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
+    from prerec_pyro.models.priors import (
+        GaussianMixture,
+        HalfCauchy,
+        HalfNormal,
+        Horseshoe,
+        Laplace,
+        LogNormal,
+        Normal,
+        Priors,
+        StudentT,
+    )
     from prerec_pyro.recommender import PreRec
 
 _HOME = {
     "CalibratedPreRec": "calibrated",
     "Domain": "data.domain",
+    "GaussianMixture": "models.priors",
     "GraphConfig": "models.graph_config",
+    "HalfCauchy": "models.priors",
+    "HalfNormal": "models.priors",
+    "Horseshoe": "models.priors",
     "InputError": "errors",
     "Laplace": "models.priors",
+    "LogNormal": "models.priors",
     "Normal": "models.priors",
     "PreRec": "recommender",
     "PreRecGraph": "models.graph",
@@ -40,9 +55,14 @@ _HOME = {
 __all__ = [
     "CalibratedPreRec",
     "Domain",
+    "GaussianMixture",
     "GraphConfig",
+    "HalfCauchy",
+    "HalfNormal",
+    "Horseshoe",
     "InputError",
     "Laplace",
+    "LogNormal",
     "Normal",
     "PreRec",
     "PreRecGraph",

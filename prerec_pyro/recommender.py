@@ -29,6 +29,7 @@ from prerec_pyro.inference.guides import (
     trained_nodes,
 )
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
+from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import TrainConfig
@@ -137,7 +138,6 @@ class PreRec(Facade):
         """
         encoded = [self.encoded(domain).whitened(self.whitening) for domain in domains]
         self._build(encoded)
-        self.graph.f_e.start_from([e.texts for e in encoded])
         self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
         if self.graph.has_strengths and "S" not in self.free:
             S = [self._strengths(e, split_users(e.domain, split_seed).validation) for e in encoded]
@@ -197,12 +197,15 @@ class PreRec(Facade):
         found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
         return found.values[-1].to(self.device)
 
-    def _build(self, encoded: list[EncodedDomain]) -> None:
+    def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
+        """Make the graph, at the start of training."""
         self.sources = TrainedSources.of(encoded)
         torch.manual_seed(self.training.seed)
         text_dim = encoded[0].texts.shape[1]
         self.graph = PreRecGraph(self.config, num_domains=len(encoded), text_dim=text_dim, priors=self.priors)
         self.graph.to(self.device)
+        self.graph.f_e.start_from([e.texts for e in encoded])
+        return self.graph
 
     def _train(self, run: TrainingRun) -> None:
         """Fit the parameters and the MAP of the free nodes."""
@@ -263,6 +266,27 @@ class PreRec(Facade):
         if not graph.has_strengths or self.sources.row(encoded.domain) is not None:
             return None
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
+
+    def with_priors(self, priors: Priors) -> PreRec:
+        """Return a model that is not trained, of the same settings but for the priors."""
+        free = self.free - set(self.priors.lifted)
+        new = PreRec(**vars(self._settings()) | {"priors": priors, "free": free}, device=str(self.device))
+        new.encoder_revision = self.encoder_revision
+        return new
+
+    def prior_predictive(
+        self, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0
+    ) -> PriorPredictive:
+        """Return choices drawn from the priors beside those of the domain's log; see `prior_predictive`.
+
+        The networks stand where training left them or, of a model that is not trained, where it would start.
+        """
+        encoded = self.encoded(domain).whitened(self.whitening)
+        graph = self.graph
+        if graph is None:
+            graph = self.with_priors(self.priors)._build([encoded])
+        check_texts(encoded, graph.f_e.linear.in_features)
+        return prior_predictive(graph, encoded, draws=draws, queries=queries, seed=seed)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
