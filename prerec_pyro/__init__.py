@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         StudentT,
     )
     from prerec_pyro.recommender import PreRec
+    from prerec_pyro.sensitivity import prior_sensitivity
 
 _HOME = {
     "CalibratedPreRec": "calibrated",
@@ -50,6 +51,7 @@ _HOME = {
     "TrainConfig": "inference.svi",
     "load_model": "methods",
     "new_model": "methods",
+    "prior_sensitivity": "sensitivity",
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "TrainConfig",
     "load_model",
     "new_model",
+    "prior_sensitivity",
 ]
 
 
