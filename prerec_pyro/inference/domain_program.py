@@ -1,0 +1,195 @@
+"""The graph as a program of one domain's low-dimensional latents: the networks and the items stand at their MAP."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.contrib.autoname import scope
+from pyro.infer.reparam import LocScaleReparam
+from torch import Tensor, nn
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.inference.guides import noncentred
+from prerec_pyro.models.graph import PreRecGraph
+
+Values = Mapping[str, Tensor]
+OF_DOMAIN = ("D", "S")
+_DECENTRED = "_decentered"
+
+
+class DomainProgram(nn.Module):
+    """P(choices, latents) of one domain as a Pyro program without arguments, in nats of the whole log (eq. 4).
+
+    It is `PreRecGraph` under handlers: a graph of one domain, its latents exposed, V conditioned on its MAP, U and Z at
+    the means that their networks predict, and the scale 1/num_queries of the graph undone. The latents have unit scale
+    where their prior has a location and a scale (`LocScaleReparam`), so that one step size serves all.
+
+    The choices are those of some batches, each counted `weight` times, plus a linear term: with the gradient over the
+    whole log at an anchor in it, the density is that of the whole log to first order around the anchor, and its
+    curvature is estimated from the batches (Bardenet, Doucet and Holmes 2017, section 7.1; Baker et al. 2019).
+
+    Parameters
+    ----------
+    graph
+        The trained model; it stays as it is.
+    known
+        MAP of what is not a latent here: ``V_decentered`` (num_items, B), or nothing.
+    dtype
+        Of all arithmetic.
+
+    Attributes
+    ----------
+    sites
+        Names of the latents, D and S and the lifted weights, of those there are.
+    batches, weight, anchor, slope
+        What the density reads; see `observe`.
+    """
+
+    def __init__(self, graph: PreRecGraph, known: Values, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        text_dim = graph.f_e.linear.in_features
+        self.graph = PreRecGraph(graph.config, num_domains=1, text_dim=text_dim, priors=graph.priors)
+        self.graph.load_state_dict(graph.state_dict())
+        self.graph.to(graph.f_e.linear.weight.device).to(dtype).eval()
+        self.f_e = self.graph.f_e
+        self.graph.f_e = _Done(self.f_e)
+        for parameter in self.graph.parameters():
+            parameter.requires_grad_(False)
+        self.known = {name: value.to(dtype) for name, value in known.items()}
+        self.sites = tuple(s for s in OF_DOMAIN if s == "D" or graph.has_strengths) * graph.config.confounders
+        self.dtype = dtype
+        self.batches: Sequence[Batch] = ()
+        self.weight = 1.0
+        self.anchor: Values = {}
+        self.slope: Values = {}
+
+    def ready(self, batch: Batch) -> Batch:
+        """Return a batch of the domain for this program: f_e(X) in the place of X, the only row of D."""
+        texts = self.f_e(batch.texts.to(self.dtype))
+        return dataclasses.replace(batch, domain=0, texts=texts, factors=batch.factors.to(self.dtype))
+
+    def observe(self, batches: Sequence[Batch], weight: float, anchor: Values, slope: Values) -> None:
+        """Let the density read other choices.
+
+        Parameters
+        ----------
+        batches
+            From `ready`; the first also serves to draw the latents.
+        weight
+            How many queries each query stands for.
+        anchor, slope
+            Site → where the linear term is 0, and its gradient; both empty for none.
+        """
+        self.batches, self.weight, self.anchor, self.slope = batches, weight, anchor, slope
+
+    def forward(self) -> dict[str, Tensor]:
+        """Return the latents by site, ``D`` (1, B), ``S`` (1, 4), …, and score the choices given them."""
+        values = self.latents()
+        for number, batch in enumerate(self.batches):
+            scale = pyro.poutine.scale(scale=self.weight * batch.num_domain_queries)
+            with scope(prefix=f"batch_{number}"), scale:
+                self._choose(values, batch)
+        if self.slope:
+            rest = sum((self.slope[site] * (values[site] - self.anchor[site])).sum() for site in self.sites)
+            pyro.factor("rest_of_the_log", rest)
+        return values
+
+    def latents(self) -> dict[str, Tensor]:
+        """Sample the latents from their prior, non-centred; return them by site."""
+        config = {node: handler for node, handler in noncentred(self._free()).items() if node not in self.sites}
+        config |= {site: LocScaleReparam(0.0) for site in self.sites if self._has_scale(site)}
+        first = _one_query(self.batches[0])
+        program = pyro.poutine.reparam(pyro.poutine.condition(self.graph, data=self._items(first)), config=config)
+        program = pyro.poutine.block(program, hide_fn=self._is_other)
+        trace = pyro.poutine.trace(program).get_trace(first)
+        return {site: trace.nodes[site]["value"] for site in self.sites}
+
+    def choice(self, values: Values, batch: Batch) -> dist.Categorical:
+        """Return P(R | latents) of the queries of a batch, ``(num_queries,)`` over the items."""
+        with pyro.poutine.trace() as seen:
+            self._choose(values, batch)
+        return seen.trace.nodes["R"]["fn"]
+
+    def log_likelihood(self, values: Values, batch: Batch) -> Tensor:
+        """Return log P(R | latents) of the targets of a batch, ``(num_queries,)``, each counted once."""
+        return self.choice(values, batch).log_prob(batch.targets)
+
+    def gradient(self, values: Values, batches: Iterable[Batch]) -> tuple[float, dict[str, Tensor], int]:
+        """Return the log-likelihood of all queries of some batches, its gradient by site, and their number."""
+        leaves = {site: values[site].detach().clone().requires_grad_(True) for site in self.sites}
+        total, count = 0.0, 0
+        slope = {site: torch.zeros_like(leaf) for site, leaf in leaves.items()}
+        for batch in batches:
+            value = self.log_likelihood(leaves, batch).double().sum()
+            for site, part in zip(leaves, torch.autograd.grad(value, list(leaves.values())), strict=True):
+                slope[site] += part
+            total, count = total + value.item(), count + batch.num_queries
+        return total, slope, count
+
+    def start(self, values: Values) -> dict[str, Tensor]:
+        """Return the sites that the guides see, with the values that make the latents `values`."""
+        found = {}
+        for site in self.sites:
+            if not self._has_scale(site):
+                found[site] = values[site]
+                continue
+            base = _base(getattr(self.graph.priors, site)(torch.zeros_like(values[site])))
+            found[site + _DECENTRED] = (values[site] - base.loc) / base.scale
+        return found
+
+    def _choose(self, values: Values, batch: Batch) -> None:
+        program = pyro.poutine.reparam(self.graph, config=noncentred(self._free()))
+        program = pyro.poutine.condition(program, data={**self._items(batch), **values})
+        pyro.poutine.block(program, expose=["R"])(batch)
+
+    def _items(self, batch: Batch) -> Values:
+        """Return the MAP of V; under Z → V an item has a row in each time slot, with the same offset."""
+        if self.graph.f_item.from_popularity is None:
+            return self.known
+        return {name: value[self.graph.item_slots(batch)[0]] for name, value in self.known.items()}
+
+    def _free(self) -> set[str]:
+        return {*self.sites, *(("V",) if f"V{_DECENTRED}" in self.known else ())}
+
+    def _has_scale(self, site: str) -> bool:
+        base = _base(getattr(self.graph.priors, site)(torch.zeros(1, 2)))
+        return {"loc", "scale"} <= set(base.arg_constraints)
+
+    def _is_other(self, msg: Mapping[str, Any]) -> bool:
+        return msg["type"] == "sample" and msg["name"].removesuffix(_DECENTRED) not in self.sites
+
+
+class _Done(nn.Module):
+    """f_e of texts that have been through it."""
+
+    def __init__(self, f_e: nn.Module) -> None:
+        super().__init__()
+        self.linear = f_e.linear
+
+    def forward(self, texts: Tensor) -> Tensor:
+        return texts
+
+
+def _base(fn: dist.TorchDistribution) -> dist.TorchDistribution:
+    return fn.base_dist if hasattr(fn, "base_dist") else fn
+
+
+def _one_query(batch: Batch) -> Batch:
+    """Return the smallest batch that the graph runs on: its latents have no business with the queries."""
+    return dataclasses.replace(
+        batch,
+        num_domain_queries=1,
+        history=batch.history[:1, :1],
+        positions=batch.positions.new_zeros(1),
+        targets=batch.targets[:1],
+        candidate_level=batch.candidate_level[:1],
+        slot=batch.slot.new_zeros(1),
+        times=batch.times[:1],
+        repeats=batch.repeats[:, :0],
+        events=None if batch.events is None else batch.events[:1],
+    )
