@@ -10,24 +10,32 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.contrib.autoname import scope
-from pyro.infer.reparam import LocScaleReparam
+from pyro.infer.reparam.reparam import Reparam
 from torch import Tensor, nn
+from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.inference.guides import noncentred
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 Values = Mapping[str, Tensor]
 OF_DOMAIN = ("D", "S")
-_DECENTRED = "_decentered"
+_DECENTRED, _UNIT = "_decentered", "_unit"
+
+
+def latent_sites(graph: PreRecGraph) -> tuple[str, ...]:
+    """Return the low-dimensional latents that a graph has, of D, S and the lifted weights."""
+    if not graph.config.confounders:
+        return ()
+    return ("D", *(("S",) if graph.has_strengths else ()), *graph.lifted)
 
 
 class DomainProgram(nn.Module):
     """P(choices, latents) of one domain as a Pyro program without arguments, in nats of the whole log (eq. 4).
 
     It is `PreRecGraph` under handlers: a graph of one domain, its latents exposed, V conditioned on its MAP, U and Z at
-    the means that their networks predict, and the scale 1/num_queries of the graph undone. The latents have unit scale
-    where their prior has a location and a scale (`LocScaleReparam`), so that one step size serves all.
+    the means that their networks predict, and the scale 1/num_queries of the graph undone. The latents are measured in
+    `units`, so that one step size serves all.
 
     The choices are those of some batches, each counted `weight` times, plus a linear term: with the gradient over the
     whole log at an anchor in it, the density is that of the whole log to first order around the anchor, and its
@@ -38,16 +46,19 @@ class DomainProgram(nn.Module):
     graph
         The trained model; it stays as it is.
     known
-        MAP of what is not a latent here: ``V_decentered`` (num_items, B), or nothing.
+        MAP of what is not a latent here, of what has one: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, 4),
+        ``W_z`` and ``W_d`` (B,).
     dtype
         Of all arithmetic.
 
     Attributes
     ----------
     sites
-        Names of the latents, D and S and the lifted weights, of those there are.
+        Names of the latents: D, S and the lifted weights, of those there are and that are not known.
     batches, weight, anchor, slope
         What the density reads; see `observe`.
+    units
+        Site → where its zero is, and how long its unit; at first those of the prior, where it has them.
     """
 
     def __init__(self, graph: PreRecGraph, known: Values, dtype: torch.dtype = torch.float32) -> None:
@@ -61,12 +72,13 @@ class DomainProgram(nn.Module):
         for parameter in self.graph.parameters():
             parameter.requires_grad_(False)
         self.known = {name: value.to(dtype) for name, value in known.items()}
-        self.sites = tuple(s for s in OF_DOMAIN if s == "D" or graph.has_strengths) * graph.config.confounders
+        self.sites = tuple(site for site in latent_sites(graph) if site not in known)
         self.dtype = dtype
         self.batches: Sequence[Batch] = ()
         self.weight = 1.0
         self.anchor: Values = {}
         self.slope: Values = {}
+        self.units = {site: self._units_of_prior(site) for site in self.sites}
 
     def ready(self, batch: Batch) -> Batch:
         """Return a batch of the domain for this program: f_e(X) in the place of X, the only row of D."""
@@ -100,11 +112,11 @@ class DomainProgram(nn.Module):
         return values
 
     def latents(self) -> dict[str, Tensor]:
-        """Sample the latents from their prior, non-centred; return them by site."""
+        """Sample the latents from their prior, in `units`; return them by site."""
         config = {node: handler for node, handler in noncentred(self._free()).items() if node not in self.sites}
-        config |= {site: LocScaleReparam(0.0) for site in self.sites if self._has_scale(site)}
+        config |= {site: Affine(*self.units[site]) for site in self.sites}
         first = _one_query(self.batches[0])
-        program = pyro.poutine.reparam(pyro.poutine.condition(self.graph, data=self._items(first)), config=config)
+        program = pyro.poutine.reparam(pyro.poutine.condition(self.graph, data=self._map(first)), config=config)
         program = pyro.poutine.block(program, hide_fn=self._is_other)
         trace = pyro.poutine.trace(program).get_trace(first)
         return {site: trace.nodes[site]["value"] for site in self.sites}
@@ -133,35 +145,59 @@ class DomainProgram(nn.Module):
 
     def start(self, values: Values) -> dict[str, Tensor]:
         """Return the sites that the guides see, with the values that make the latents `values`."""
-        found = {}
-        for site in self.sites:
-            if not self._has_scale(site):
-                found[site] = values[site]
-                continue
-            base = _base(getattr(self.graph.priors, site)(torch.zeros_like(values[site])))
-            found[site + _DECENTRED] = (values[site] - base.loc) / base.scale
-        return found
+        return {site + _UNIT: (values[site] - zero) / one for site, (zero, one) in self.units.items()}
 
     def _choose(self, values: Values, batch: Batch) -> None:
         program = pyro.poutine.reparam(self.graph, config=noncentred(self._free()))
-        program = pyro.poutine.condition(program, data={**self._items(batch), **values})
+        program = pyro.poutine.condition(program, data={**self._map(batch), **values})
         pyro.poutine.block(program, expose=["R"])(batch)
 
-    def _items(self, batch: Batch) -> Values:
-        """Return the MAP of V; under Z → V an item has a row in each time slot, with the same offset."""
+    def _map(self, batch: Batch) -> Values:
+        """Return what is known; under Z → V an item has a row of V in each time slot, with the same offset."""
         if self.graph.f_item.from_popularity is None:
             return self.known
-        return {name: value[self.graph.item_slots(batch)[0]] for name, value in self.known.items()}
+        row = self.graph.item_slots(batch)[0]
+        return {name: value[row] if name.startswith("V") else value for name, value in self.known.items()}
 
     def _free(self) -> set[str]:
-        return {*self.sites, *(("V",) if f"V{_DECENTRED}" in self.known else ())}
+        return {*self.sites, *(name.removesuffix(_DECENTRED) for name in self.known)}
 
-    def _has_scale(self, site: str) -> bool:
-        base = _base(getattr(self.graph.priors, site)(torch.zeros(1, 2)))
-        return {"loc", "scale"} <= set(base.arg_constraints)
+    def _units_of_prior(self, site: str) -> tuple[Tensor, Tensor]:
+        dim = len(SPREAD) if site == "S" else self.graph.config.latent_dim
+        zero = torch.zeros(
+            (1, dim) if site in OF_DOMAIN else dim, dtype=self.dtype, device=self.f_e.linear.weight.device
+        )
+        fn = getattr(self.graph.priors, site)(zero)
+        base = fn.base_dist if hasattr(fn, "base_dist") else fn
+        if {"loc", "scale"} <= set(base.arg_constraints):
+            return base.loc.expand(zero.shape), base.scale.expand(zero.shape)
+        return zero, torch.ones_like(zero)
 
     def _is_other(self, msg: Mapping[str, Any]) -> bool:
-        return msg["type"] == "sample" and msg["name"].removesuffix(_DECENTRED) not in self.sites
+        return msg["type"] == "sample" and msg["name"].removesuffix(_UNIT) not in self.sites
+
+
+class Affine(Reparam):
+    """Measure a site in other units: sample ``<name>_unit`` in its place, and set it to zero + one * unit.
+
+    `LocScaleReparam` for any prior and any units; the prior stays what it was.
+
+    Parameters
+    ----------
+    zero, one
+        Of the shape of the site's value; `one` positive.
+    """
+
+    def __init__(self, zero: Tensor, one: Tensor) -> None:
+        self.zero, self.one = zero, one
+
+    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the site as a function of the new one."""
+        fn = msg["fn"]
+        back = AffineTransform(self.zero, self.one, event_dim=fn.event_dim).inv
+        unit = pyro.sample(msg["name"] + _UNIT, dist.TransformedDistribution(fn, [back]))
+        value = self.zero + self.one * unit
+        return {"fn": dist.Delta(value, event_dim=fn.event_dim).mask(False), "value": value, "is_observed": True}
 
 
 class _Done(nn.Module):
@@ -173,10 +209,6 @@ class _Done(nn.Module):
 
     def forward(self, texts: Tensor) -> Tensor:
         return texts
-
-
-def _base(fn: dist.TorchDistribution) -> dist.TorchDistribution:
-    return fn.base_dist if hasattr(fn, "base_dist") else fn
 
 
 def _one_query(batch: Batch) -> Batch:

@@ -11,7 +11,8 @@ from worlds import WIDE, all_windows, as_double, make_encoded, make_graph
 from prerec_pyro.data.batches import catalogue_batch
 from prerec_pyro.inference.domain_program import DomainProgram
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
-from prerec_pyro.models.priors import Priors, StudentT
+from prerec_pyro.models.graph import Weights
+from prerec_pyro.models.priors import Normal, Priors, StudentT
 
 ENCODED = make_encoded()
 
@@ -69,6 +70,28 @@ def test_the_latents_are_those_that_were_set_whatever_their_prior() -> None:
             found = program()
         for site, value in values.items():
             torch.testing.assert_close(found[site], value)
+
+
+def test_lifted_weights_are_latents_too_and_what_is_known_is_none() -> None:
+    priors = Priors(D=WIDE.D, Z=WIDE.Z, W_z=Normal(0.5), W_d=StudentT(df=4, scale=0.3))
+    graph = make_graph(num_domains=1, priors=priors)
+    values = some_values(graph) | {n: torch.linspace(-1, 1, 8, dtype=torch.float64) for n in ("W_d", "W_z")}
+    scorer = InterventionalScorer(
+        graph, as_double_encoded(), Intervention({}), trained=values, weights=Weights(values["W_d"], values["W_z"])
+    )
+    batch = as_double(catalogue_batch(ENCODED, all_windows(ENCODED))[0])
+    fit = scorer(batch).log_softmax(1).gather(1, batch.targets[:, None]).sum()
+    normal = torch.distributions.Normal(0, 1)
+    prior_of_W = normal.log_prob(values["W_z"] / 0.5).sum()
+    prior_of_W += torch.distributions.StudentT(4).log_prob(values["W_d"] / 0.3).sum()
+    prior_of_D = normal.log_prob(values["D"] / WIDE.D.scale).sum() + normal.log_prob(values["S"]).sum()
+
+    every = program_of(graph)
+    assert every.sites == ("D", "S", "W_d", "W_z")
+    torch.testing.assert_close(log_density(every, values), fit + prior_of_W + prior_of_D)
+    of_weights = program_of(graph, {site: values[site] for site in ("D", "S")})
+    assert of_weights.sites == ("W_d", "W_z")
+    torch.testing.assert_close(log_density(of_weights, values), fit + prior_of_W)
 
 
 def test_a_draw_of_the_program_is_a_draw_of_the_prior() -> None:
