@@ -30,6 +30,8 @@ from prerec_pyro.inference.guides import (
 )
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
+from prerec_pyro.inference.posterior import Method, Posterior
+from prerec_pyro.inference.posterior_inference import infer_posterior
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import TrainConfig
@@ -287,6 +289,31 @@ class PreRec(Facade):
             graph = self.with_priors(self.priors)._build([encoded])
         check_texts(encoded, graph.f_e.linear.in_features)
         return prior_predictive(graph, encoded, draws=draws, queries=queries, seed=seed)
+
+    def posterior(self, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any) -> Posterior:
+        """Return the posterior of a domain's D and S, and of lifted weights, given the log of its training users.
+
+        The networks and the item offsets stand at their MAP. A domain that the model was not trained on is taken as it
+        is zero-shot, and D and S as what its log adds to their prior.
+
+        Parameters
+        ----------
+        domain
+            A source, a domain that this model was fine-tuned on, or a new one.
+        method
+            ``"delta"``, ``"laplace"``, ``"normal"``, ``"low_rank"`` or ``"nuts"``; see `infer_posterior`.
+        settings
+            ``draws``, ``chains``, ``queries``, ``seed``, … of `PosteriorConfig`.
+
+        Raises
+        ------
+        InputError
+            If an argument means nothing, or there is nothing to learn from.
+        """
+        graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
+        check_texts(encoded, graph.f_e.linear.in_features)
+        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).train
+        return infer_posterior(graph, self.sources, encoded, users, method, **settings)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""

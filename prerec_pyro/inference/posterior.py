@@ -62,8 +62,8 @@ class Posterior:
     events
         ``(num_queries,)`` int64: position in the domain's log of what each query predicts.
     statistics
-        ``(num_chains, num_draws)`` of each draw: ``lp`` and ``log_q``, log densities of the target and of the
-        approximation, or what NUTS says: ``lp``, ``diverging``, ``energy``, ``acceptance_rate``, ``n_steps``.
+        ``(num_chains, num_draws)`` of each draw: ``lp``, the log density that was sampled or approximated; ``log_q``,
+        that of the approximation; of NUTS ``diverging`` and ``energy``.
     item_ids
         ``(num_items,)`` of the domain; `observed` and `replicated` count in it.
     facts
@@ -85,19 +85,19 @@ class Posterior:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method {self.method!r}: expected one of {', '.join(METHODS)}")
-        leading = {tuple(value.shape[:2]) for value in self.draws.values()}
+        leading = {tuple(value.shape[:2]) for value in self._drawn()}
         if len(leading) != 1:
-            raise ValueError(f"draws: expected (num_chains, num_draws, …) of every site, got {leading}")
+            raise ValueError(f"expected (num_chains, num_draws, …) of every site, got {leading}")
 
     @property
     def num_chains(self) -> int:
         """Chains of NUTS; 1 of the others."""
-        return next(iter(self.draws.values())).shape[0]
+        return self._drawn()[0].shape[0]
 
     @property
     def num_draws(self) -> int:
         """Draws of each chain."""
-        return next(iter(self.draws.values())).shape[1]
+        return self._drawn()[0].shape[1]
 
     @property
     def is_point(self) -> bool:
@@ -206,6 +206,9 @@ class Posterior:
         if missing := [site for site in sites if site not in self.draws]:
             raise InputError(f"plot: no site {missing[0]!r}; expected some of {', '.join(self.draws)}")
         return posterior_arviz.forest(self.to_arviz(), sites, INTERVAL)
+
+    def _drawn(self) -> list[Tensor]:
+        return [*self.draws.values(), *(v for v in (self.log_likelihood, self.replicated) if v is not None)]
 
     def _flat(self) -> tuple[list[str], np.ndarray]:
         """Return a name and the draws of every number, ``(num_chains, num_draws, num_numbers)``; S first."""
