@@ -149,4 +149,5 @@ def _moments(guide: AutoGuide) -> tuple[Tensor, Tensor]:
             names = [name for name, _ in guide.prototype_trace.iter_stochastic_nodes()]
             found = [guide._get_loc_and_scale(name) for name in names]
             return torch.cat([m.flatten() for m, _ in found]), torch.cat([s.flatten() for _, s in found])
-        return guide._loc_scale()
+        mean, scale = guide._loc_scale()
+        return mean.detach(), scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,14 +76,16 @@ def run_chains(
     for chain in range(num_chains):
         pyro.set_rng_seed(hash((seed, chain)) % 2**31)
         start = {name: value + 2.0 * torch.randn_like(value) for name, value in at_mode.items()}
-        kernel = RecordedNUTS(program)
-        with pyro.validation_enabled(False):
+        kernel = RecordedNUTS(program, jit_compile=True, ignore_jit_warnings=True)
+        with pyro.validation_enabled(False), warnings.catch_warnings():
+            # Pyro compiles by torch.jit, which PyTorch means to replace.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit")
             run = MCMC(kernel, num_draws, num_warmup, initial_params=start, disable_progbar=True)
             run.run()
         points.append(run.get_samples())
         energy.append(torch.tensor(kernel.energies[-num_draws:]))
         hits = torch.zeros(num_draws, dtype=torch.bool)
-        hits[[at for at in kernel.diagnostics()["divergences"] if at < num_draws]] = True
+        hits[[at for at in run.diagnostics()["divergences"]["chain 0"] if at < num_draws]] = True
         diverging.append(hits)
         logger.info("chain %d of %d: %d draws, %d divergent", chain + 1, num_chains, num_draws, int(hits.sum()))
     return Chains(

@@ -91,7 +91,7 @@ class DomainProgram(nn.Module):
         Parameters
         ----------
         batches
-            From `ready`; the first also serves to draw the latents.
+            From `ready`.
         weight
             How many queries each query stands for.
         anchor, slope
@@ -115,11 +115,15 @@ class DomainProgram(nn.Module):
         """Sample the latents from their prior, in `units`; return them by site."""
         config = {node: handler for node, handler in noncentred(self._free()).items() if node not in self.sites}
         config |= {site: Affine(*self.units[site]) for site in self.sites}
-        first = _one_query(self.batches[0])
-        program = pyro.poutine.reparam(pyro.poutine.condition(self.graph, data=self._map(first)), config=config)
-        program = pyro.poutine.block(program, hide_fn=self._is_other)
-        trace = pyro.poutine.trace(program).get_trace(first)
-        return {site: trace.nodes[site]["value"] for site in self.sites}
+        with (
+            pyro.poutine.trace() as seen,
+            pyro.poutine.block(hide_fn=self._is_other),
+            pyro.poutine.condition(data=self.known),
+            pyro.poutine.reparam(config=config),
+        ):
+            self.graph.weights()
+            self.graph.domains(0)
+        return {site: seen.trace.nodes[site]["value"] for site in self.sites}
 
     def choice(self, values: Values, batch: Batch) -> dist.Categorical:
         """Return P(R | latents) of the queries of a batch, ``(num_queries,)`` over the items."""
@@ -142,6 +146,12 @@ class DomainProgram(nn.Module):
                 slope[site] += part
             total, count = total + value.item(), count + batch.num_queries
         return total, slope, count
+
+    @torch.no_grad()
+    def log_prior(self, values: Values) -> float:
+        """Return the log density of the latents' prior, in their units."""
+        at = pyro.poutine.condition(self.latents, data=self.start(values))
+        return float(pyro.poutine.trace(at).get_trace().log_prob_sum())
 
     def start(self, values: Values) -> dict[str, Tensor]:
         """Return the sites that the guides see, with the values that make the latents `values`."""
@@ -209,19 +219,3 @@ class _Done(nn.Module):
 
     def forward(self, texts: Tensor) -> Tensor:
         return texts
-
-
-def _one_query(batch: Batch) -> Batch:
-    """Return the smallest batch that the graph runs on: its latents have no business with the queries."""
-    return dataclasses.replace(
-        batch,
-        num_domain_queries=1,
-        history=batch.history[:1, :1],
-        positions=batch.positions.new_zeros(1),
-        targets=batch.targets[:1],
-        candidate_level=batch.candidate_level[:1],
-        slot=batch.slot.new_zeros(1),
-        times=batch.times[:1],
-        repeats=batch.repeats[:, :0],
-        events=None if batch.events is None else batch.events[:1],
-    )

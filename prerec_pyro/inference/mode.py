@@ -21,9 +21,11 @@ from prerec_pyro.inference.log_sample import LogSample
 logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 12
-ENOUGH = 0.5  # nats: a round that gains less has found the mode, for the spread is worth dimension / 2
+# Nats that a round gains when the mode is found: a small part of what the spread itself is worth, dimension / 2.
+ENOUGH, ENOUGH_A_NUMBER = 0.05, 0.001
 _MAX_STEPS = 40
 _PROBES = 16
+_MEMORY = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,8 @@ def find_mode(program: DomainProgram, sample: LogSample, start: Values) -> Mode:
     """Return the mode given the whole log, and leave the program with the density around it.
 
     On a part of the log the mode is found, the gradient over the whole log is taken there, and the density of the part
-    gets the linear term that is missing; again, until that gains less than ``ENOUGH``.
+    gets the linear term that is missing; again, until that gains next to nothing. The rounds are mixed as Anderson
+    (1965) does, and one that the whole log likes less is taken back by half.
 
     Raises
     ------
@@ -66,18 +69,29 @@ def find_mode(program: DomainProgram, sample: LogSample, start: Values) -> Mode:
         program.observe(parts, 1.0, {}, {})
         guide, values, _ = _climb(program, values)
         return Mode(guide, values, 0, 0.0)
+    enough = ENOUGH + ENOUGH_A_NUMBER * sum(value.numel() for value in values.values())
+    tried: list[tuple[Tensor, Tensor]] = []
+    best, reached = values, -float("inf")
     for number in range(1, MAX_ROUNDS + 1):
         everything = (program.ready(batch.to(device)) for batch in sample.batches(sample.given))
-        slope = program.gradient(values, everything)[1]
+        fit, slope, _ = program.gradient(values, everything)
+        value = fit + program.log_prior(values)
+        if value < reached - enough:  # too far
+            values = {site: (best[site] + values[site]) / 2 for site in values}
+            tried.clear()
+            continue
+        best, reached = values, value
         own = program.gradient(values, parts)[1]
         rest = {site: slope[site] - sample.weight * own[site] for site in slope}
         program.observe(parts, sample.weight, values, rest)
-        guide, values, gain = _climb(program, values)
+        guide, found, gain = _climb(program, values)
         logger.info("mode: round %d gained %.2f nats", number, gain)
-        if gain < ENOUGH:
-            return Mode(guide, values, number, gain)
+        if gain < enough:
+            return Mode(guide, found, number, gain)
+        tried.append((_flat(program, values), _flat(program, found)))
+        values = _values(program, _mixed(tried[-_MEMORY:]))
     raise InputError(
-        f"the mode was not found in {MAX_ROUNDS} rounds, the last gained {gain:.1f} nats: {sample.num_evaluated:,} "
+        f"the mode was not found in {MAX_ROUNDS} rounds: {sample.num_evaluated:,} "
         f"queries are too few to stand for {sample.num_given:,}; evaluate more queries, or read less of the log"
     )
 
@@ -88,7 +102,7 @@ def _climb(program: DomainProgram, values: Values) -> tuple[AutoLaplaceApproxima
     with pyro.validation_enabled(False), torch.no_grad():
         guide()  # makes its parameter
     optimizer = torch.optim.LBFGS(
-        [guide.loc], max_iter=_MAX_STEPS, history_size=20, line_search_fn="strong_wolfe", tolerance_change=1e-7
+        [guide.loc], max_iter=_MAX_STEPS, history_size=20, line_search_fn="strong_wolfe", tolerance_change=1e-10
     )
 
     def loss() -> Tensor:
@@ -106,6 +120,28 @@ def _climb(program: DomainProgram, values: Values) -> tuple[AutoLaplaceApproxima
     if not all(bool(torch.isfinite(value).all()) for value in found.values()):
         raise InputError("the density of the posterior is not finite; the model has diverged, or its prior is too wide")
     return guide, found, before - after
+
+
+def _mixed(rounds: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the combination of what the rounds found whose starts and ends differ least: where they are heading."""
+    ends = torch.stack([end for _, end in rounds])  # (num_rounds, n)
+    moves = ends - torch.stack([start for start, _ in rounds])
+    if len(rounds) == 1:
+        return ends[0]
+    away = (moves[:-1] - moves[-1]).mT  # (n, num_rounds - 1)
+    share = torch.linalg.lstsq(away, -moves[-1:].mT, driver="gelsd").solution[:, 0]
+    return ends[-1] + (ends[:-1] - ends[-1]).mT @ share
+
+
+def _flat(program: DomainProgram, values: Values) -> Tensor:
+    return torch.cat([value.flatten() for value in program.start(values).values()]).double()
+
+
+def _values(program: DomainProgram, flat: Tensor) -> dict[str, Tensor]:
+    zeros = {site: zero for site, (zero, _) in program.units.items()}
+    parts = flat.to(program.dtype).split([zero.numel() for zero in zeros.values()])
+    units = zip(program.units.items(), parts, strict=True)
+    return {site: zero + one * part.reshape(zero.shape) for (site, (zero, one)), part in units}
 
 
 def log_density(program: DomainProgram, guide: AutoLaplaceApproximation) -> Tensor:

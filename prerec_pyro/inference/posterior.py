@@ -217,7 +217,8 @@ class Posterior:
         for site in order:
             width = self.draws[site].shape[-1]
             names += [f"{site}[{STRENGTHS[i] if site == 'S' else i}]" for i in range(width)]
-        return names, np.concatenate([self.draws[site].double().numpy() for site in order], axis=-1)
+        none = np.zeros((self.num_chains, self.num_draws, 0))
+        return names, np.concatenate([none, *(self.draws[site].double().numpy() for site in order)], axis=-1)
 
     @staticmethod
     def _sites(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
