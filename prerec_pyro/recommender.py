@@ -32,6 +32,7 @@ from prerec_pyro.inference.interventions import Intervention, InterventionalScor
 from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.posterior import Method, Posterior
 from prerec_pyro.inference.posterior_inference import infer_posterior
+from prerec_pyro.inference.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import TrainConfig
@@ -314,6 +315,14 @@ class PreRec(Facade):
         check_texts(encoded, graph.f_e.linear.in_features)
         users = split_users(encoded.domain, self.facts.get("split_seed", 0)).train
         return infer_posterior(graph, self.sources, encoded, users, method, **settings)
+
+    def held_out_checks(
+        self, domain: Domain | EncodedDomain, posterior: Posterior, *, queries: int = 1000, seed: int = 0
+    ) -> PredictiveChecks:
+        """Return how a posterior predicts the domain's validation users, whose log it was not given."""
+        graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
+        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).validation
+        return held_out_checks(graph, self.sources, encoded, posterior, users, queries=queries, seed=seed)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""

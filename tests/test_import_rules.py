@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "sensitivity": ("data", "models", "inference", "evaluation", "recommender", "plots_priors"),
     "plots": (),
     "plots_priors": (),
+    "plots_posterior": (),
     "cli": EVERYTHING,
     "__main__": ("cli",),
     "": (
@@ -56,6 +57,7 @@ MAY_IMPORT = {
 # Library → the modules that may import it.
 ONLY_IN = {
     "matplotlib": ("plots", "plots_*"),
+    "matplotlib": ("plots", "plots_posterior"),
     "click": ("cli.*",),
     "arviz": ("inference.posterior_*",),
     "arviz_stats": ("inference.posterior_*",),

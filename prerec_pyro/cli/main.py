@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "Pre-train on source domains.",
     "infer": "Write the top items for each user of a domain.",
     "evaluate": "Measure models and baselines on a domain.",
+    "diagnose": "Say what a domain's log tells of D and S, and whether to trust it.",
     "tune": "Search the paper's hyperparameters on validation users.",
     "reproduce": "The paper's tables and figures on given domains.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,16 +74,23 @@ def infer_posterior(
     if method not in METHODS:
         raise InputError(f"method {method!r}: expected one of {', '.join(METHODS)}")
     config = _checked(settings)
-    start = point_estimates(graph, sources, encoded)
-    known = _known(graph, sources, encoded, start, method, config)
+    sites = latent_sites(graph)
+    if not sites and method != "delta":
+        raise InputError(f"method {method!r}: this model is PreRec_n, it has no D and no S; take 'delta'")
+    asked = sites if config.latents is None else config.latents
+    if unknown := set(asked) - set(sites):
+        raise InputError(f"latents: {', '.join(sorted(unknown))} is none; this model has {', '.join(sites) or 'none'}")
+    if sites and not asked:
+        raise InputError(f"latents: none is left; name some of {', '.join(sites)}")
     sample = sample_log(encoded, users, max_log=config.max_log, queries=config.queries, seed=config.seed)
     scores = sample.num_evaluated * encoded.num_items
-    program = DomainProgram(graph, known, torch.float64 if scores <= DOUBLE_UP_TO else torch.float32)
+    dtype = torch.float64 if scores <= DOUBLE_UP_TO else torch.float32
+    program = program_of(graph, sources, encoded, asked, dtype)
     facts = _facts(program, sample, config)
     if not program.sites:  # PreRec_n: nothing is random but the choices
         program.observe([program.ready(batch) for batch in sample.batches(sample.evaluated)], sample.weight, {}, {})
         return _posterior(program, encoded, method, {}, {}, facts, config)
-    mode = find_mode(program, sample, start)
+    mode = find_mode(program, sample, point_estimates(graph, sources, encoded))
     facts |= {"rounds": mode.rounds, "last_gain": mode.last_gain}
     points, statistics, found = _draw(program, mode, method, config)
     return _posterior(program, encoded, method, points, statistics, facts | found, config)
@@ -99,27 +106,15 @@ def point_estimates(graph: PreRecGraph, sources: TrainedSources, encoded: Encode
     return found | {site: weights[site] for site in sites if site not in widths}
 
 
-def _known(
-    graph: PreRecGraph,
-    sources: TrainedSources,
-    encoded: EncodedDomain,
-    start: Values,
-    method: Method,
-    config: PosteriorConfig,
-) -> dict[str, Tensor]:
-    """Return what stands at its MAP: item offsets, and the latents that were not asked for."""
-    sites = latent_sites(graph)
-    if not sites and method != "delta":
-        raise InputError(f"method {method!r}: this model is PreRec_n, it has no D and no S; take 'delta'")
-    asked = sites if config.latents is None else config.latents
-    if unknown := set(asked) - set(sites):
-        raise InputError(f"latents: {', '.join(sorted(unknown))} is none; this model has {', '.join(sites) or 'none'}")
-    if sites and not asked:
-        raise InputError(f"latents: none is left; name some of {', '.join(sites)}")
+def program_of(
+    graph: PreRecGraph, sources: TrainedSources, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
+) -> DomainProgram:
+    """Return the program of a domain in which `latents` are random and all else stands at its MAP."""
     row = sources.row(encoded.domain)
     nodes = {} if row is None else sources.nodes_of(encoded.domain, row)
-    offsets = {name: value for name, value in nodes.items() if name == "V_decentered"}
-    return offsets | {site: value.detach() for site, value in start.items() if site not in asked}
+    known = {name: value for name, value in nodes.items() if name == "V_decentered"}
+    served = point_estimates(graph, sources, encoded)
+    return DomainProgram(graph, known | {s: v.detach() for s, v in served.items() if s not in latents}, dtype)
 
 
 def _draw(
