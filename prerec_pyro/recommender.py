@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.splits import SplitName, split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
@@ -293,9 +294,17 @@ class PreRec(Facade):
 
     def posterior(self, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any) -> Posterior:
         """Return the posterior of a domain's D and S, and of lifted weights, given the log of its training users.
+    def posterior(
+        self,
+        domain: Domain | EncodedDomain,
+        method: Method = "laplace",
+        *,
+        users: SplitName | None = None,
+        **settings: Any,
+    ) -> Posterior:
+        """Return the posterior of a domain's D and S, and of lifted weights, given the log of some of its users.
 
-        The networks and the item offsets stand at their MAP. A domain that the model was not trained on is taken as it
-        is zero-shot, and D and S as what its log adds to their prior.
+        The networks and the item offsets stand at their MAP.
 
         Parameters
         ----------
@@ -303,6 +312,10 @@ class PreRec(Facade):
             A source, a domain that this model was fine-tuned on, or a new one.
         method
             ``"delta"``, ``"laplace"``, ``"normal"``, ``"low_rank"`` or ``"nuts"``; see `infer_posterior`.
+        users
+            Whose log is read. None: a new domain's training users, and of a domain that the model was trained on the
+            validation users: items and networks were fitted to the training users, whose choices then seem easier to
+            predict than anybody's will be.
         settings
             ``draws``, ``chains``, ``queries``, ``seed``, … of `PosteriorConfig`.
 
@@ -313,15 +326,18 @@ class PreRec(Facade):
         """
         graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
         check_texts(encoded, graph.f_e.linear.in_features)
-        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).train
-        return infer_posterior(graph, self.sources, encoded, users, method, **settings)
+        users = users or ("train" if self.sources.row(encoded.domain) is None else "validation")
+        rows = split_users(encoded.domain, self.facts.get("split_seed", 0)).users(users)
+        found = infer_posterior(graph, self.sources, encoded, rows, method, **settings)
+        return dataclasses.replace(found, facts=found.facts | {"users": users})
 
     def held_out_checks(
         self, domain: Domain | EncodedDomain, posterior: Posterior, *, queries: int = 1000, seed: int = 0
     ) -> PredictiveChecks:
-        """Return how a posterior predicts the domain's validation users, whose log it was not given."""
+        """Return how a posterior predicts users whose log it was not given: validation users, or else test users."""
         graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
-        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).validation
+        other = "validation" if posterior.facts["users"] == "train" else "test"
+        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).users(other)
         return held_out_checks(graph, self.sources, encoded, posterior, users, queries=queries, seed=seed)
 
     def save(self, folder: str | Path) -> None:

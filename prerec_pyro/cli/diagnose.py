@@ -63,7 +63,12 @@ _MEANING = {
     type=click.IntRange(min=1),
     default=50_000,
     show_default=True,
-    help="Queries of the training users' log that the posterior is given, at most.",
+    help="Queries of the log that the posterior is given, at most.",
+)
+@click.option(
+    "--latents",
+    metavar="D,S,…",
+    help="Which of D, S and lifted weights are random; the others stand at their MAP. All by default; S is quick.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Steps of vi, of each run.")
 @click.option(
@@ -80,14 +85,17 @@ def command(
     plots: Path | None,
     compare: tuple[Path, ...],
     device: str,
-    **settings: int,
+    latents: str | None,
+    **settings: Any,
 ) -> None:
     """Say what a domain's log tells of D and S, and whether the answer can be trusted.
 
-    Reads the log of the domain's training users, all networks frozen, and checks the predictions on validation users.
+    Reads the log of the domain's training users (of validation users, where the model was trained on the domain), all
+    networks frozen, and checks the predictions on users that it has not read.
     """
     from prerec_pyro.data.domain import Domain
 
+    settings["latents"] = tuple(latents.split(",")) if latents else None
     outputs.check_out_file(out, [".nc"], [model, domain, *compare])
     if plots is not None:
         outputs.check_out_folder(plots, _holds_pictures, [model, domain, *compare])
@@ -227,7 +235,7 @@ def _compare(
     posterior: Posterior,
     others: dict[Path, PreRec],
     encoded: EncodedDomain,
-    settings: dict[str, int],
+    settings: dict[str, Any],
 ) -> None:
     """Print ArviZ's comparison by leave-one-out on the same queries."""
     import numpy as np

@@ -54,7 +54,9 @@ def verdicts(posterior: Posterior) -> list[Verdict]:
 def _evidence(posterior: Posterior) -> Verdict:
     facts = posterior.facts
     given, evaluated = facts["given_queries"], facts["evaluated_queries"]
-    says = f"given {given:,} of the {facts['log_queries']:,} queries of the training users"
+    whose = {"train": "training users", "validation": "validation users", "test": "test users"}
+    whose = whose.get(facts.get("users", ""), "users that were named")
+    says = f"given {given:,} of the {facts['log_queries']:,} queries of the {whose}"
     if evaluated < given:
         says += (
             f"; evaluated on {evaluated:,} of them, each counted {facts['weight']:.1f} times, "
@@ -69,8 +71,11 @@ def _of_ratios(posterior: Posterior) -> Verdict:
     if k < GOOD_K:
         return Verdict("k-hat", "good", f"{k:.2f}: the draws follow the posterior, trust them")
     if k < FAIR_K:
-        return Verdict("k-hat", "fair", f"{k:.2f}: means and intervals hold roughly; run nuts where it matters")
-    return Verdict("k-hat", "bad", f"{k:.2f}: the approximation misses the posterior, do not trust intervals; run nuts")
+        return Verdict("k-hat", "fair", f"{k:.2f}: means and intervals hold roughly; take nuts where it matters")
+    follows = "take nuts, or fewer latents (--latents S)" if len(posterior.draws) > 1 else "take nuts"
+    return Verdict(
+        "k-hat", "bad", f"{k:.2f}: the approximation misses the posterior, do not trust its tails; {follows}"
+    )
 
 
 def _of_restarts(posterior: Posterior) -> Verdict:

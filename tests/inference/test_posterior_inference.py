@@ -192,7 +192,7 @@ def test_what_a_posterior_holds() -> None:
 
 def test_a_trained_domain_keeps_its_items_and_a_new_one_has_none() -> None:
     model = shaken(prerec(free=("V",)).fit([small_domain("a"), small_domain("b", seed=1)]))
-    trained = model.posterior(small_domain("b", seed=1), "delta")
+    trained = model.posterior(small_domain("b", seed=1), "delta", users="train")
     assert trained.domain == "b"
     encoded = model.encoded(small_domain("b", seed=1)).whitened(model.whitening)
     users = np.setdiff1d(encoded.domain.user_of_event[trained.events], [])
@@ -201,8 +201,20 @@ def test_a_trained_domain_keeps_its_items_and_a_new_one_has_none() -> None:
     assert torch.equal(trained.events, new.events)
     assert (trained.log_likelihood - new.log_likelihood).abs().max() > 0.1
     model.sources.nodes["V_decentered"] *= 0
-    without = model.posterior(encoded, "delta")
+    without = model.posterior(encoded, "delta", users="train")
     torch.testing.assert_close(without.log_likelihood, new.log_likelihood, rtol=1e-3, atol=1e-3)
+
+
+def test_a_trained_domain_is_judged_by_users_that_it_was_not_trained_on() -> None:
+    model = prerec().fit([small_domain("a")])
+    for name, users in (("a", "validation"), ("new", "train")):
+        encoded = model.encoded(small_domain(name))
+        found = model.posterior(encoded, "delta")
+        assert found.facts["users"] == users
+        whose = set(encoded.domain.user_of_event[found.events])
+        assert whose <= set(split_users(encoded.domain, 0).users(users))
+        checks = model.held_out_checks(encoded, found)
+        assert len(checks) > 5
 
 
 def test_only_what_is_asked_for_is_random() -> None:
