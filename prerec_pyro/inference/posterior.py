@@ -123,7 +123,8 @@ class Posterior:
         """
         latent = next((v.shape[-1] for site, v in self.draws.items() if site != "S"), 0)
         coords: dict[str, Any] = {"domain": [self.domain], "strength": list(STRENGTHS), "latent": np.arange(latent)}
-        groups = {"posterior": self._sites(self.draws), "prior": self._sites(self.prior)}
+        none = {"none": np.zeros((self.num_chains, self.num_draws))}  # ArviZ wants a posterior, PreRec_n has no latent
+        groups = {"posterior": self._sites(self.draws) or none, "prior": self._sites(self.prior)}
         groups["sample_stats"] = {name: value.numpy() for name, value in self.statistics.items()}
         if self.observed is not None and self.events is not None:
             coords["query"] = self.events.numpy()
@@ -165,7 +166,7 @@ class Posterior:
         return cls(
             method=str(attrs["method"]),
             domain=str(coords["domain"][0]),
-            draws=_tensors(groups["posterior"]),
+            draws={site: value for site, value in _tensors(groups["posterior"]).items() if site != "none"},
             prior=_tensors(groups.get("prior", {})),
             log_likelihood=single["log_likelihood"],
             replicated=single["posterior_predictive"],

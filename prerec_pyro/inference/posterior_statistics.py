@@ -64,15 +64,14 @@ def k_hat(log_ratios: np.ndarray) -> float:
 def leave_one_out(data: Any) -> dict[str, float]:
     """Return PSIS-LOO of `Posterior.to_arviz`: ``elpd`` in nats, its ``se``, ``p`` and the share of bad k-hats.
 
-    ``p`` is the effective number of parameters.
+    ``p`` is the effective number of parameters. A point has no parameters to count: its elpd is its log-likelihood.
     """
-    found = _loo(data)
-    pareto_k = np.asarray(found.pareto_k)
+    found, is_point = _loo(data), data["log_likelihood"]["R"].values[..., 0].size == 1
     return {
         "elpd": float(found.elpd if is_new(arviz()) else found.elpd_loo),
         "se": float(found.se),
-        "p": float(found.p if is_new(arviz()) else found.p_loo),
-        "bad_k": float((pareto_k > 0.7).mean()),
+        "p": 0.0 if is_point else float(found.p if is_new(arviz()) else found.p_loo),
+        "bad_k": 0.0 if is_point else float((np.asarray(found.pareto_k) > 0.7).mean()),
     }
 
 
@@ -86,11 +85,15 @@ def compare(models: Mapping[str, Any]) -> Any:
     """
     found = {name: _loo(data) for name, data in models.items()}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)  # bad k-hats, which `leave_one_out` counts
+        warnings.simplefilter("ignore")  # of bad k-hats, which `leave_one_out` counts, and of how ArviZ uses pandas
         return arviz().compare(found)
 
 
 def _loo(data: Any) -> Any:
+    values = data["log_likelihood"]["R"].values  # (num_chains, num_draws, num_queries)
+    if values[..., 0].size == 1:
+        values = np.repeat(values, 100, axis=1)  # the draws of a point are all the same; ArviZ wants some
+    groups = {"posterior": {"none": values[..., 0]}, "log_likelihood": {"R": values}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)  # bad k-hats are counted, not warned of
-        return arviz().loo(data, pointwise=True, var_name="R")
+        return arviz().loo(to_arviz(groups, dims={}, coords={}, attrs={}), pointwise=True, var_name="R")
