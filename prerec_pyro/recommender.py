@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.data.splits import SplitName, split_users
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.domain_posterior import checks_on_others, posterior_of
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
@@ -30,10 +30,9 @@ from prerec_pyro.inference.guides import (
     trained_nodes,
 )
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.posterior import Method, Posterior
-from prerec_pyro.inference.posterior_inference import infer_posterior
-from prerec_pyro.inference.predictive_checks import PredictiveChecks, held_out_checks
+from prerec_pyro.inference.predictive_checks import PredictiveChecks
+from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import TrainConfig
@@ -293,52 +292,16 @@ class PreRec(Facade):
         return prior_predictive(graph, encoded, draws=draws, queries=queries, seed=seed)
 
     def posterior(self, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any) -> Posterior:
-        """Return the posterior of a domain's D and S, and of lifted weights, given the log of its training users.
-    def posterior(
-        self,
-        domain: Domain | EncodedDomain,
-        method: Method = "laplace",
-        *,
-        users: SplitName | None = None,
-        **settings: Any,
-    ) -> Posterior:
-        """Return the posterior of a domain's D and S, and of lifted weights, given the log of some of its users.
+        """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`."""
+        encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
+        return posterior_of(self._fitted(), self.sources, encoded, method, **{"split_seed": seed} | settings)
 
-        The networks and the item offsets stand at their MAP.
-
-        Parameters
-        ----------
-        domain
-            A source, a domain that this model was fine-tuned on, or a new one.
-        method
-            ``"delta"``, ``"laplace"``, ``"normal"``, ``"low_rank"`` or ``"nuts"``; see `infer_posterior`.
-        users
-            Whose log is read. None: a new domain's training users, and of a domain that the model was trained on the
-            validation users: items and networks were fitted to the training users, whose choices then seem easier to
-            predict than anybody's will be.
-        settings
-            ``draws``, ``chains``, ``queries``, ``seed``, … of `PosteriorConfig`.
-
-        Raises
-        ------
-        InputError
-            If an argument means nothing, or there is nothing to learn from.
-        """
-        graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
-        check_texts(encoded, graph.f_e.linear.in_features)
-        users = users or ("train" if self.sources.row(encoded.domain) is None else "validation")
-        rows = split_users(encoded.domain, self.facts.get("split_seed", 0)).users(users)
-        found = infer_posterior(graph, self.sources, encoded, rows, method, **settings)
-        return dataclasses.replace(found, facts=found.facts | {"users": users})
-
-    def held_out_checks(
-        self, domain: Domain | EncodedDomain, posterior: Posterior, *, queries: int = 1000, seed: int = 0
+    def check_posterior(
+        self, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
     ) -> PredictiveChecks:
-        """Return how a posterior predicts users whose log it was not given: validation users, or else test users."""
-        graph, encoded = self._fitted().eval(), self.encoded(domain).whitened(self.whitening)
-        other = "validation" if posterior.facts["users"] == "train" else "test"
-        users = split_users(encoded.domain, self.facts.get("split_seed", 0)).users(other)
-        return held_out_checks(graph, self.sources, encoded, posterior, users, queries=queries, seed=seed)
+        """Return how a posterior predicts users whose log it was not given; see `checks_on_others`."""
+        encoded = self.encoded(domain).whitened(self.whitening)
+        return checks_on_others(self._fitted(), self.sources, encoded, posterior, **settings)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""

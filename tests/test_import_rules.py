@@ -25,7 +25,11 @@ MAY_IMPORT = {
     "evaluation": ("data", "models", "inference.ranking"),
     "model_folder": ("data", "models", "inference"),
     "training_run": ("data", "inference"),
-    "recommender": ("data", "models", "inference", "evaluation", "facade", "model_folder", "training_run"),
+    "domain_posterior": ("data", "models", "inference", "facade"),
+    "recommender": (
+        *("data", "models", "inference", "evaluation"),
+        *("facade", "model_folder", "training_run", "domain_posterior"),
+    ),
     "calibrated": ("data", "inference", "facade", "recommender"),
     "facade": ("data", "models", "inference", "evaluation"),
     "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
@@ -57,7 +61,6 @@ MAY_IMPORT = {
 # Library → the modules that may import it.
 ONLY_IN = {
     "matplotlib": ("plots", "plots_*"),
-    "matplotlib": ("plots", "plots_posterior"),
     "click": ("cli.*",),
     "arviz": ("inference.posterior_*",),
     "arviz_stats": ("inference.posterior_*",),

@@ -104,7 +104,7 @@ def command(
         raise InputError(f"--model {model}: is a PreRec_n, which has no D and no S; give it to --compare")
     encoded = trained.encode(Domain.load(domain))
     posterior = trained.posterior(encoded, _METHODS[method], **settings)
-    checks = trained.held_out_checks(encoded, posterior, seed=settings["seed"])
+    checks = trained.check_posterior(encoded, posterior, seed=settings["seed"])
     with contextlib.ExitStack() as stack:
         posterior.save(stack.enter_context(outputs.staged_file(out)))
         if plots is not None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batches import Batch
-from prerec_pyro.inference.guides import noncentred
+from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 Values = Mapping[str, Tensor]
@@ -47,7 +47,7 @@ class DomainProgram(nn.Module):
         The trained model; it stays as it is.
     known
         MAP of what is not a latent here, of what has one: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, 4),
-        ``W_z`` and ``W_d`` (B,).
+        ``W_z`` and ``W_d`` (B,), random scales of priors such as ``D_scale`` (), which otherwise stand at their start.
     dtype
         Of all arithmetic.
 
@@ -114,7 +114,7 @@ class DomainProgram(nn.Module):
     def latents(self) -> dict[str, Tensor]:
         """Sample the latents from their prior, in `units`; return them by site."""
         config = {node: handler for node, handler in noncentred(self._free()).items() if node not in self.sites}
-        config |= {site: Affine(*self.units[site]) for site in self.sites}
+        config |= settled(self.graph) | {site: Affine(*self.units[site]) for site in self.sites}
         with (
             pyro.poutine.trace() as seen,
             pyro.poutine.block(hide_fn=self._is_other),
@@ -158,7 +158,7 @@ class DomainProgram(nn.Module):
         return {site + _UNIT: (values[site] - zero) / one for site, (zero, one) in self.units.items()}
 
     def _choose(self, values: Values, batch: Batch) -> None:
-        program = pyro.poutine.reparam(self.graph, config=noncentred(self._free()))
+        program = pyro.poutine.reparam(self.graph, config=noncentred(self._free()) | settled(self.graph))
         program = pyro.poutine.condition(program, data={**self._map(batch), **values})
         pyro.poutine.block(program, expose=["R"])(batch)
 

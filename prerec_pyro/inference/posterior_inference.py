@@ -113,6 +113,8 @@ def program_of(
     row = sources.row(encoded.domain)
     nodes = {} if row is None else sources.nodes_of(encoded.domain, row)
     known = {name: value for name, value in nodes.items() if name == "V_decentered"}
+    scales = {site for of_node in graph.hypers.values() for site in of_node}
+    known |= {site: value for site, value in sources.nodes.items() if site in scales}
     served = point_estimates(graph, sources, encoded)
     return DomainProgram(graph, known | {s: v.detach() for s, v in served.items() if s not in latents}, dtype)
 
@@ -191,11 +193,9 @@ def _evaluate(program: DomainProgram, points: Values, count: int) -> Iterator[tu
 
 
 def _prior_draws(program: DomainProgram, count: int) -> dict[str, Tensor]:
-    found = {}
-    for site, value in program.units.items():
-        zero = torch.zeros_like(value[0]).squeeze(0)
-        found[site] = getattr(program.graph.priors, site)(zero).sample((1, count)).float().cpu()
-    return found
+    drawn = [program.latents() for _ in range(count)] if program.sites else []
+    found = {site: torch.stack([values[site] for values in drawn])[None].float().cpu() for site in program.sites}
+    return {site: value.squeeze(2) if site in OF_DOMAIN else value for site, value in found.items()}
 
 
 def _facts(program: DomainProgram, sample: LogSample, config: PosteriorConfig) -> dict[str, Any]:

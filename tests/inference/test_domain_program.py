@@ -12,7 +12,7 @@ from prerec_pyro.data.batches import catalogue_batch
 from prerec_pyro.inference.domain_program import DomainProgram
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 from prerec_pyro.models.graph import Weights
-from prerec_pyro.models.priors import Normal, Priors, StudentT
+from prerec_pyro.models.priors import LogNormal, Normal, Priors, StudentT
 
 ENCODED = make_encoded()
 
@@ -92,6 +92,25 @@ def test_lifted_weights_are_latents_too_and_what_is_known_is_none() -> None:
     of_weights = program_of(graph, {site: values[site] for site in ("D", "S")})
     assert of_weights.sites == ("W_d", "W_z")
     torch.testing.assert_close(log_density(of_weights, values), fit + prior_of_W)
+
+
+def test_a_random_scale_stands_at_its_MAP() -> None:
+    priors = Priors(D=Normal(LogNormal(median=0.8, sigma=0.5)), Z=WIDE.Z)
+    graph = make_graph(num_domains=1, priors=priors)
+    values = some_values(graph)
+    wide, narrow = ({"D_scale": torch.tensor(scale, dtype=torch.float64)} for scale in (2.0, 0.5))
+    normal = torch.distributions.Normal
+
+    def log_prior(known: dict) -> float:
+        program = program_of(graph, known)
+        with torch.no_grad():
+            found = log_density(program, values) - sum(program.log_likelihood(values, b).sum() for b in program.batches)
+        one = program.units["D"][1]  # a density in these units
+        return float(found - one.log().sum())
+
+    for known, scale in ((wide, 2.0), (narrow, 0.5)):
+        expected = normal(0, scale).log_prob(values["D"]).sum() + normal(0, 1).log_prob(values["S"]).sum()
+        assert log_prior(known) == pytest.approx(float(expected))
 
 
 def test_a_draw_of_the_program_is_a_draw_of_the_prior() -> None:

@@ -213,7 +213,7 @@ def test_a_trained_domain_is_judged_by_users_that_it_was_not_trained_on() -> Non
         assert found.facts["users"] == users
         whose = set(encoded.domain.user_of_event[found.events])
         assert whose <= set(split_users(encoded.domain, 0).users(users))
-        checks = model.held_out_checks(encoded, found)
+        checks = model.check_posterior(encoded, found)
         assert len(checks) > 5
 
 
