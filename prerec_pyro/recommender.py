@@ -41,8 +41,9 @@ from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
 
-FINE_TUNING = TrainConfig(epochs=10, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
-"""How `PreRec.fine_tune` trains where it is not told: the networks and the items may follow the target."""
+FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
+"""How `PreRec.fine_tune` trains where it is not told: networks and items may follow the target, whose softmax is exact
+where it has no more than 8,192 items."""
 
 
 class PreRec(Facade):
@@ -159,10 +160,10 @@ class PreRec(Facade):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
-        All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP; S starts
-        at its posterior mode given the training users, and that becomes part of the parameters. Stops on the domain's
-        validation users, and the start counts as epoch 0: where there is too little to learn from, what comes back is
-        calibrated zero-shot.
+        All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP. S starts
+        at its posterior mode given the training users, ends, where an epoch has helped, at that given the validation
+        users, and becomes part of the parameters. Stops on the domain's validation users; the start counts as epoch 0:
+        where there is too little to learn from, what comes back is calibrated zero-shot.
 
         Parameters
         ----------
@@ -192,6 +193,9 @@ class PreRec(Facade):
             nats = new._strengths(encoded, source.users, source.lengths) * new.graph.spread
             absorb(new.graph, nats, new.sources.weights(new.graph).W_z)
         new._train(run)
+        if self.graph.has_strengths and new.facts["best_epoch"]:  # new networks: S is asked again, as in `fit`
+            nats = new._strengths(encoded, split_users(encoded.domain, split_seed).validation) * new.graph.spread
+            absorb(new.graph, nats, new.sources.weights(new.graph).W_z)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 

@@ -46,6 +46,19 @@ def test_epoch_0_is_calibrated_zero_shot(model):
     assert ours.compute() == pytest.approx(theirs.compute(), abs=1e-6)
 
 
+def test_S_is_asked_again_of_the_tuned_networks(model, monkeypatch):
+    """At the end S stands at its posterior mode given the validation users: asked once more, it stays."""
+    asked = []
+    plain = PreRec._strengths
+    monkeypatch.setattr(PreRec, "_strengths", lambda *a, **k: asked.append(plain(*a, **k)) or asked[-1])
+    new = model.fine_tune(TARGET, training=training(epochs=3, **FAST))
+    assert new.facts["best_epoch"] > 0
+    assert len(asked) == 2 and not torch.equal(asked[0], asked[1])
+    assert float(new.graph.w_o) == pytest.approx(
+        float(model.graph.w_o + (asked[0][3] + asked[1][3]) * model.graph.spread[3]), abs=1e-5
+    ), "both are part of the parameters"
+
+
 class _Under:
     name = "under"
 

@@ -15,7 +15,9 @@ class LoopConfig(BaseModel):
     min_steps: int = Field(20, ge=1, description="steps on each source in an epoch, at least: small sources repeat")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     num_negatives: int = Field(
-        256, ge=1, description="shared by a batch, uniform in the domain; all its items where they are no more than that"
+        256,
+        ge=1,
+        description="shared by a batch, uniform in the domain; all its items where they are no more than that",
     )
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
     validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
