@@ -13,23 +13,34 @@ PATH = click.Path(path_type=Path)
 
 
 def _parse_do(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float | str]:
-    """Return node → number or ``"mean"``; whether there is such a node is for `Intervention.check` to say."""
+    """Return node → number or word; whether there is such a node is for `Intervention.check` to say."""
     do: dict[str, float | str] = {}
     for value in values:
         node, _, text = value.partition("=")
         if not (node and text):
-            raise InputError(f"--do {value}: expected NODE=VALUE, such as --do Z=0 or --do Z=mean")
+            raise InputError(f"--do {value}: expected NODE=VALUE, such as --do Z=0, --do Z=mean or --do Z=x0.5")
         if node in do:
             raise InputError(f"--do {value}: {node} is set already; give it once")
-        try:
-            do[node] = text if text == "mean" else float(text)
-        except ValueError:
+        if text in ("mean", "observed"):
+            do[node] = text
+            continue
+        number = _number(text.removeprefix("x"))
+        if number is None:
             raise InputError(
-                f"--do {value}: {text!r} is neither a number nor 'mean'; write --do {node}=0, say"
-            ) from None
-        if text != "mean" and not math.isfinite(float(text)):
+                f"--do {value}: {text!r} is neither a number nor 'mean', 'observed' or a multiple of it such as "
+                f"'x0.5'; write --do {node}=0, say"
+            )
+        if not math.isfinite(number):
             raise InputError(f"--do {value}: expected a finite number; write --do {node}=0, say")
+        do[node] = text if text.startswith("x") else number
     return do
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 device = click.option(
@@ -44,6 +55,6 @@ do = click.option(
     metavar="NODE=VALUE",
     multiple=True,
     callback=_parse_do,
-    help="Set a node of the graph (D, Z, V or U) to a number, or Z to its mean over the items: Z=mean takes the "
-    "effect of popularity out. May be given for several nodes.",
+    help="Set a node of the graph (D, Z, V, U or S) to a number; Z to its mean over the items, Z=mean, which takes the "
+    "effect of popularity out; D, Z or S to a multiple of what it is, Z=x0.5. May be given for several nodes.",
 )

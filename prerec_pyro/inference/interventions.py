@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyro
@@ -17,86 +16,12 @@ from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
-from prerec_pyro.inference.guides import NODES, noncentred, settled
+from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
+from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
 
-Value = Tensor | float | int | Literal["mean"]
-Semantics = Literal["interventional", "counterfactual"]
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """A checked ``do``: nodes and the values they are set to.
-
-    *Interventional* (the default): the node is set, its descendants are recomputed at their new means, all other
-    nodes keep their MAP. *Counterfactual*: the same, but descendants keep the noise that was inferred for them, the
-    item offsets, as it is the same items that are asked about.
-
-    Attributes
-    ----------
-    values
-        Node → number, tensor or ``"mean"``.
-    semantics
-        What happens to the noise of descendants.
-    """
-
-    values: Mapping[str, Value]
-    semantics: Semantics = "interventional"
-
-    @classmethod
-    def check(
-        cls, do: Mapping[str, Value] | None, *, latent_dim: int, semantics: Semantics = "interventional"
-    ) -> Intervention:
-        """Return the intervention that a user asked for.
-
-        Parameters
-        ----------
-        do
-            Node → value. A number sets every coordinate; ``(latent_dim,)``, for S ``(4,)``, is a vector for every
-            row; ``Z`` and ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the
-            domain's items at the query's time, so that all are equally popular.
-        latent_dim
-            B.
-        semantics
-            See the class.
-
-        Raises
-        ------
-        InputError
-            If a node is unknown, or a value has the wrong shape or is not finite.
-        """
-        if semantics not in ("interventional", "counterfactual"):
-            raise InputError(f"semantics {semantics!r}: expected 'interventional' or 'counterfactual'")
-        checked: dict[str, Value] = {}
-        for node, value in (do or {}).items():
-            if node not in NODES:
-                raise InputError(f"do({node}): there is no such node; expected one of {', '.join(NODES)}")
-            checked[node] = _checked_value(node, value, len(SPREAD) if node == "S" else latent_dim)
-        return cls(checked, semantics)
-
-    def recomputed(self, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:
-        """Return the nodes, other than R, of which a parent was set and which were not set themselves."""
-        return frozenset(node for node in NODES if parents[node] & set(self.values)) - set(self.values)
-
-
-def _checked_value(node: str, value: Value, width: int) -> Value:
-    if isinstance(value, str):
-        if node == "Z" and value == "mean":
-            return value
-        allowed = "a number, a tensor or 'mean'" if node == "Z" else "a number or a tensor"
-        raise InputError(f"do({node}={value!r}): expected {allowed}")
-    try:
-        tensor = torch.as_tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"do({node}): expected a number or a tensor, got {type(value).__name__}") from None
-    if not torch.isfinite(tensor).all():
-        raise InputError(f"do({node}): the value holds NaN or infinity")
-    rows = node in ("Z", "V") and tensor.ndim == 2 and tensor.shape[1] == width
-    if not (tensor.ndim == 0 or tensor.shape == (width,) or rows):
-        allowed = f"a number, ({width},)" + (f" or (num_items, {width})" if node in ("Z", "V") else "")
-        raise InputError(f"do({node}): the value has shape {tuple(tensor.shape)}, expected {allowed}")
-    return tensor
+__all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
 
 
 @contextmanager
@@ -167,7 +92,8 @@ class InterventionalScorer:
         self.domain = domain
         self._W_z = (TrainedSources().weights(graph) if weights is None else weights).W_z
         self._calibration = calibration if graph.has_strengths else None
-        self._known = self._known_nodes(trained)
+        self._trained = dict(trained or {})
+        self._known = self._known_nodes(self._trained)
         for node in ("Z", "V"):
             value = intervention.values.get(node)
             if isinstance(value, Tensor) and value.ndim == 2 and len(value) != encoded.num_items:
@@ -183,11 +109,64 @@ class InterventionalScorer:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """Return ``(num_queries, num_items)`` scores, the logits of R under the intervention."""
-        batch = self._by_item(batch.to(self._device))
-        S = self._strengths(batch)
-        Z = self._popularity(batch)
-        match = self._matches(batch, Z, 1.0 if S is None else S[:, :1].exp())
-        return self.graph.mixed(match, self.graph.background(Z, S, self._W_z, batch), S, batch)
+        return next(iter(self.dial(batch, (1.0,))))
+
+    def dial(self, batch: Batch, values: Iterable[float]) -> Iterator[Tensor]:
+        """Yield the scores under do(Z = value · Z) for each value; at 1 they are those of a call, bit for bit.
+
+        Z is all that moves: without the edge Z → V the match U·V is computed once for all values. With it V follows,
+        and keeps the noise that it has in this scorer. Both terms of the mixture read the same Z.
+        """
+        with torch.no_grad():
+            batch = self._by_item(batch.to(self._device))
+            S, Z = self._strengths(batch), self._popularity(batch)
+            strength = 1.0 if S is None else S[:, :1].exp()
+            fixed = None if self._moves_with_popularity else self._matches(batch, Z, strength)
+        for value in values:
+            with torch.no_grad():
+                turned = None if Z is None else value * Z
+                match = self._matches(batch, turned, strength) if fixed is None else fixed
+                scores = self.graph.mixed(match, self.graph.background(turned, S, self._W_z, batch), S, batch)
+            yield scores
+
+    def given(self, nodes: Mapping[str, Tensor]) -> InterventionalScorer:
+        """Return this scorer with free nodes elsewhere than at their MAP: at one draw of a posterior, say.
+
+        Parameters
+        ----------
+        nodes
+            ``D``, ``(B,)`` or ``(num_domains, B)``; ``S``, ``(4,)`` or ``(num_domains, 4)`` in units of ``spread``, in
+            place of a calibration; ``V_decentered``, ``(num_items, B)``. The others stay.
+
+        Raises
+        ------
+        InputError
+            If a node is none of these, the model has no such node, or a value has another shape.
+        """
+        other = copy.copy(self)
+        other._trained = self._trained | {name: self._checked(name, value) for name, value in nodes.items()}
+        other._known = other._known_nodes(other._trained)
+        other._items = None
+        if "S" in nodes:
+            other._calibration = None
+        return other
+
+    def _checked(self, name: str, value: Tensor) -> Tensor:
+        graph = self.graph
+        rows = {"D": graph.num_domains, "S": graph.num_domains, "V_decentered": self.encoded.num_items}
+        there = ("D", "S") if graph.has_strengths else ("D",)
+        if name not in (*(there if graph.config.confounders else ()), "V_decentered"):
+            raise InputError(f"draws of {name}: this model has no such free node")
+        shape = (rows[name], len(SPREAD) if name == "S" else graph.config.latent_dim)
+        if name != "V_decentered" and value.shape == shape[1:]:
+            value = value.expand(shape)
+        if value.shape != shape:
+            raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shape}")
+        return value.float()
+
+    @property
+    def _moves_with_popularity(self) -> bool:
+        return self.graph.f_item.from_popularity is not None
 
     @torch.no_grad()
     def effects(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,7 +185,7 @@ class InterventionalScorer:
         """Return strength × U·V, ``(num_queries, num_items)``."""
         D, _ = self._domain()
         U = self._users(batch, D) * strength
-        if self.graph.f_item.from_popularity is None:
+        if not self._moves_with_popularity:
             if self._items is None:
                 self._items = self._item_vectors(D, None, batch)  # the same for every batch
             return U @ self._items.mT
@@ -218,8 +197,9 @@ class InterventionalScorer:
 
     def _strengths(self, batch: Batch) -> Tensor | None:
         """Return S, ``(1 or num_queries, 4)``."""
-        if self._calibration is not None and "S" not in self.intervention.values:
-            return self._calibration.at(batch.times)[batch.slot] * self.graph.spread
+        value = self.intervention.values.get("S", Scaled(1.0))
+        if self._calibration is not None and isinstance(value, Scaled):
+            return value.factor * self._calibration.at(batch.times)[batch.slot] * self.graph.spread
         return self._domain()[1]
 
     @torch.no_grad()
@@ -258,7 +238,9 @@ class InterventionalScorer:
         value = self.intervention.values.get(node)
         if value is None:
             return {}
-        if isinstance(value, str):
+        if isinstance(value, Scaled):
+            value = value.factor * (self._known.get(node, torch.zeros(())) if mean is None else mean)
+        elif isinstance(value, str):
             value = mean
         return {node: value.to(self._device).expand(shape)}
 
@@ -275,9 +257,12 @@ class InterventionalScorer:
         graph = self.graph
         if not graph.config.confounders:
             return None
-        mean = None
-        if isinstance(self.intervention.values.get("Z"), str):
-            mean = _mean_in_slot(graph.f_pop(batch.factors), batch.candidate_level)  # (num_levels, B)
+        mean, value = None, self.intervention.values.get("Z")
+        if isinstance(value, str | Scaled):
+            with _program(graph, {}, {}):
+                mean = graph.popularity(batch.factors)  # (num_levels, B)
+            if isinstance(value, str):
+                mean = _mean_in_slot(mean, batch.candidate_level)
         shape = (len(batch.factors), graph.config.latent_dim)
         with _program(graph, {}, self._set("Z", shape, mean)):
             return graph.popularity(batch.factors)

@@ -97,6 +97,14 @@ def test_seen_items_are_dropped_or_kept(infer: Infer, shop2: Domain) -> None:
     same(dropped.drop(columns="rank"), left)
 
 
+def test_do_takes_multiples_of_what_a_node_is(infer: Infer, model: Path, shop2: Domain) -> None:
+    plain = infer()
+    pd.testing.assert_frame_equal(infer("--do", "Z=observed", "--do", "D=observed"), plain)
+    half = infer("--do", "Z=x0.5")
+    pd.testing.assert_frame_equal(half, PreRec.load(model, "cpu").recommend(shop2, do={"Z": "x0.5"}), check_dtype=False)
+    assert not half["item_id"].equals(plain["item_id"])
+
+
 @pytest.mark.parametrize("options", [("--do", "Z=0"), ("--do", "Z=mean"), ("--do", "U=0.5", "--do", "D=-1e-1")])
 def test_do_sets_nodes(infer: Infer, model: Path, shop2: Domain, options: tuple[str, ...]) -> None:
     do = {text[0]: text[2:] if text[2:] == "mean" else float(text[2:]) for text in options[1::2]}
@@ -206,6 +214,9 @@ def test_prerec_n_serves_too(infer: Infer, model_n: Path) -> None:
         (["--do", "Z=banana"], "--do Z=banana: 'banana' is neither a number nor 'mean'"),
         (["--do", "D=mean"], "do(D='mean')"),
         (["--do", "Z=inf"], "--do Z=inf: expected a finite number"),
+        (["--do", "Z=xinf"], "--do Z=xinf: expected a finite number"),
+        (["--do", "Z=xhalf"], "'xhalf' is neither a number nor 'mean', 'observed' or a multiple"),
+        (["--do", "V=x0.5"], "do(V='x0.5'): expected a number or a tensor"),
         (["--do", "Z"], "--do Z: expected NODE=VALUE"),
         (["--do", "Z=0", "--do", "Z=1"], "Z is set already"),
         (["--at", "banana"], "at 'banana': expected an ISO time"),
