@@ -1,0 +1,68 @@
+"""P(R | do(…)) averaged over draws of what is not known: the back-door adjustment in full, posterior predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.interventions import InterventionalScorer
+
+
+class AveragedScorer:
+    """log E[P(R | do(…), θ)] over draws of θ: of D, of S, of the item offsets, of whatever is given.
+
+    The back-door adjustment averages the *choice probabilities* that each D gives, U and V recomputed at it; the paper
+    (eq. 5) computes them once, at D = 0. Draws are common to all queries: whatever two queries, or two interventions
+    on the same draws, differ in is not the luck of the draw.
+
+    Parameters
+    ----------
+    scorer
+        Of the domain, under the intervention.
+    draws
+        Site → ``(num_draws, …)``, each draw as `InterventionalScorer.given` takes it; draw i of one site belongs to
+        draw i of the others. From `prior_draws`, or ``Posterior.thinned``.
+
+    Raises
+    ------
+    InputError
+        If there is no draw, or sites differ in their number.
+    """
+
+    def __init__(self, scorer: InterventionalScorer, draws: Mapping[str, Tensor]) -> None:
+        lengths = {site: len(value) for site, value in draws.items()}
+        if not lengths or len(set(lengths.values())) > 1 or 0 in lengths.values():
+            raise InputError(
+                f"draws: expected one or more of each site, the same number of all; got {lengths or 'none'}"
+            )
+        self.scorer = scorer
+        self.draws = dict(draws)
+        self.num_draws = next(iter(lengths.values()))
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return ``(num_queries, num_items)`` log probabilities."""
+        total: Tensor | None = None
+        for scores in self.each(batch):
+            log_p = scores.log_softmax(dim=-1)
+            total = log_p if total is None else torch.logaddexp(total, log_p)
+        return total - math.log(self.num_draws)
+
+    def each(self, batch: Batch) -> Iterator[Tensor]:
+        """Yield the scores at each draw, ``(num_queries, num_items)``; one at a time bounds memory."""
+        for number in range(self.num_draws):
+            yield self.at(number)(batch)
+
+    def at(self, number: int) -> InterventionalScorer:
+        """Return the scorer at one draw."""
+        return self.scorer.given({site: value[number] for site, value in self.draws.items()})
+
+    @torch.no_grad()
+    def item_vectors_at_end(self) -> Tensor:
+        """Return E[V], ``(num_items, B)``, in the slot after the log's last day."""
+        return sum(self.at(number).item_vectors_at_end() for number in range(self.num_draws)) / self.num_draws

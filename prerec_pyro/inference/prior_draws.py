@@ -1,0 +1,87 @@
+"""Draws from the priors of D and S: by Monte Carlo, or by quasi-Monte Carlo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from prerec_pyro.errors import InputError
+from prerec_pyro.models.graph import SPREAD, PreRecGraph
+
+Sampling = Literal["monte-carlo", "sobol"]
+
+
+def prior_draws(
+    graph: PreRecGraph,
+    num_draws: int,
+    *,
+    nodes: Iterable[str] = ("D",),
+    sampling: Sampling = "monte-carlo",
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Return draws from the priors of D and S, site → ``(num_draws, B)`` or ``(num_draws, 4)``.
+
+    Parameters
+    ----------
+    graph
+        The model.
+    num_draws
+        How many; powers of two suit Sobol points best.
+    nodes
+        Of D and S; those that the model does not have are left out.
+    sampling
+        ``"monte-carlo"``, or ``"sobol"``: scrambled Sobol points through the inverse of the distribution function,
+        for priors that have one (Normal and Laplace do).
+    seed
+        Of the draws; the same seed, the same draws.
+
+    Raises
+    ------
+    InputError
+        If a number or a name means nothing, or `sampling` asks for an inverse that the prior does not have.
+    """
+    if num_draws < 1:
+        raise InputError(f"num_draws is {num_draws}, expected 1 or more")
+    if sampling not in ("monte-carlo", "sobol"):
+        raise InputError(f"sampling {sampling!r}: expected 'monte-carlo' or 'sobol'")
+    widths = {"D": graph.config.latent_dim, "S": len(SPREAD)}
+    if unknown := set(nodes) - set(widths):
+        raise InputError(f"prior draws of {', '.join(sorted(unknown))}: expected some of D, S")
+    there = {"D": graph.config.confounders, "S": graph.has_strengths}
+    asked = [node for node in widths if node in set(nodes) and there[node]]
+    if not asked:
+        raise InputError("prior draws: this model has none of the nodes that were asked for; it is PreRec_n")
+    total = sum(widths[node] for node in asked)
+    points = _sobol(num_draws, total, seed) if sampling == "sobol" else None
+    result, begin = {}, 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for node in asked:
+            prior = getattr(graph.priors, node)(torch.zeros(num_draws, widths[node]))
+            here = None if points is None else points[:, begin : begin + widths[node]]
+            result[node] = prior.sample() if here is None else _quantiles(prior, here, node)
+            begin += widths[node]
+    return result
+
+
+def _sobol(num_draws: int, width: int, seed: int) -> Tensor:
+    """Return points within the unit cube, ``(num_draws, width)`` float64, none on its faces."""
+    if width > torch.quasirandom.SobolEngine.MAXDIM:
+        raise InputError(f"sampling 'sobol' goes up to {torch.quasirandom.SobolEngine.MAXDIM} dimensions, not {width}")
+    points = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed).draw(num_draws, dtype=torch.float64)
+    return points.clamp(1e-9, 1 - 1e-9)
+
+
+def _quantiles(prior: dist.TorchDistribution, points: Tensor, node: str) -> Tensor:
+    base = prior.base_dist if hasattr(prior, "base_dist") else prior
+    try:
+        return base.icdf(points.float().clamp(1e-6, 1 - 1e-6))
+    except NotImplementedError:
+        raise InputError(
+            f"sampling 'sobol': the prior of {node}, {type(base).__name__}, has no inverse of its distribution "
+            "function here; use 'monte-carlo'"
+        ) from None
