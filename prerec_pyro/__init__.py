@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.calibrated import CalibratedPreRec
+    from prerec_pyro.causal.adjusted import AdjustedPreRec
+    from prerec_pyro.causal.dial import Dial, popularity_dial
+    from prerec_pyro.causal.measurement import Measurement
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from prerec_pyro.sensitivity import prior_sensitivity
 
 _HOME = {
+    "AdjustedPreRec": "causal.adjusted",
     "CalibratedPreRec": "calibrated",
+    "Dial": "causal.dial",
     "Domain": "data.domain",
     "GaussianMixture": "models.priors",
     "GraphConfig": "models.graph_config",
@@ -42,6 +47,7 @@ _HOME = {
     "InputError": "errors",
     "Laplace": "models.priors",
     "LogNormal": "models.priors",
+    "Measurement": "causal.measurement",
     "Normal": "models.priors",
     "PreRec": "recommender",
     "PreRecGraph": "models.graph",
@@ -52,10 +58,13 @@ _HOME = {
     "load_model": "methods",
     "new_model": "methods",
     "prior_sensitivity": "sensitivity",
+    "popularity_dial": "causal.dial",
 }
 
 __all__ = [
+    "AdjustedPreRec",
     "CalibratedPreRec",
+    "Dial",
     "Domain",
     "GaussianMixture",
     "GraphConfig",
@@ -65,6 +74,7 @@ __all__ = [
     "InputError",
     "Laplace",
     "LogNormal",
+    "Measurement",
     "Normal",
     "PreRec",
     "PreRecGraph",
@@ -75,6 +85,7 @@ __all__ = [
     "load_model",
     "new_model",
     "prior_sensitivity",
+    "popularity_dial",
 ]
 
 

@@ -10,6 +10,8 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.facade import Facade
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.recommender import PreRec
 
 
@@ -43,6 +45,16 @@ class CalibratedPreRec(Facade):
     def name(self) -> str:
         """That of the model, and ``"_calibrated"``."""
         return f"{self.model.name}_calibrated"
+
+    @property
+    def trained_graph(self) -> PreRecGraph:
+        """That of the model."""
+        return self.model.trained_graph
+
+    @property
+    def sources(self) -> TrainedSources:
+        """Those of the model."""
+        return self.model.sources
 
     def scorer(
         self,

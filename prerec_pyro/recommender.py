@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prerec_pyro.causal.dial import VALUES, Dial, popularity_dial
+from prerec_pyro.causal.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
@@ -341,6 +343,21 @@ class PreRec(Facade):
 
     def _contents(self) -> Contents:
         return Contents(self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts)
+
+    def popularity_dial(
+        self, domain: Domain | EncodedDomain, values: Iterable[float] = VALUES, **measurement: Any
+    ) -> Dial:
+        """Return accuracy and exposure as the effect of popularity goes from none, 0, over what it is, 1, to double.
+
+        See `prerec_pyro.causal.dial.popularity_dial`; `measurement` is what `Measurement` takes: ``split``,
+        ``k_percent``, …
+        """
+        return popularity_dial(self, domain, values, measurement=Measurement(**measurement))
+
+    @property
+    def trained_graph(self) -> PreRecGraph:
+        """The graph; `InputError` where nothing was trained."""
+        return self._fitted()
 
     def _fitted(self) -> PreRecGraph:
         if self.graph is None:

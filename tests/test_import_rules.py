@@ -26,11 +26,13 @@ MAY_IMPORT = {
     "model_folder": ("data", "models", "inference"),
     "training_run": ("data", "inference"),
     "domain_posterior": ("data", "models", "inference", "facade"),
+    # Questions to a trained model, whatever façade it stands behind; `PreRec` answers the usual ones itself.
+    "causal": ("data", "models", "inference", "evaluation", "facade"),
     "recommender": (
         *("data", "models", "inference", "evaluation"),
-        *("facade", "model_folder", "training_run", "domain_posterior"),
+        *("facade", "model_folder", "training_run", "domain_posterior", "causal"),
     ),
-    "calibrated": ("data", "inference", "facade", "recommender"),
+    "calibrated": ("data", "models", "inference", "facade", "recommender"),
     "facade": ("data", "models", "inference", "evaluation"),
     "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
     "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
@@ -55,6 +57,7 @@ MAY_IMPORT = {
         "baseline",
         "methods",
         "sensitivity",
+        "causal",
         "plots",
     ),  # prerec_pyro/__init__.py
 }
@@ -219,6 +222,9 @@ def test_files_are_named_for_what_they_do() -> None:
             "matplotlib is for plots, plots_*",
         ),
         ("baseline", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
+        ("causal.dial", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
+        ("facade", "from prerec_pyro.causal.dial import Dial", "may not import prerec_pyro.causal.dial"),
+        ("causal.drift", "from prerec_pyro.plots import save", "may not import prerec_pyro.plots"),
         ("recommender", "from prerec_pyro.methods import load_model", "may not import prerec_pyro.methods"),
         ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("reproduction.tuning", "import optuna", "within a function only"),

@@ -1,0 +1,1 @@
+"""Causal questions to a trained model: dials, effects, uncertainty, drift."""
