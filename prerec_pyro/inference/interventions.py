@@ -136,7 +136,8 @@ class InterventionalScorer:
         ----------
         nodes
             ``D``, ``(B,)`` or ``(num_domains, B)``; ``S``, ``(4,)`` or ``(num_domains, 4)`` in units of ``spread``, in
-            place of a calibration; ``V_decentered``, ``(num_items, B)``. The others stay.
+            place of a calibration; ``V_decentered``, ``(num_items, B)``; ``W_z`` and ``W_d``, ``(B,)``, where they are
+            lifted. The others stay.
 
         Raises
         ------
@@ -144,7 +145,10 @@ class InterventionalScorer:
             If a node is none of these, the model has no such node, or a value has another shape.
         """
         other = copy.copy(self)
-        other._trained = self._trained | {name: self._checked(name, value) for name, value in nodes.items()}
+        checked = {name: self._checked(name, value) for name, value in nodes.items()}
+        other._W_z = checked.pop("W_z", self._W_z)
+        checked.pop("W_d", None)  # D·W_d is the same for every item
+        other._trained = self._trained | checked
         other._known = other._known_nodes(other._trained)
         other._items = None
         if "S" in nodes:
@@ -152,17 +156,19 @@ class InterventionalScorer:
         return other
 
     def _checked(self, name: str, value: Tensor) -> Tensor:
-        graph = self.graph
-        rows = {"D": graph.num_domains, "S": graph.num_domains, "V_decentered": self.encoded.num_items}
-        there = ("D", "S") if graph.has_strengths else ("D",)
-        if name not in (*(there if graph.config.confounders else ()), "V_decentered"):
+        graph, dim = self.graph, self.graph.config.latent_dim
+        shapes: dict[str, tuple[int, ...]] = {"V_decentered": (self.encoded.num_items, dim)}
+        if graph.config.confounders:
+            shapes |= {"D": (graph.num_domains, dim)} | {name: (dim,) for name in graph.lifted}
+        if graph.has_strengths:
+            shapes["S"] = (graph.num_domains, len(SPREAD))
+        if name not in shapes:
             raise InputError(f"draws of {name}: this model has no such free node")
-        shape = (rows[name], len(SPREAD) if name == "S" else graph.config.latent_dim)
-        if name != "V_decentered" and value.shape == shape[1:]:
-            value = value.expand(shape)
-        if value.shape != shape:
-            raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shape}")
-        return value.float()
+        if name in ("D", "S") and value.shape == shapes[name][1:]:
+            value = value.expand(shapes[name])
+        if value.shape != shapes[name]:
+            raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shapes[name]}")
+        return value.to(self._device, torch.float32)
 
     @property
     def _moves_with_popularity(self) -> bool:

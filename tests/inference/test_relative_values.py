@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_worlds import DIM, met, small_encoded, small_graph
+from small_worlds import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded, small_graph
 
 from prerec_pyro.data.batches import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.do import Scaled
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.models.graph import PreRecGraph, Weights
+from prerec_pyro.models.priors import Normal
 
 ENCODED = small_encoded(num_users=6)
 BATCH = next(query_batches(ENCODED, np.arange(6), domain=1))[0]
@@ -129,6 +133,24 @@ def test_given_a_draw_the_scores_are_those_of_a_model_that_knows_it():
     assert torch.equal(kept(BATCH), scorer(graph, nodes=NODES | {"D": nodes["D"]})(BATCH))
 
 
+def test_a_draw_of_a_lifted_weight():
+    torch.manual_seed(0)
+    lifted = PreRecGraph(
+        graph_config(),
+        num_domains=2,
+        text_dim=TEXT_DIM,
+        priors=dataclasses.replace(PRIORS, W_d=Normal(1.0), W_z=Normal(1.0)),
+    )
+    plain = small_graph()
+    lifted.load_state_dict({k: v for k, v in plain.state_dict().items() if not k.startswith("W_")})
+    one = InterventionalScorer(
+        lifted.eval(), ENCODED, Intervention.check({}, latent_dim=DIM), weights=Weights(plain.W_d, torch.zeros(DIM))
+    )
+    found = one.given({"W_z": plain.W_z.detach(), "W_d": torch.ones(DIM)})(BATCH)
+    assert torch.equal(found, scorer(plain, nodes=None)(BATCH))
+    assert not torch.allclose(found, one(BATCH))
+
+
 def test_an_intervention_outweighs_a_draw():
     graph = small_graph()
     set_ = scorer(graph, {"D": 0, "S": 0})
@@ -145,6 +167,7 @@ def test_an_intervention_outweighs_a_draw():
         ({"Q": torch.zeros(DIM)}, "draws of Q: this model has no such free node"),
         ({"D": torch.zeros(DIM + 1)}, r"draws of D: a draw has shape \(5,\), expected \(2, 4\)"),
         ({"V_decentered": torch.zeros(DIM)}, r"expected \(12, 4\)"),
+        ({"W_z": torch.zeros(DIM)}, "draws of W_z: this model has no such free node"),
     ],
 )
 def test_draws_that_mean_nothing_are_refused(draw, message):
