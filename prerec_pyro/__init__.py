@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.causal.adjusted import AdjustedPreRec
     from prerec_pyro.causal.dial import Dial, popularity_dial
+    from prerec_pyro.causal.effect import Arm, Effect, effect_report
     from prerec_pyro.causal.measurement import Measurement
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AdjustedPreRec": "causal.adjusted",
+    "Arm": "causal.effect",
     "CalibratedPreRec": "calibrated",
     "Dial": "causal.dial",
     "Domain": "data.domain",
     "GaussianMixture": "models.priors",
+    "Effect": "causal.effect",
     "GraphConfig": "models.graph_config",
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
@@ -55,6 +58,7 @@ _HOME = {
     "StudentT": "models.priors",
     "TextBaseline": "baseline",
     "TrainConfig": "inference.svi",
+    "effect_report": "causal.effect",
     "load_model": "methods",
     "new_model": "methods",
     "prior_sensitivity": "sensitivity",
@@ -63,10 +67,12 @@ _HOME = {
 
 __all__ = [
     "AdjustedPreRec",
+    "Arm",
     "CalibratedPreRec",
     "Dial",
     "Domain",
     "GaussianMixture",
+    "Effect",
     "GraphConfig",
     "HalfCauchy",
     "HalfNormal",
@@ -82,6 +88,7 @@ __all__ = [
     "StudentT",
     "TextBaseline",
     "TrainConfig",
+    "effect_report",
     "load_model",
     "new_model",
     "prior_sensitivity",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.causal.dial import VALUES, Dial, popularity_dial
+from prerec_pyro.causal.effect import Effect, effect_report
 from prerec_pyro.causal.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
@@ -349,10 +350,16 @@ class PreRec(Facade):
     ) -> Dial:
         """Return accuracy and exposure as the effect of popularity goes from none, 0, over what it is, 1, to double.
 
-        See `prerec_pyro.causal.dial.popularity_dial`; `measurement` is what `Measurement` takes: ``split``,
-        ``k_percent``, …
+        See `popularity_dial` in causal.dial; `measurement` is what `Measurement` takes: ``split``, ``k_percent``, …
         """
         return popularity_dial(self, domain, values, measurement=Measurement(**measurement))
+
+    def effect_report(self, domain: Domain | EncodedDomain, *, as_if: Iterable[str] = (), **measurement: Any) -> Effect:
+        """Return what D and Z do to accuracy, to exposure and to single users; see `effect_report` in causal.effect.
+
+        `as_if` names trained domains whose D the domain is given; `measurement` is what `Measurement` takes.
+        """
+        return effect_report(self, domain, as_if=as_if, measurement=Measurement(**measurement))
 
     @property
     def trained_graph(self) -> PreRecGraph:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from prerec_pyro.causal.affected import user_summary
 from prerec_pyro.causal.estimates import METRICS
 from prerec_pyro.causal.exposure import Estimate
+
+if TYPE_CHECKING:
+    from prerec_pyro.causal.effect import Effect
 
 NAMES = {
     "recall": "Recall@K%",
@@ -32,6 +37,80 @@ def dial(stops: pd.DataFrame, facts: Mapping[str, Any]) -> str:
         lines.append([head, *(cell(one, name) for one, name in zip(cells, METRICS, strict=True))])
     body = table(["Z times", *(NAMES[name] for name in METRICS)], lines)
     return f"# Popularity dial: {facts['domain']}\n\n{about(facts)}\n\n{body}\n"
+
+
+def effect(report: Effect, most_affected: int) -> str:
+    """Return the effect report: accuracy and exposure, by popularity, and single users."""
+    facts, arms = report.facts, report.estimates
+    reference = next(iter(arms))
+    level = [[name, *(cell(one.level[m], m) for m in METRICS)] for name, one in arms.items()]
+    heads = ["", *(NAMES[name] for name in METRICS)]
+    change = [
+        [name, *(cell(one.change[m], m, signed=True) for m in METRICS)]
+        for name, one in arms.items()
+        if name != reference
+    ]
+    parts = [f"# What the confounders do: {facts['domain']}", about(facts), table(heads, level)]
+    parts += [f"Less {reference}, query by query:", table(heads, change)]
+    parts += ["## By popularity", _BY_POPULARITY, _shares(report.by_popularity)]
+    parts += ["## Single users", _USERS, _user_table(report)]
+    for name in list(arms)[1:]:
+        mine = report.users[report.users["arm"] == name].head(most_affected)
+        lines = [
+            [
+                f"{one.user_id}",
+                f"{one.num_queries:,}",
+                f"{one.overlap:.2f}",
+                f"{one.moved:.2f}",
+                f"{one.r_ndcg_change:+.4f}",
+            ]
+            for one in mine.itertuples()
+        ]
+        parts += [f"Most affected by {name}:", table(["user", "queries", "overlap", "moved by", "r-NDCG"], lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+_BY_POPULARITY = (
+    "Share of the places shown that goes to each tenth of the catalogue, by interactions in the whole log, and in "
+    "brackets the recall of the queries whose target is in it."
+)
+_USERS = (
+    "Overlap: the share of a user's lists that stays. Moved by: by what factor the rank of the target changes, up or "
+    "down. Better and worse: users whose r-NDCG rises or falls."
+)
+
+
+def _shares(groups: pd.DataFrame) -> str:
+    share = groups.pivot(index="group", columns="arm", values="share")
+    recall = groups.pivot(index="group", columns="arm", values="recall")
+    names = list(groups["arm"].unique())
+    labels = {1: "1 (least popular)", len(share): f"{len(share)} (most popular)"}
+    lines = []
+    for number in share.index:
+        cells = [f"{share.loc[number, name]:.4f} ({_known(recall.loc[number, name])})" for name in names]
+        lines.append([labels.get(number, f"{number}"), *cells])
+    return table(["tenth", *names], lines)
+
+
+def _known(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"
+
+
+def _user_table(report: Effect) -> str:
+    heads = ["", "mean overlap", "tenth percentile", "list unchanged", "half of it changed", "better", "worse"]
+    lines = []
+    for name, rows in report.users.groupby("arm", sort=False):
+        found = user_summary(rows)
+        shares = [
+            f"{found[key]:.1%}" for key in ("share_unchanged", "share_half_changed", "share_better", "share_worse")
+        ]
+        lines.append([name, f"{found['mean_overlap']:.3f}", f"{found['lowest_tenth_overlap']:.3f}", *shares])
+    return table(heads, lines)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame as plain JSON; NaN is null."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 def about(facts: Mapping[str, Any]) -> str:
