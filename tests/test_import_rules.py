@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "plots": (),
     "plots_priors": (),
     "plots_posterior": (),
+    "plots_causal": (),
     "cli": EVERYTHING,
     "__main__": ("cli",),
     "": (
@@ -64,6 +65,7 @@ MAY_IMPORT = {
 # Library → the modules that may import it.
 ONLY_IN = {
     "matplotlib": ("plots", "plots_*"),
+    "matplotlib": ("plots", "plots_causal"),
     "click": ("cli.*",),
     "arviz": ("inference.posterior_*",),
     "arviz_stats": ("inference.posterior_*",),

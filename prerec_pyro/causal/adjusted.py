@@ -42,7 +42,7 @@ class AdjustedPreRec(Facade):
         model: CausalModel,
         *,
         num_draws: int = 32,
-        sampling: Sampling = "monte-carlo",
+        sampling: Sampling = "auto",
         seed: int = 0,
         draws: Mapping[str, Tensor] | None = None,
     ) -> None:

@@ -65,6 +65,16 @@ class Effect:
     users: pd.DataFrame
     facts: dict[str, Any]
 
+    def changes(self) -> pd.DataFrame:
+        """Return ``arm, metric, value, low, high``: what changes in each arm against the factual one."""
+        rows = [
+            {"arm": name, "metric": metric, "value": one.value, "low": one.low, "high": one.high}
+            for name, found in self.estimates.items()
+            for metric, one in found.change.items()
+            if name != FACTUAL
+        ]
+        return pd.DataFrame(rows)
+
     def to_json(self, most_affected: int = 20) -> dict[str, Any]:
         """Return everything, of the users the most affected, plain JSON."""
         arms = {}

@@ -16,6 +16,8 @@ COMMANDS = {
     "infer": "Write the top items for each user of a domain.",
     "evaluate": "Measure models and baselines on a domain.",
     "diagnose": "Say what a domain's log tells of D and S, and whether to trust it.",
+    "dial": "Turn the effect of popularity down, off and up.",
+    "effect": "Say what the confounders do to recommendations.",
     "tune": "Search the paper's hyperparameters on validation users.",
     "reproduce": "The paper's tables and figures on given domains.",
 }

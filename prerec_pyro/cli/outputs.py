@@ -76,7 +76,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_out_file(out: Path, suffixes: Iterable[str], sources: Iterable[Path] = ()) -> None:
+def check_out_file(out: Path, suffixes: Iterable[str], sources: Iterable[Path] = (), *, option: str = "--out") -> None:
     """Check that `out` may become a new file, so that hours of work are not lost at the end.
 
     Parameters
@@ -87,31 +87,37 @@ def check_out_file(out: Path, suffixes: Iterable[str], sources: Iterable[Path] =
         How its name may end, such as ``.csv``.
     sources
         Files and folders that are read; `out` may neither be one nor lie in one.
+    option
+        What the user gave it as.
 
     Raises
     ------
     InputError
-        Naming ``--out`` and what is in the way.
+        Naming the option and what is in the way.
     """
     suffixes = list(suffixes)
     if out.suffix.lower() not in suffixes:
-        raise InputError(f"--out {out}: the name must end in {', '.join(suffixes)}; its ending decides the format")
+        raise InputError(f"{option} {out}: the name must end in {', '.join(suffixes)}; its ending decides the format")
     try:
         if out.is_dir():
-            raise InputError(f"--out {out}: is a folder, expected a file to write; name another one")
+            raise InputError(f"{option} {out}: is a folder, expected a file to write; name another one")
         parent = next(folder for folder in out.absolute().parents if folder.exists())
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be looked at ({error.strerror or error}); name another file") from None
+        raise InputError(
+            f"{option} {out}: cannot be looked at ({error.strerror or error}); name another file"
+        ) from None
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         why = "may not be written to" if parent.is_dir() else "is a file"
-        raise InputError(f"--out {out}: cannot be made, since {parent} {why}; name another file")
+        raise InputError(f"{option} {out}: cannot be made, since {parent} {why}; name another file")
     for source in sources:
         if out.resolve().is_relative_to(source.resolve()):
-            raise InputError(f"--out {out}: would be written over or into {source}, which is read; name another file")
+            raise InputError(
+                f"{option} {out}: would be written over or into {source}, which is read; name another file"
+            )
 
 
 @contextlib.contextmanager
-def staged_file(out: Path) -> Iterator[Path]:
+def staged_file(out: Path, *, option: str = "--out") -> Iterator[Path]:
     """Yield a path beside `out`; what is written there becomes `out` when the block ends without an error.
 
     Folders that are missing are made, and removed again where the block fails.
@@ -134,5 +140,5 @@ def staged_file(out: Path) -> Iterator[Path]:
                 folder.rmdir()
         if isinstance(error, OSError):
             why = error.strerror or error
-            raise InputError(f"--out {out}: cannot be written ({why}); name another file") from error
+            raise InputError(f"{option} {out}: cannot be written ({why}); name another file") from error
         raise

@@ -138,7 +138,7 @@ def test_the_random_numbers_of_the_program_are_left_alone():
     ("asked", "message"),
     [
         ({"num_draws": 0}, "num_draws is 0, expected 1 or more"),
-        ({"sampling": "halton"}, "expected 'monte-carlo' or 'sobol'"),
+        ({"sampling": "halton"}, "expected 'auto', 'monte-carlo' or 'sobol'"),
         ({"nodes": ("D", "V")}, "prior draws of V: expected some of D, S"),
     ],
 )
@@ -150,8 +150,13 @@ def test_what_means_nothing_is_refused(asked, message):
 def test_a_prior_without_quantiles_is_refused_for_sobol_points():
     graph = small_graph()
     graph.priors = Priors(D=StudentT(df=4, scale=0.1))
-    with pytest.raises(InputError, match="prior of D, StudentT, has no inverse"):
+    with pytest.raises(InputError, match="the prior of D has no inverse"):
         prior_draws(graph, 4, sampling="sobol")
+    assert torch.equal(prior_draws(graph, 4)["D"], prior_draws(graph, 4, sampling="monte-carlo")["D"])
+
+
+def test_sobol_points_are_taken_where_the_prior_has_quantiles():
+    assert torch.equal(prior_draws(small_graph(), 4)["D"], prior_draws(small_graph(), 4, sampling="sobol")["D"])
 
 
 def test_prerec_n_has_nothing_to_draw():

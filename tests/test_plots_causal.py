@@ -1,0 +1,39 @@
+"""Pictures of causal answers: what is drawn is what the tables say."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from prerec_pyro.plots_causal import plot_dial, plot_effect
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_the_dial():
+    table = pd.DataFrame({"value": [0.0, 1.0, 2.0], "mrr": [0.1, 0.3, 0.2]})
+    table["mrr_low"], table["mrr_high"] = table["mrr"] - 0.05, table["mrr"] + 0.05
+    (axis,) = plot_dial(table, ("mrr",))
+    line, observed = axis.get_lines()[:2]
+    np.testing.assert_allclose(line.get_ydata(), table["mrr"])
+    assert (observed.get_xdata()[0], observed.get_ydata()[0]) == (1.0, 0.3)
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0\nnone", "1\nobserved", "2\ndoubled"]
+    assert axis.get_ylim()[0] == 0
+
+
+def test_the_effect():
+    changes = pd.DataFrame(
+        {"arm": ["a", "b"], "metric": "r_ndcg", "value": [0.1, -0.2], "low": [0.0, -0.3], "high": [0.2, -0.1]}
+    )
+    groups = pd.DataFrame({"arm": np.repeat(["factual", "a", "b"], 2), "group": [1, 2] * 3, "share": [0.5] * 6})
+    left, right = plot_effect(changes, groups, ("r_ndcg",))
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a", "b"]
+    bars = [line.get_xdata().tolist() for line in left.get_lines()[1::2]]
+    assert bars == [[0.0, 0.2], [-0.3, -0.1]]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["factual", "a", "b"]
