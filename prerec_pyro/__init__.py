@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.dial import Dial, popularity_dial
     from prerec_pyro.causal.effect import Arm, Effect, effect_report
     from prerec_pyro.causal.measurement import Measurement
+    from prerec_pyro.causal.reliability import reliability
+    from prerec_pyro.causal.uncertainty import uncertain_lists
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
@@ -63,6 +65,8 @@ _HOME = {
     "new_model": "methods",
     "prior_sensitivity": "sensitivity",
     "popularity_dial": "causal.dial",
+    "reliability": "causal.reliability",
+    "uncertain_lists": "causal.uncertainty",
 }
 
 __all__ = [
@@ -93,6 +97,8 @@ __all__ = [
     "new_model",
     "prior_sensitivity",
     "popularity_dial",
+    "reliability",
+    "uncertain_lists",
 ]
 
 

@@ -124,7 +124,7 @@ class Facade:
         if k < 1:
             raise InputError(f"k is {k}, expected 1 or more")
         encoded = self.encoded(domain)
-        read = _histories(encoded, users, histories, at)
+        read = read_histories(encoded, users, histories, at)
         return recommendations(self.scorer(encoded, do, semantics), encoded, read, k, drop_seen=seen == "drop")
 
     def score(
@@ -139,7 +139,7 @@ class Facade:
         encoded = self.encoded(domain)
         user_ids, row = np.unique(pairs["user_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
         items = torch.from_numpy(encoded.domain.item_position(pairs["item_id"]))
-        read = _histories(encoded, user_ids, None, at)
+        read = read_histories(encoded, user_ids, None, at)
         position = {user: number for number, user in enumerate(read.user_ids)}
         missing = [user for user in user_ids if user not in position]
         if missing:
@@ -159,7 +159,10 @@ class Facade:
         return self.scorer(self.encoded(domain), do).item_vectors_at_end().cpu().numpy()
 
 
-def _histories(encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None) -> Histories:
+def read_histories(
+    encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
+) -> Histories:
+    """Return whom to recommend to, as `Facade.recommend` is asked: users of the domain, or people of their own."""
     if histories is None:
         return known_users(encoded, users, at)
     if users is not None:

@@ -111,3 +111,33 @@ def _draw_changes(axis: Axes, rows: pd.DataFrame, arms: list[str], colours: dict
     axis.set_ylim(len(arms) - 0.5, -0.5)
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def plot_reliability(table: pd.DataFrame) -> list[Axes]:
+    """Return axes, one a curve of `reliability`: what happened against what was expected, and the diagonal.
+
+    Parameters
+    ----------
+    table
+        ``curve, expected, observed, low, high``.
+    """
+    names = {
+        "stability": ("share of the list expected to stay", "share that stays in held-out draws"),
+        "hits": ("expected hit rate", "hit rate"),
+        "confidence": ("confidence", "hit rate"),
+    }
+    curves = [name for name in names if name in set(table["curve"])]
+    figure, grid = plt.subplots(1, len(curves), figsize=(3.1 * len(curves), 3.0), squeeze=False)
+    axes = list(grid.flat)
+    for name, axis in zip(curves, axes, strict=True):
+        rows = table[table["curve"] == name]
+        axis.vlines(rows["expected"], rows["low"], rows["high"], color=_SERIES[0], linewidth=2)
+        axis.plot(rows["expected"], rows["observed"], "o-", color=_SERIES[0], markersize=4, linewidth=1)
+        if name != "confidence":
+            ends = [min(rows["expected"].min(), rows["low"].min()), max(rows["expected"].max(), rows["high"].max())]
+            axis.plot(ends, ends, color=_QUIET, linewidth=1, linestyle="--", zorder=0)
+        axis.set_xlabel(names[name][0], fontsize=9)
+        axis.set_ylabel(names[name][1], fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return axes

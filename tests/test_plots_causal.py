@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.plots_causal import plot_dial, plot_effect
+from prerec_pyro.plots_causal import plot_dial, plot_effect, plot_reliability
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +37,12 @@ def test_the_effect():
     bars = [line.get_xdata().tolist() for line in left.get_lines()[1::2]]
     assert bars == [[0.0, 0.2], [-0.3, -0.1]]
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["factual", "a", "b"]
+
+
+def test_reliability():
+    rows = {"bin": [1, 2], "expected": [0.2, 0.6], "observed": [0.3, 0.5], "low": [0.25, 0.4], "high": [0.35, 0.6]}
+    table = pd.concat([pd.DataFrame(rows).assign(curve=name) for name in ("stability", "confidence")])
+    honest, other = plot_reliability(table)
+    np.testing.assert_allclose(honest.get_lines()[0].get_xydata(), [[0.2, 0.3], [0.6, 0.5]])
+    np.testing.assert_allclose(honest.get_lines()[1].get_xydata(), [[0.2, 0.2], [0.6, 0.6]])
+    assert len(other.get_lines()) == 1, "confidence is no hit rate: no diagonal"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs, people
+from prerec_pyro.cli import console, options, outputs, people, uncertain
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prerec_pyro.methods import Model
 
 logger = logging.getLogger(__name__)
+_COLUMNS = ("user_id", "item_id", "score", "rank")
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 USERS_AT_A_TIME = 8192  # bounds the rows in memory
 
@@ -61,6 +62,18 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
     show_default=True,
     help="What becomes of items that a user had already.",
 )
+@click.option(
+    "--uncertainty",
+    is_flag=True,
+    help="Add columns p_top_k, the probability that the item is among the user's K best, and confidence, its mean over "
+    "the user's list, over draws of D and S: of --posterior, or, in a domain that is new to the model, of their prior.",
+)
+@click.option(
+    "--posterior", metavar="FILE", type=options.PATH, help="For --uncertainty: the domain's, written by `diagnose`."
+)
+@click.option(
+    "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
+)
 @options.device
 @console.verbosity
 def command(
@@ -73,6 +86,9 @@ def command(
     calibrate: bool,
     at: str | None,
     seen: str,
+    uncertainty: bool,
+    posterior: Path | None,
+    draws: int,
     device: str,
 ) -> None:
     """Write the top items for each user of a domain: user_id, item_id, score and rank, from 1.
@@ -84,7 +100,9 @@ def command(
     from prerec_pyro.inference.interventions import Intervention
     from prerec_pyro.methods import load_model
 
-    outputs.check_out_file(out, _SUFFIXES, [model, domain, *([users] if users else [])])
+    outputs.check_out_file(out, _SUFFIXES, [model, domain, *(path for path in (users, posterior) if path)])
+    if posterior is not None and not uncertainty:
+        raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
     trained = load_model(model, device)
     if isinstance(trained, TextBaseline):
         trained.refuse(do)
@@ -95,10 +113,13 @@ def command(
     encoded = trained.encode(shop)
     if calibrate:
         trained = _calibrated(trained, model)
+    ask = trained.recommend
+    if uncertainty:
+        ask = uncertain.asker(trained, model, encoded, posterior, draws)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
-    rows = 0
-    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower()) as write:
-        for lists in _recommend(trained, encoded, named, asked):
+    rows, columns = 0, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())]
+    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower(), columns) as write:
+        for lists in _recommend(ask, encoded, named, asked):
             write(lists)
             rows += len(lists)
     if not rows:
@@ -135,41 +156,41 @@ def _whom(path: Path | None, domain: Domain) -> people.People:
 
 
 def _recommend(
-    model: Model | CalibratedPreRec, encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
+    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the lists, those of some users at a time."""
     if named.users is None:
-        yield model.recommend(encoded, histories=named.histories, **asked)
+        yield ask(encoded, histories=named.histories, **asked)
         return
     users: np.ndarray = named.users
     with console.progress(len(users), "recommending", unit="users") as bar:
         for begin in range(0, len(users), USERS_AT_A_TIME):
             some = users[begin : begin + USERS_AT_A_TIME]
-            yield model.recommend(encoded, some, **asked)
+            yield ask(encoded, some, **asked)
             bar.update(len(some))
 
 
 @contextmanager
-def _writer(path: Path, suffix: str) -> Iterator[Callable[[pd.DataFrame], None]]:
+def _writer(path: Path, suffix: str, columns: Sequence[str]) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Give a function that appends lists to a new file."""
     if suffix == ".parquet":
-        with _parquet_writer(path) as write:
+        with _parquet_writer(path, columns) as write:
             yield write
         return
     with path.open("w", encoding="utf-8", newline="") as file:
         if suffix == ".csv":
-            file.write("user_id,item_id,score,rank\n")
+            file.write(",".join(columns) + "\n")
             yield lambda lists: lists.to_csv(file, index=False, header=False, lineterminator="\n")
         else:
             yield lambda lists: lists.to_json(file, orient="records", lines=True, force_ascii=False)
 
 
 @contextmanager
-def _parquet_writer(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+def _parquet_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[pd.DataFrame], None]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {"user_id": pa.string(), "item_id": pa.string(), "score": pa.float32(), "rank": pa.int32()}
-    schema = pa.schema(list(types.items()))
+    schema = pa.schema([(name, types.get(name, pa.float32())) for name in columns])
     with pq.ParquetWriter(path, schema) as writer:
         yield lambda lists: writer.write_table(pa.Table.from_pandas(lists, schema, preserve_index=False))
