@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.causal.adjusted import AdjustedPreRec
     from prerec_pyro.causal.dial import Dial, popularity_dial
+    from prerec_pyro.causal.drift import Drift, drift
     from prerec_pyro.causal.effect import Arm, Effect, effect_report
     from prerec_pyro.causal.measurement import Measurement
     from prerec_pyro.causal.reliability import reliability
@@ -44,6 +45,7 @@ _HOME = {
     "Dial": "causal.dial",
     "Domain": "data.domain",
     "GaussianMixture": "models.priors",
+    "Drift": "causal.drift",
     "Effect": "causal.effect",
     "GraphConfig": "models.graph_config",
     "HalfCauchy": "models.priors",
@@ -60,6 +62,7 @@ _HOME = {
     "StudentT": "models.priors",
     "TextBaseline": "baseline",
     "TrainConfig": "inference.svi",
+    "drift": "causal.drift",
     "effect_report": "causal.effect",
     "load_model": "methods",
     "new_model": "methods",
@@ -76,6 +79,7 @@ __all__ = [
     "Dial",
     "Domain",
     "GaussianMixture",
+    "Drift",
     "Effect",
     "GraphConfig",
     "HalfCauchy",
@@ -92,6 +96,7 @@ __all__ = [
     "StudentT",
     "TextBaseline",
     "TrainConfig",
+    "drift",
     "effect_report",
     "load_model",
     "new_model",

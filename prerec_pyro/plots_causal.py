@@ -44,7 +44,7 @@ def plot_dial(
         )
         axis.plot(observed["value"], observed[metric], "o", color=colour, markersize=9, markerfacecolor="white")
         axis.axvline(1, color=_QUIET, linewidth=0.8, linestyle=":", zorder=0)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.12 * max(table[f"{metric}_high"].max(), table[metric].max(), 1e-9))
         axis.set_title(_NAMES.get(metric, metric), fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
         _dial_axis(axis, table["value"])
@@ -141,3 +141,29 @@ def plot_reliability(table: pd.DataFrame) -> list[Axes]:
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     return axes
+
+
+def plot_drift(table: pd.DataFrame) -> list[Axes]:
+    """Return one axis: each coordinate before and since, with 95 % intervals, in standard deviations of what was known.
+
+    Parameters
+    ----------
+    table
+        Of a `Drift`: ``coordinate, before, before_sd, after, after_sd, z``.
+    """
+    figure, axis = plt.subplots(figsize=(6, 0.45 * len(table) + 1.3))
+    for place, one in enumerate(table.itertuples()):
+        for shift, mean, spread, colour in (
+            (-0.13, one.before, one.before_sd, _QUIET),
+            (0.13, one.after, one.after_sd, _SERIES[1] if abs(one.z) > 3 else _SERIES[0]),
+        ):
+            ends = [(mean - one.before + sign * 1.96 * spread) / one.before_sd for sign in (-1, 0, 1)]
+            axis.plot([ends[0], ends[2]], [place + shift] * 2, color=colour, linewidth=2.2)
+            axis.plot(ends[1], place + shift, "o", color=colour, markersize=5)
+    axis.axvline(0, color=_QUIET, linewidth=0.8, linestyle=":", zorder=0)
+    axis.set_yticks(range(len(table)), table["coordinate"], fontsize=9)
+    axis.set_ylim(len(table) - 0.5, -0.5)
+    axis.set_xlabel("distance from what was known, in its standard deviations\n(grey: known before; colour: since)")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return [axis]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.plots_causal import plot_dial, plot_effect, plot_reliability
+from prerec_pyro.plots_causal import plot_dial, plot_drift, plot_effect, plot_reliability
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +46,15 @@ def test_reliability():
     np.testing.assert_allclose(honest.get_lines()[0].get_xydata(), [[0.2, 0.3], [0.6, 0.5]])
     np.testing.assert_allclose(honest.get_lines()[1].get_xydata(), [[0.2, 0.2], [0.6, 0.6]])
     assert len(other.get_lines()) == 1, "confidence is no hit rate: no diagonal"
+
+
+def test_drift():
+    table = pd.DataFrame(
+        {"coordinate": ["S match", "D 1"], "before": [1.0, 0.0], "before_sd": [0.5, 2.0], "after": [3.0, 1.0]}
+    ).assign(after_sd=[0.25, 2.0], z=[3.6, 0.4])
+    (axis,) = plot_drift(table)
+    lines = [line.get_xdata() for line in axis.get_lines()[:4]]
+    np.testing.assert_allclose(lines[0], [-1.96, 1.96])
+    np.testing.assert_allclose(lines[2], [4 - 0.98, 4 + 0.98])
+    assert axis.get_lines()[2].get_color() != axis.get_lines()[6].get_color(), "an alarm is another colour"
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["S match", "D 1"]

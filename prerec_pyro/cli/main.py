@@ -18,6 +18,7 @@ COMMANDS = {
     "diagnose": "Say what a domain's log tells of D and S, and whether to trust it.",
     "dial": "Turn the effect of popularity down, off and up.",
     "effect": "Say what the confounders do to recommendations.",
+    "drift": "Say whether a domain has drifted; status 3 if so.",
     "tune": "Search the paper's hyperparameters on validation users.",
     "reproduce": "The paper's tables and figures on given domains.",
 }

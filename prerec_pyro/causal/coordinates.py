@@ -1,0 +1,156 @@
+"""S, and D along a few directions: the coordinates in which two parts of a domain's log are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import optimize
+from torch import Tensor
+
+from prerec_pyro.causal import log_slice
+from prerec_pyro.causal.question import CausalModel
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.windows import Windows
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.domain_program import DomainProgram
+from prerec_pyro.inference.posterior import STRENGTHS
+from prerec_pyro.inference.posterior_inference import point_estimates
+from prerec_pyro.inference.prior_draws import prior_draws
+from prerec_pyro.models.graph import SPREAD
+
+_STEP = 0.25  # of the Hessian's differences, in prior standard deviations
+_PRIOR_DRAWS = 1024
+_MAX_STEPS = 30
+_FLAT = 0.1  # nats a unit of S: where a mode is found
+_DOUBLE_UP_TO = 5000  # items: smaller catalogues are computed in double precision
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """A point of (D, S) and the coordinates around it.
+
+    Attributes
+    ----------
+    program
+        P(choices | D, S), networks and items at their MAP.
+    encoded
+        The domain.
+    values
+        Where the coordinates are 0: ``D`` (1, B), ``S`` (1, 4), and any lifted weights.
+    basis
+        ``(directions, B)`` orthonormal.
+    unit
+        ``(size,)`` float64, prior standard deviations.
+    """
+
+    program: DomainProgram
+    encoded: EncodedDomain
+    values: Mapping[str, Tensor]
+    basis: Tensor
+    unit: Tensor
+
+    @classmethod
+    def of(cls, model: CausalModel, encoded: EncodedDomain, directions: int) -> Coordinates:
+        """Return coordinates around where a domain is served.
+
+        Directions of D are the principal directions of the item vectors: D moves U, and along these a move of U
+        changes most what is chosen.
+
+        Raises
+        ------
+        InputError
+            If there are not so many directions.
+        """
+        graph, sources = model.trained_graph.eval(), model.sources
+        if not 0 <= directions <= graph.config.latent_dim:
+            raise InputError(f"directions is {directions}, expected 0 to {graph.config.latent_dim}")
+        row = sources.row(encoded.domain)
+        nodes = {} if row is None else sources.nodes_of(encoded.domain, row)
+        known = {name: value for name, value in nodes.items() if name == "V_decentered"}
+        values = {site: value.detach() for site, value in point_estimates(graph, sources, encoded).items()}
+        known |= {site: value for site, value in values.items() if site not in ("D", "S")}
+        vectors = model.scorer(encoded).item_vectors_at_end()
+        drawn = prior_draws(graph, _PRIOR_DRAWS, nodes=("D", "S"), sampling="monte-carlo")
+        unit = torch.cat([drawn["S"].std(0), drawn["D"].std().expand(directions)]).double()
+        program = DomainProgram(graph, known, torch.float64 if encoded.num_items < _DOUBLE_UP_TO else torch.float32)
+        values = {site: values[site].to(program.dtype) for site in "DS"}
+        return cls(program, encoded, values, principal(vectors, directions), unit)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call the coordinates."""
+        return [f"S {name}" for name in STRENGTHS] + [f"D {number + 1}" for number in range(len(self.basis))]
+
+    @property
+    def center(self) -> Tensor:
+        """S and D along the directions where the coordinates are 0, ``(size,)`` float64."""
+        return self.along(self.values["S"], self.values["D"])[0]
+
+    def along(self, S: Tensor, D: Tensor) -> Tensor:
+        """Return S and D along the directions, ``(n, size)`` float64, of ``(n, 4)`` and ``(n, B)``."""
+        return torch.cat([S.double().cpu(), D.double().cpu() @ self.basis.double().mT], dim=1)
+
+    def moved(self, shift: Tensor) -> Coordinates:
+        """Return the coordinates around another point."""
+        return replace(self, values=self._at(shift))
+
+    def gradient(self, shift: Tensor, windows: Windows) -> tuple[float, Tensor]:
+        """Return the log-likelihood of some windows at a shift from 0, and its gradient, ``(size,)`` float64."""
+        ready = (self.program.ready(batch) for batch in log_slice.batches(self.encoded, windows))
+        value, slope, _ = self.program.gradient(self._at(shift), ready)
+        return value, self.along(slope["S"], slope["D"])[0]
+
+    def grouped(self, windows: Windows, groups: Sequence) -> Tensor:
+        """Return the gradient at 0 of each group of windows, ``(num_groups, size)``."""
+        zero = torch.zeros(len(self.unit))
+        return torch.stack([self.gradient(zero, windows[group])[1] for group in groups])
+
+    def hessian(self, windows: Windows) -> Tensor:
+        """Return the negative Hessian at 0 by central differences, ``(size, size)``, no eigenvalue below 0."""
+        columns = []
+        for place, unit in enumerate(self.unit.tolist()):
+            step = torch.zeros(len(self.unit), dtype=torch.float64)
+            step[place] = _STEP * unit
+            ends = [self.gradient(sign * step, windows)[1] for sign in (-1, 1)]
+            columns.append((ends[0] - ends[1]) / (2 * step[place]))
+        values, vectors = torch.linalg.eigh(_symmetric(torch.stack(columns)))
+        return (vectors * values.clamp_min(0)) @ vectors.mT
+
+    def at_mode(self, windows: Windows) -> Coordinates:
+        """Return the coordinates around the mode of the likelihood of some windows times the prior.
+
+        By BFGS, from the curvature at 0. The prior counts as the Normal one with its spread.
+        """
+
+        def loss(place: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = self._posterior(torch.from_numpy(place), windows)
+            return -value, -slope.numpy()
+
+        curvature = self.hessian(windows) + torch.diag(self.unit**-2)
+        settings = {"maxiter": _MAX_STEPS, "gtol": _FLAT, "hess_inv0": _symmetric(torch.linalg.inv(curvature)).numpy()}
+        found = optimize.minimize(loss, np.zeros(len(self.unit)), jac=True, method="BFGS", options=settings)
+        return self.moved(torch.from_numpy(found.x))
+
+    def _posterior(self, shift: Tensor, windows: Windows) -> tuple[float, Tensor]:
+        value, slope = self.gradient(shift, windows)
+        place = (self.center + shift) / self.unit
+        return value - 0.5 * float(place @ place), slope - place / self.unit
+
+    def _at(self, shift: Tensor) -> dict[str, Tensor]:
+        values = dict(self.values)
+        values["S"] = values["S"] + shift[: len(SPREAD)].to(values["S"])
+        values["D"] = values["D"] + shift[len(SPREAD) :].to(values["D"]) @ self.basis.to(values["D"])
+        return values
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.mT) / 2
+
+
+def principal(vectors: Tensor, number: int) -> Tensor:
+    """Return the directions in which some vectors differ most, ``(number, B)``, orthonormal."""
+    centered = (vectors - vectors.mean(0)).double()
+    return torch.linalg.eigh(centered.mT @ centered).eigenvectors.flip(1).mT[:number].float().cpu()

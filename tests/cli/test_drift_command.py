@@ -1,0 +1,68 @@
+"""``prerec-pyro drift``: exit statuses for a nightly job, and the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prerec_pyro.causal.drift import drift
+from prerec_pyro.cli.drift import DRIFTED
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.simulate import FIRST_DAY, simulate
+from prerec_pyro.recommender import PreRec
+
+DAYS = 20
+
+
+@pytest.fixture(scope="module")
+def since() -> str:
+    return str(np.datetime64("1970-01-01") + FIRST_DAY + 12)
+
+
+@pytest.fixture(scope="module")
+def shops(since: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A store as it is, and one in which everybody turns to the items that were the least popular."""
+    folder = tmp_path_factory.mktemp("shops")
+    drawn = simulate(1, seed=3, num_items=40, num_users=250, num_days=DAYS, latent_dim=4)[0]
+    vectors = drawn.truth.item_mean @ np.random.default_rng(0).standard_normal((4, 6))
+    shop = replace(drawn.domain.with_embeddings(vectors), name="shop")
+    late = shop.timestamps >= np.datetime64(since, "s").astype(int)
+    rare = np.argsort(np.bincount(shop.item_index, minlength=shop.num_items))[:3]
+    odd = np.where(late, rare[np.arange(len(late)) % 3], shop.item_index)
+    shop.save(folder / "calm")
+    replace(shop, item_index=odd).save(folder / "odd")
+    return {name: folder / name for name in ("calm", "odd")}
+
+
+def ask(run, model: Path, shop: Path, since: str, out: Path, *more: object):
+    return run(*("drift", "--model", model, "--domain", shop, "--since", since, "--out", out, "--device", "cpu"), *more)
+
+
+def test_status_3_says_that_a_log_has_drifted(run, model, shops: dict[str, Path], since: str, tmp_path: Path) -> None:
+    expected = {0: "calm", DRIFTED: "odd"}
+    for status, name in expected.items():
+        out, picture = tmp_path / f"{name}.json", tmp_path / f"{name}.png"
+        result = ask(run, model, shops[name], since, out, "--plot", picture, "--max-queries", 400, "-q")
+        assert result.exit_code == status, result.stderr
+        found = json.loads(out.read_text())
+        assert found["drifted"] is (status == DRIFTED)
+        assert f"p = {found['p_value']:.2g}" in result.stdout
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    again = drift(PreRec.load(model, "cpu"), Domain.load(shops["odd"]), since, max_queries=400)
+    assert again.to_json() == found
+    assert result.stdout.strip() == again.sentence()
+
+
+def test_what_means_nothing_is_refused(
+    refused, model: Path, shops: dict[str, Path], since: str, tmp_path: Path
+) -> None:
+    where = ("--model", model, "--out", tmp_path / "x.md", "-q", "--device", "cpu")
+    refused("drift", "--domain", shops["calm"], *where, "--since", "someday", says="expected an ISO time")
+    refused("drift", "--domain", shops["calm"], *where, "--since", "2001-01-01", says="one part of the log")
+    refused(
+        *("drift", "--domain", shops["calm"], *where, "--since", since, "--posterior", tmp_path / "no.nc"), says="no.nc"
+    )
