@@ -44,7 +44,7 @@ def main() -> None:
         device="cpu",
     ).fit(sources)
     for name, story in STORIES.items():
-        number = asked.logs if name == "stationary" else max(asked.logs // 4, 1)
+        number = asked.logs if name == "stationary" else max(asked.logs // 5, 1)
         p = np.array([once(model, 100 + log, story, size) for log in range(number)])
         shares = ", ".join(f"{(p < alpha).mean():.3f} at {alpha:g}" for alpha in ALPHAS)
         print(f"{name}: {number} logs, alarms {shares}; median p {np.median(p):.3g}", flush=True)
