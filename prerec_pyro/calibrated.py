@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.facade import Facade
 from prerec_pyro.inference.calibration import Calibration
@@ -15,7 +16,7 @@ from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.recommender import PreRec
 
 
-class CalibratedPreRec(Facade):
+class CalibratedPreRec(CausalQuestions, Facade):
     """A trained model that serves new domains with S at its posterior mode, given what came before each query's day.
 
     All networks stay as they are. A domain that the model was trained on has its own S, and is served as by the model.

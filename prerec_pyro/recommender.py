@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prerec_pyro.causal.dial import VALUES, Dial, popularity_dial
-from prerec_pyro.causal.effect import Effect, effect_report
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
@@ -49,7 +47,7 @@ FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=1e-3, tex
 where it has no more than 8,192 items."""
 
 
-class PreRec(Facade):
+class PreRec(CausalQuestions, Facade):
     """The pre-trained causal recommender.
 
     Parameters
@@ -344,22 +342,6 @@ class PreRec(Facade):
 
     def _contents(self) -> Contents:
         return Contents(self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts)
-
-    def popularity_dial(
-        self, domain: Domain | EncodedDomain, values: Iterable[float] = VALUES, **measurement: Any
-    ) -> Dial:
-        """Return accuracy and exposure as the effect of popularity goes from none, 0, over what it is, 1, to double.
-
-        See `popularity_dial` in causal.dial; `measurement` is what `Measurement` takes: ``split``, ``k_percent``, …
-        """
-        return popularity_dial(self, domain, values, measurement=Measurement(**measurement))
-
-    def effect_report(self, domain: Domain | EncodedDomain, *, as_if: Iterable[str] = (), **measurement: Any) -> Effect:
-        """Return what D and Z do to accuracy, to exposure and to single users; see `effect_report` in causal.effect.
-
-        `as_if` names trained domains whose D the domain is given; `measurement` is what `Measurement` takes.
-        """
-        return effect_report(self, domain, as_if=as_if, measurement=Measurement(**measurement))
 
     @property
     def trained_graph(self) -> PreRecGraph:

@@ -32,7 +32,7 @@ MAY_IMPORT = {
         *("data", "models", "inference", "evaluation"),
         *("facade", "model_folder", "training_run", "domain_posterior", "causal"),
     ),
-    "calibrated": ("data", "models", "inference", "facade", "recommender"),
+    "calibrated": ("data", "models", "inference", "causal", "facade", "recommender"),
     "facade": ("data", "models", "inference", "evaluation"),
     "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
     "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
@@ -65,7 +65,6 @@ MAY_IMPORT = {
 # Library → the modules that may import it.
 ONLY_IN = {
     "matplotlib": ("plots", "plots_*"),
-    "matplotlib": ("plots", "plots_causal"),
     "click": ("cli.*",),
     "arviz": ("inference.posterior_*",),
     "arviz_stats": ("inference.posterior_*",),

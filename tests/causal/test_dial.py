@@ -113,7 +113,7 @@ def test_it_can_be_written_down(dial):
 
 def test_a_calibrated_model_can_be_asked(model, new_shop, everybody):
     calibrated = CalibratedPreRec(model)
-    found = popularity_dial(calibrated, new_shop, [0], measurement=Measurement(users=everybody, **ASKED))
+    found = calibrated.popularity_dial(new_shop, [0], users=everybody, **ASKED)
     row = evaluate(calibrated, model.encode(new_shop), everybody, k_percent=20.0).rows("test")[0]
     assert found.facts["model"] == "prerec_calibrated"
     assert stop(found, 1.0)["r_ndcg"] == pytest.approx(row["r_ndcg"], rel=1e-12)
