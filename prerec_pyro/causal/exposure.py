@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 NUM_GROUPS = 10
 _CHUNK = 1 << 23  # numbers at a time
@@ -57,6 +56,8 @@ class ExposureBootstrap:
     """
 
     def __init__(self, users: np.ndarray, group: np.ndarray, *, draws: int = 1000, seed: int = 0) -> None:
+        from scipy import sparse  # not at the top: whoever recommends need not wait for it
+
         _, self._row = np.unique(users, return_inverse=True)
         self.num_users = int(self._row.max()) + 1
         self._group = sparse.csr_array(
@@ -74,6 +75,8 @@ class ExposureBootstrap:
         shown
             ``(num_queries, k)`` item indices.
         """
+        from scipy import sparse
+
         num_items = self._group.shape[0]
         rows = np.repeat(self._row, shown.shape[1])
         of_user = sparse.csr_array((np.ones(shown.size), (rows, shown.ravel())), shape=(self.num_users, num_items))

@@ -80,6 +80,14 @@ def _choose_verbosity(ctx: click.Context, parameter: click.Parameter, value: boo
     _PACKAGE_LOGGER.setLevel(_LEVELS[chosen])
 
 
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say under ``--verbose`` how long the block took."""
+    start = time.perf_counter()
+    yield
+    logger.debug("%s: %.2f s", what, time.perf_counter() - start)
+
+
 class _StderrHandler(logging.Handler):
     """Writes records to today's ``sys.stderr``, above a progress bar where one is drawn."""
 

@@ -95,22 +95,26 @@ def command(
 
     A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
     """
-    from prerec_pyro.baseline import TextBaseline
-    from prerec_pyro.data.domain import Domain
-    from prerec_pyro.inference.interventions import Intervention
-    from prerec_pyro.methods import load_model
+    with console.timed("imports"):
+        from prerec_pyro.baseline import TextBaseline
+        from prerec_pyro.data.domain import Domain
+        from prerec_pyro.inference.interventions import Intervention
+        from prerec_pyro.methods import load_model
 
     outputs.check_out_file(out, _SUFFIXES, [model, domain, *(path for path in (users, posterior) if path)])
     if posterior is not None and not uncertainty:
         raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
-    trained = load_model(model, device)
+    with console.timed("loading the model"):
+        trained = load_model(model, device)
     if isinstance(trained, TextBaseline):
         trained.refuse(do)
     else:
         Intervention.check(do, latent_dim=trained.config.latent_dim)
-    shop = Domain.load(domain)
+    with console.timed("loading the domain"):
+        shop = Domain.load(domain)
     named = _whom(users, shop)
-    encoded = trained.encode(shop)
+    with console.timed("texts and popularity"):
+        encoded = trained.encode(shop)
     if calibrate:
         trained = _calibrated(trained, model)
     ask = trained.recommend
@@ -118,7 +122,11 @@ def command(
         ask = uncertain.asker(trained, model, encoded, posterior, draws)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
     rows, columns = 0, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())]
-    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower(), columns) as write:
+    with (
+        console.timed("recommending"),
+        outputs.staged_file(out) as beside,
+        _writer(beside, out.suffix.lower(), columns) as write,
+    ):
         for lists in _recommend(ask, encoded, named, asked):
             write(lists)
             rows += len(lists)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,9 @@ class Encoder:
     def encode(self, texts: list[str], batch_size: int = 64) -> np.ndarray:
         """Vectors as the model gives them, ``(num_texts, dim)`` float32; `InputError` where not finite."""
         if self._model is None:
+            start = time.perf_counter()
             self._model = self.load()
+            logger.debug("loading the text encoder %s: %.2f s", self.name, time.perf_counter() - start)
         vectors = np.asarray(
             self._model.encode(texts, batch_size=batch_size, show_progress_bar=False), dtype=np.float32
         )
@@ -154,6 +157,7 @@ def embed_texts(
         encoder._dim = store.dim(fingerprint) or encoder.dim
         vectors = np.empty((len(distinct), encoder.dim), dtype=np.float32)
         missing = store.read(fingerprint, keys, vectors)
+        logger.debug("%d of %d texts are in the cache", len(distinct) - len(missing), len(distinct))
         # Texts of like length together waste no padding; longest first: memory runs out early or never.
         missing.sort(key=lambda row: (-len(distinct[row]), distinct[row]))
         with _progress_bar(len(missing), progress) as advance:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from prerec_pyro.errors import InputError
 
@@ -113,6 +112,8 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> dict[str, Any]:
         raise ValueError("no values to take the mean of")
     half = None
     if len(numbers) > 1:
+        from scipy import stats  # a fifth of a second, which whoever recommends need not wait for
+
         spread = numbers.std(ddof=1) / np.sqrt(len(numbers))
         half = float(spread * stats.t.ppf((1 + level) / 2, len(numbers) - 1))
     return {"mean": float(numbers.mean()), "half_width": half}

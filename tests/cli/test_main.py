@@ -127,6 +127,28 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded & {"torch", "pandas", "numpy", "pyarrow", "pyro", "arviz", "matplotlib", "pydantic", "tqdm"} == set()
 
 
+def test_recommending_loads_neither_encoder_nor_statistics_nor_pictures() -> None:
+    done = python(
+        "import json, sys\n"
+        "from prerec_pyro.cli import infer\n"
+        "import prerec_pyro.calibrated, prerec_pyro.methods\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stderr))
+    assert "pyro" in loaded
+    heavy = {
+        "sentence_transformers",
+        "transformers",
+        "scipy.stats",
+        "scipy.sparse",
+        "arviz",
+        "matplotlib",
+        "accelerate",
+    }
+    assert loaded & heavy == set()
+
+
 def test_a_bug_shows_its_traceback_on_the_real_terminal() -> None:
     code = (
         "import sys, types, click\n"
