@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "errors": (),
     "data": (),
     "models": ("data.batches", "data.popularity", "data.windows"),
-    "inference": ("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.windows"),
+    "inference": (
+        *("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.repeats"),
+        "data.windows",
+    ),
     # A result draws itself: the pictures are imported when they are asked for.
     "inference.prior_predictive": ("models", "data.batches", "data.encoded", "data.windows", "plots_priors"),
     "evaluation": ("data", "models", "inference.ranking"),

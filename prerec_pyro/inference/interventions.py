@@ -19,6 +19,7 @@ from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.streaming import Effects
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
 
 __all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
@@ -209,6 +210,27 @@ class InterventionalScorer:
         return self._domain()[1]
 
     @torch.no_grad()
+    def effects_at(self, batch: Batch) -> Effects:
+        """Return what R is made of in the one time slot of a batch, each as it counts under S and the intervention."""
+        batch = self._by_item(batch.to(self._device))
+        S, Z = self._strengths(batch), self._popularity(batch)
+        level = batch.candidate_level[0] if self._moves_with_popularity else None
+        items = self._item_vectors(self._domain()[0], None if level is None else Z, batch, level)
+        popularity = None
+        if Z is not None:
+            popularity = (Z @ self._W_z)[batch.candidate_level[0]] * (1.0 if S is None else S[0, 1].exp())
+        config, graph = self.graph.config, self.graph
+        wander = (graph.w_o if S is None else graph.w_o + S[0, 3]).item() if config.wandering else None
+        return Effects(items, popularity, graph.repeat_effect(S)[0, 0].item() if config.repeats else 0.0, wander)
+
+    @torch.no_grad()
+    def user_vectors(self, batch: Batch) -> Tensor:
+        """Return e^{S_1} U, ``(num_queries, B)``."""
+        batch = batch.to(self._device)
+        S = self._strengths(batch)
+        return self._users(batch, self._domain()[0]) * (1.0 if S is None else S[:1, :1].exp())
+
+    @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
         """Return V, ``(num_items, B)``, in the slot after the log's last day."""
         history, positions = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
@@ -276,7 +298,7 @@ class InterventionalScorer:
     def _item_vectors(self, D: Tensor | None, Z: Tensor | None, batch: Batch, level: Tensor | None = None) -> Tensor:
         graph = self.graph
         with _program(graph, _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))):
-            return graph.item_vectors(self._text, D, Z if level is None else Z[level])
+            return graph.item_vectors(self._text, D, Z if level is None or Z is None else Z[level])
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
         graph = self.graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -13,8 +14,27 @@ from torch import Tensor
 from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.histories import Histories
+from prerec_pyro.data.repeats import repeats_in_catalogue
+from prerec_pyro.inference.streaming import FactoredScorer, StreamingTopK
+from prerec_pyro.inference.top_k import top_k
+
+__all__ = [
+    "COLUMNS",
+    "Recommender",
+    "Scorer",
+    "hide",
+    "list_table",
+    "recommendations",
+    "score_histories",
+    "top_k",
+    "top_lists",
+]
 
 Scorer = Callable[[Batch], Tensor]
+
+MANY_ITEMS = 1 << 16
+MANY_SCORES = 1 << 25
+"""From so many items, and items × users, on lists are made block by block; below, the dense scores are as fast."""
 
 COLUMNS = ("user_id", "item_id", "score", "rank")
 
@@ -27,41 +47,6 @@ class Recommender(Protocol):
     def scorer(self, encoded: EncodedDomain) -> Scorer:
         """Return a function from a batch over the full catalogue to ``(num_queries, num_items)`` scores."""
         ...
-
-
-def top_k(scores: Tensor, k: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Return scores and item indices of the k best of each row, best first.
-
-    Equal scores go by item index; with a `generator`, those that tie for the last places are drawn at random.
-
-    Parameters
-    ----------
-    scores
-        ``(num_queries, num_items)``; an item at -inf is never listed before one that is finite.
-    k
-        At most ``num_items``.
-
-    Returns
-    -------
-    tuple
-        ``(num_queries, k)`` scores and ``(num_queries, k)`` int64 item indices.
-    """
-    best, index = scores.topk(k, dim=1)  # in no particular order among equals
-    last = best[:, -1:]
-    crowded = (scores >= last).sum(dim=1) > k  # more items tie for the last places than there are
-    if crowded.any():
-        some, cut = scores[crowded], last[crowded]
-        if generator is None:
-            lot = 1.0 - torch.arange(scores.shape[1], dtype=torch.float64, device=scores.device) / scores.shape[1]
-        else:
-            lot = torch.rand(some.shape, generator=generator, dtype=torch.float64)
-        place = torch.where(some == cut, lot, 2.0 * (some > cut))  # in: 2, a lot between 0 and 1, or out: 0
-        chosen = place.topk(k, dim=1).indices
-        best[crowded], index[crowded] = some.gather(1, chosen), chosen
-    by_index = index.argsort(dim=1)
-    best, index = best.gather(1, by_index), index.gather(1, by_index)
-    by_score = best.argsort(dim=1, descending=True, stable=True)
-    return best.gather(1, by_score), index.gather(1, by_score)
 
 
 def hide(scores: Tensor, rows: np.ndarray, items: np.ndarray) -> Tensor:
@@ -110,11 +95,44 @@ def score_histories(
 def top_lists(
     scorer: Scorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
-    """Yield rows of `histories` with scores and item indices of their k best items; see `top_k`."""
+    """Yield rows of `histories` with scores and item indices of their k best items; see `top_k`.
+
+    Where items and users are many, by `StreamingTopK`: the same lists, without the dense scores.
+    """
+    many = encoded.num_items >= MANY_ITEMS and encoded.num_items * len(histories) >= MANY_SCORES
+    if many and isinstance(scorer, FactoredScorer):
+        yield from streamed_lists(scorer, encoded, histories, k, drop_seen=drop_seen)
+        return
     for rows, scores in score_histories(scorer, encoded, histories):
         if drop_seen:
             hide(scores, *histories.seen(rows))
         yield rows, top_k(scores, min(k, encoded.num_items))
+
+
+def streamed_lists(
+    scorer: FactoredScorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
+) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
+    """Yield what `top_lists` yields, in memory that grows with the items but not with items × users."""
+    k = min(k, encoded.num_items)
+    history, positions = histories.padded(slice(0, 1))
+    moment = candidates_batch(encoded, history, positions, np.array([histories.slot]))
+    effects = scorer.effects_at(moment)
+    moment = moment.to(effects.items.device)  # once, not with each block of users
+    streaming = StreamingTopK(effects)
+    size = streaming.block_queries(k)
+    for begin in range(0, len(histories), size):
+        rows = slice(begin, min(begin + size, len(histories)))
+        history, positions = histories.padded(rows)
+        batch = dataclasses.replace(
+            moment, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
+        )
+        best, index = streaming(
+            scorer.user_vectors(batch),
+            k,
+            repeats=repeats_in_catalogue(history, positions) if streaming.repeat else None,
+            hidden=histories.seen(rows) if drop_seen else None,
+        )
+        yield rows, (best.cpu(), index.cpu())
 
 
 def recommendations(

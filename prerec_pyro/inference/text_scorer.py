@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.streaming import Effects
 
 
 class TextScorer:
@@ -33,8 +34,17 @@ class TextScorer:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """Return ``(num_queries, num_items)`` scores; the batch is over the full catalogue."""
+        return self.user_vectors(batch) @ self.items.mT
+
+    @torch.no_grad()
+    def user_vectors(self, batch: Batch) -> Tensor:
+        """Return U, ``(num_queries, B)``."""
         history, positions = batch.history.to(self.device), batch.positions.to(self.device)
-        return self.module.users(self.items[history], positions) @ self.items.mT
+        return self.module.users(self.items[history], positions)
+
+    def effects_at(self, batch: Batch) -> Effects:
+        """Return V: there is nothing else, at any time."""
+        return Effects(self.items)
 
     def item_vectors_at_end(self) -> Tensor:
         """Return V, ``(num_items, B)``: it does not change with time."""

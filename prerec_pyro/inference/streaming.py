@@ -1,0 +1,219 @@
+"""The k best of millions of items, exactly, in memory that holds neither (users × items) nor a second pass.
+
+Against a whole catalogue R is ``log[(1 - ω) softmax(U·V + b) + ω softmax(b)]`` with the background b, popularity and
+repeats. Which items are best depends on the two normalisers, and these are known only when all items have been seen.
+But the mixture grows with both ``U·V + b`` and ``b``: of items that share one b, the k best are those with the k
+largest products, whatever the normalisers are. Popularity is a count, so nearly all items of a large catalogue share a
+few values of b. They are scored block by block, and each block leaves k candidates behind; the few items whose b is
+rare, and those with a repeat effect, are all candidates. At the end only candidates are mixed.
+
+The lists are those of the dense scores. Where rounding alone makes dense scores equal, since the background outweighs
+U·V by more than the digits of a float, they go by U·V here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, pad
+
+from prerec_pyro.data.batches import Batch
+from prerec_pyro.inference.top_k import top_k
+
+BLOCK_ITEMS = 8192
+BLOCK_QUERIES = 256
+COMMON = 1024  # items that must share a background for a block of their own
+MAX_KEPT = 1 << 25  # candidates × queries
+_LANES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What R is made of at one moment, apart from the users.
+
+    Attributes
+    ----------
+    items
+        V, ``(num_items, B)``.
+    popularity
+        Z·W_z as it counts in the domain, ``(num_items,)``; None where there is none.
+    repeat
+        w_h in the domain, what is added to items of the history.
+    wander
+        Log odds of ω; None where R is one softmax, whose logits are then the scores.
+    """
+
+    items: Tensor
+    popularity: Tensor | None = None
+    repeat: float = 0.0
+    wander: float | None = None
+
+
+@runtime_checkable
+class FactoredScorer(Protocol):
+    """A scorer whose matches are products of user and item vectors."""
+
+    def effects_at(self, batch: Batch) -> Effects:
+        """Return what R is made of in the one time slot of a batch."""
+        ...
+
+    def user_vectors(self, batch: Batch) -> Tensor:
+        """Return U as it counts in the domain, ``(num_queries, B)``."""
+        ...
+
+
+class StreamingTopK:
+    """The k best items of each user, those of the dense scores, block by block.
+
+    Parameters
+    ----------
+    effects
+        What R is made of.
+    block_items
+        Columns of the largest product that is held at once.
+    common
+        How many items must share a background to be scored as blocks that leave k candidates each.
+    """
+
+    def __init__(self, effects: Effects, *, block_items: int = BLOCK_ITEMS, common: int = COMMON) -> None:
+        background = effects.popularity
+        if background is None:
+            background = effects.items.new_zeros(len(effects.items))
+        self.repeat, self.wander = effects.repeat, effects.wander
+        self.num_items, self.block_items = len(background), block_items
+        _, group, size = torch.unique(background, return_inverse=True, return_counts=True)
+        rare = size[group] < common
+        self.num_rare = int(rare.sum())
+        key = torch.where(rare, -1, group)  # the rare ones first, then group by group, each by item index
+        self.index = key.argsort(stable=True)  # (num_items,) where each row of `items` stands in the catalogue
+        self._place = torch.empty_like(self.index)
+        self._place[self.index] = torch.arange(self.num_items, device=self.index.device)
+        self.items = effects.items[self.index]  # (num_items, B)
+        self.background = background[self.index]  # (num_items,)
+        self._lse_background = self.background.double().logsumexp(0)
+        ends = torch.cat([size.new_tensor([self.num_rare]), size[size >= common]]).cumsum(0).tolist()
+        self._blocks = [
+            (begin, min(begin + block_items, end))
+            for start, end in zip([0, *ends[:-1]], ends, strict=True)
+            for begin in range(start, end, block_items)
+        ]
+
+    def block_queries(self, k: int) -> int:
+        """Return how many users fit the bound on what is kept."""
+        kept = self.num_rare + k * len(self._blocks)
+        return max(1, min(BLOCK_QUERIES, MAX_KEPT // max(kept, 1)))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        users: Tensor,
+        k: int,
+        *,
+        repeats: tuple[np.ndarray, np.ndarray] | None = None,
+        hidden: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(num_queries, k)`` scores and item indices, best first; equal scores go by item index.
+
+        Parameters
+        ----------
+        users
+            U, ``(num_queries, B)``.
+        k
+            At most ``num_items``.
+        repeats
+            Distinct (row, item) pairs that get the repeat effect. None is none.
+        hidden
+            (row, item) pairs that are left out of the lists; they stay in the softmax. None is none.
+        """
+        repeated, left_out = self._pairs(repeats), self._pairs(hidden)
+        scores, places, normaliser = self._candidates(users, k, repeated, left_out)
+        background = self.background[places]  # (num_queries, num_candidates)
+        extra, extra_places = self._repeated_candidates(users, repeated, left_out)
+        scores = torch.cat([scores, extra], dim=1)
+        background = torch.cat([background, self.background[extra_places] + self.repeat], dim=1)
+        index = self.index[torch.cat([places, extra_places], dim=1)]
+        if self.wander is not None:
+            scores = self._mixed(scores, background, normaliser, self._background_normaliser(repeated, len(users)))
+        by_index = index.argsort(dim=1)  # `top_k` lets the first of equals win
+        best, at = top_k(scores.gather(1, by_index), k)
+        return best, index.gather(1, by_index).gather(1, at)
+
+    def _candidates(self, users: Tensor, k: int, repeated: _Pairs, left_out: _Pairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the candidates' U·V + b, their places, and the log of its sum of exponentials over all items."""
+        kept, places, parts = [], [], []
+        for begin, end in self._blocks:
+            scores = torch.addmm(self.background[begin:end], users, self.items[begin:end].mT)
+            rows, columns = repeated.within(begin, end)
+            scores[rows, columns] += self.repeat
+            if self.wander is not None:
+                parts.append(scores.logsumexp(1).double())
+            scores[rows, columns] = -torch.inf  # their background is their own: they join at the end
+            scores[left_out.within(begin, end)] = -torch.inf
+            if begin < self.num_rare:
+                place = torch.arange(begin, end, device=scores.device).expand_as(scores)
+            else:
+                scores, place = top_k(scores, min(k, end - begin))
+                place = place + begin
+            kept.append(scores)
+            places.append(place)
+        normaliser = torch.stack(parts).logsumexp(0) if parts else users.new_zeros(len(users)).double()
+        return torch.cat(kept, dim=1), torch.cat(places, dim=1), normaliser
+
+    def _repeated_candidates(self, users: Tensor, repeated: _Pairs, left_out: _Pairs) -> tuple[Tensor, Tensor]:
+        """Return U·V + b of the items with a repeat effect, ``(num_queries, most of a query)``, -inf where hidden."""
+        num_queries = len(users)
+        rows, places = repeated.rows, repeated.places
+        count = torch.bincount(rows, minlength=num_queries)
+        width = int(count.max()) if len(rows) else 0
+        scores = users.new_full((num_queries, width), -torch.inf)
+        place = torch.zeros((num_queries, width), dtype=torch.int64, device=users.device)
+        order = rows.argsort(stable=True)
+        rows, places = rows[order], places[order]
+        column = torch.arange(len(rows), device=users.device) - (count.cumsum(0) - count)[rows]
+        value = (users[rows] * self.items[places]).sum(1) + self.background[places] + self.repeat
+        hidden = torch.isin(rows * self.num_items + places, left_out.rows * self.num_items + left_out.places)
+        scores[rows, column] = value.masked_fill(hidden, -torch.inf)
+        place[rows, column] = places
+        return scores, place
+
+    def _background_normaliser(self, repeated: _Pairs, num_queries: int) -> Tensor:
+        """Return the log of the sum of exponentials of b over all items, ``(num_queries,)``, repeats included."""
+        share = (self.background[repeated.places].double() - self._lse_background).exp()
+        change = torch.zeros(num_queries, dtype=torch.float64, device=share.device)
+        change.index_add_(0, repeated.rows, share * np.expm1(self.repeat))
+        return self._lse_background + change.log1p()
+
+    def _mixed(self, followed: Tensor, background: Tensor, of_followed: Tensor, of_background: Tensor) -> Tensor:
+        wander = torch.tensor(self.wander, dtype=torch.float64)
+        # Whole vector registers only: the rest of a row would be rounded by other instructions, and ties be none.
+        num_candidates = followed.shape[1]
+        followed = pad(followed, (0, -num_candidates % _LANES), value=-torch.inf)
+        background = pad(background, (0, -num_candidates % _LANES))
+        followed = followed - (of_followed - logsigmoid(-wander).to(of_followed))[:, None].to(followed.dtype)
+        background = background - (of_background - logsigmoid(wander).to(of_background))[:, None].to(background.dtype)
+        mixed = torch.logaddexp(followed, background).masked_fill(followed == -torch.inf, -torch.inf)
+        return mixed[:, :num_candidates]
+
+    def _pairs(self, pairs: tuple[np.ndarray, np.ndarray] | None) -> _Pairs:
+        device = self.index.device
+        rows, items = (np.empty(0, np.int64),) * 2 if pairs is None else pairs
+        places = self._place[torch.from_numpy(items.astype(np.int64)).to(device)]
+        order = places.argsort()
+        return _Pairs(torch.from_numpy(rows.astype(np.int64)).to(device)[order], places[order])
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """(row, place) pairs, by place."""
+
+    rows: Tensor
+    places: Tensor
+
+    def within(self, begin: int, end: int) -> tuple[Tensor, Tensor]:
+        """Return those of some places, counted from `begin`."""
+        first, last = torch.searchsorted(self.places, self.places.new_tensor([begin, end])).tolist()
+        return self.rows[first:last], self.places[first:last] - begin
