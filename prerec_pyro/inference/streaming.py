@@ -146,18 +146,25 @@ class StreamingTopK:
         """Return the candidates' U·V + b, their places, and the log of its sum of exponentials over all items."""
         kept, places, parts = [], [], []
         for begin, end in self._blocks:
-            scores = torch.addmm(self.background[begin:end], users, self.items[begin:end].mT)
+            scores = users @ self.items[begin:end].mT
+            is_rare = begin < self.num_rare
+            # A block of one background adds it to what is left of the block, and not to all of it.
+            background = self.background[begin:end] if is_rare else self.background[begin]
+            if is_rare:
+                scores += background
             rows, columns = repeated.within(begin, end)
             scores[rows, columns] += self.repeat
             if self.wander is not None:
-                parts.append(scores.logsumexp(1).double())
+                # log_softmax is one pass over the block, logsumexp is four
+                part = scores[:, 0] - scores.log_softmax(1)[:, 0]
+                parts.append((part if is_rare else part + background).double())
             scores[rows, columns] = -torch.inf  # their background is their own: they join at the end
             scores[left_out.within(begin, end)] = -torch.inf
-            if begin < self.num_rare:
+            if is_rare:
                 place = torch.arange(begin, end, device=scores.device).expand_as(scores)
             else:
-                scores, place = top_k(scores, min(k, end - begin))
-                place = place + begin
+                scores, place = _top_k(scores, min(k, end - begin))
+                scores, place = scores + background, place + begin
             kept.append(scores)
             places.append(place)
         normaliser = torch.stack(parts).logsumexp(0) if parts else users.new_zeros(len(users)).double()
@@ -204,6 +211,18 @@ class StreamingTopK:
         places = self._place[torch.from_numpy(items.astype(np.int64)).to(device)]
         order = places.argsort()
         return _Pairs(torch.from_numpy(rows.astype(np.int64)).to(device)[order], places[order])
+
+
+def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return what `top_k` returns, in any order; it looks for ties with one more item and not all over the row."""
+    if k == scores.shape[1]:
+        return scores, torch.arange(k, device=scores.device).expand_as(scores)
+    best, index = scores.topk(k + 1, dim=1)
+    tied = best[:, k] == best[:, k - 1]
+    best, index = best[:, :k], index[:, :k]
+    if tied.any():
+        best[tied], index[tied] = top_k(scores[tied], k)
+    return best, index
 
 
 @dataclass(frozen=True, eq=False)
