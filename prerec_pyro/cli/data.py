@@ -106,6 +106,28 @@ def import_csv(src: tuple[Path, ...], columns: dict[str, str], name: str | None,
     _import(read, src, name, out)
 
 
+@import_.command("parquet")
+@click.argument("src", type=_PATH)
+@_out_and_name
+@click.option(
+    "--column", "columns", metavar="OURS=THEIRS", multiple=True, callback=_parse_columns, help="As in `import csv`."
+)
+@console.verbosity
+def import_parquet(src: Path, columns: dict[str, str], name: str | None, out: Path) -> None:
+    """Folders of Parquet parts, read batch by batch.
+
+    SRC is a folder that holds interactions and items, each a folder of .parquet files at any depth. What folders named
+    key=value say is a column.
+    """
+
+    def read() -> Domain:
+        from prerec_pyro.data.readers import read_parquet
+
+        return read_parquet(src, columns=columns, name=name)
+
+    _import(read, (src,), name, out)
+
+
 @import_.command("recbole")
 @click.argument("src", nargs=-1, required=True, type=_PATH)
 @_out_and_name

@@ -62,7 +62,7 @@ def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) 
     """
     dropped: dict[str, int] = {}
     notes: list[str] = []
-    item_ids, item_texts = _check_items(items, origins[1], dropped, notes)
+    item_ids, item_texts = check_items(items, origins[1], dropped, notes)
     users, item_index, times, order = _check_interactions(interactions, origins, item_ids, dropped, notes)
 
     encoded = pc.dictionary_encode(users)
@@ -71,10 +71,7 @@ def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) 
     keys = [key for key in (order, times) if key is not None]
     sequence = np.lexsort((*keys, user_codes))
     lengths = np.bincount(user_codes, minlength=len(encoded.dictionary))
-    alone = int((lengths == 1).sum())
-    if alone:
-        share = alone / len(lengths)
-        notes.append(f"{alone:,} of {len(lengths):,} users ({share:.1%}) have one interaction only and give no query")
+    notes.extend(of_single_users(lengths))
     return CheckedTables(
         item_ids=to_objects(item_ids),
         item_texts=to_objects(item_texts),
@@ -85,6 +82,15 @@ def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) 
         dropped=dropped,
         notes=notes,
     )
+
+
+def of_single_users(lengths: np.ndarray) -> list[str]:
+    """Return what is to be said of users with one interaction, given how many each has, ``(num_users,)``."""
+    alone = int((lengths == 1).sum())
+    if not alone:
+        return []
+    share = alone / len(lengths)
+    return [f"{alone:,} of {len(lengths):,} users ({share:.1%}) have one interaction only and give no query"]
 
 
 def to_objects(strings: pa.Array) -> np.ndarray:
@@ -120,7 +126,14 @@ def require_columns(found: Sequence[str], needed: Sequence[str], origin: Origin)
     )
 
 
-def _check_items(items: Any, origin: Origin, dropped: dict[str, int], notes: list[str]) -> tuple[pa.Array, pa.Array]:
+def check_items(items: Any, origin: Origin, dropped: dict[str, int], notes: list[str]) -> tuple[pa.Array, pa.Array]:
+    """Return distinct ids and texts of a table ``item_id, text``; what was dropped or noticed is added to the lists.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, the table is empty, an id is empty or has two texts, or the texts are numbers.
+    """
     frame = open_frame(items, origin)
     require_columns([str(name) for name in frame.columns], ["item_id", "text"], origin)
     if not len(frame):

@@ -46,11 +46,14 @@ class Origin:
     lines
         Maps row positions (from 0) to 1-based lines of the file; ``None`` for a table that has rows and no
         lines.
+    skipped
+        How many rows of the source come before the first of the table.
     """
 
     label: str
     columns: Mapping[str, str] = field(default_factory=dict)
     lines: Callable[[np.ndarray], np.ndarray] | None = None
+    skipped: int = 0
 
     def column(self, name: str) -> str:
         """Return the column as the user wrote it."""
@@ -60,7 +63,7 @@ class Origin:
     def rows(self, rows: np.ndarray) -> str:
         """Return ``"lines 3, 7 and 9 (120 in all)"`` for row positions counted from 0."""
         shown = np.sort(np.asarray(rows))[:_SHOWN]
-        word, numbers = ("line", self.lines(shown)) if self.lines else ("row", shown + 1)
+        word, numbers = ("line", self.lines(shown)) if self.lines else ("row", shown + 1 + self.skipped)
         text = [str(int(number)) for number in numbers]
         listed = text[0] if len(text) == 1 else f"{', '.join(text[:-1])} and {text[-1]}"
         more = f" ({len(rows):,} in all)" if len(rows) > _SHOWN else ""

@@ -108,11 +108,12 @@ def guess(names: Sequence[str], roles: Sequence[str], columns: Mapping[str, str]
 
 def pick(file: FileTable, found: Mapping[str, str]) -> tuple[pa.Table, Origin]:
     """Return the columns that `guess` found, under our names, and where they came from."""
-    table = pa.table({role: _joined(file.table, theirs) for role, theirs in found.items()})
+    table = pa.table({role: joined(file.table, theirs) for role, theirs in found.items()})
     return table, Origin(file.path.name, columns=dict(found), lines=file.lines)
 
 
-def _joined(table: pa.Table, theirs: str) -> pa.ChunkedArray:
+def joined(table: pa.Table, theirs: str) -> pa.ChunkedArray:
+    """Return a column, or ``"title+brand"``: several joined by a blank."""
     if theirs in table.column_names:
         return table[theirs]
     parts = [pc.fill_null(table[name].cast(pa.large_string()), "") for name in theirs.split("+")]
