@@ -39,6 +39,8 @@ MAY_IMPORT = {
     "facade": ("data", "models", "inference", "evaluation"),
     "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
     "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
+    # Lists in Arrow batches and shards, for engines that run many processes.
+    "serving": ("data", "inference", "facade", "recommender", "calibrated", "methods"),
     # The tables and figures of the paper train models, which `evaluation` may not: the façades import it.
     "reproduction": (
         *("data", "models", "inference", "evaluation"),
@@ -72,10 +74,11 @@ ONLY_IN = {
     "arviz": ("inference.posterior_*",),
     "arviz_stats": ("inference.posterior_*",),
     "optuna": ("reproduction.tuning",),
+    "ray": ("serving.ray_engine",),
     "pyro": ("models.graph", "models.priors.*", "models.baselines.*", "inference.*"),
     "sentence_transformers": ("data.text",),
 }
-ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna")
+ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
 LIGHT = ("click", "prerec_pyro.cli", "prerec_pyro.errors")
 MAX_LINES = 350
@@ -232,6 +235,8 @@ def test_files_are_named_for_what_they_do() -> None:
         ("recommender", "from prerec_pyro.methods import load_model", "may not import prerec_pyro.methods"),
         ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("reproduction.tuning", "import optuna", "within a function only"),
+        ("serving.ray_engine", "import ray.data", "within a function only"),
+        ("cli.infer", "def f():\n    import ray", "ray is for serving.ray_engine"),
         ("cli.tune", "def f():\n    import optuna", "optuna is for reproduction.tuning"),
         ("reproduction.tables", "from prerec_pyro.plots import save", "may not import prerec_pyro.plots"),
         ("reproduction.tables", "from prerec_pyro.cli import outputs", "may not import prerec_pyro.cli.outputs"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs, people, uncertain
+from prerec_pyro.cli import console, options, outputs, people, sharded, uncertain
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
 @click.option(
     "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
 )
+@sharded.options
 @options.device
 @console.verbosity
 def command(
@@ -89,6 +90,9 @@ def command(
     uncertainty: bool,
     posterior: Path | None,
     draws: int,
+    engine: str,
+    workers: int,
+    shard_users: int,
     device: str,
 ) -> None:
     """Write the top items for each user of a domain: user_id, item_id, score and rank, from 1.
@@ -101,7 +105,11 @@ def command(
         from prerec_pyro.inference.interventions import Intervention
         from prerec_pyro.methods import load_model
 
-    outputs.check_out_file(out, _SUFFIXES, [model, domain, *(path for path in (users, posterior) if path)])
+    sources = [model, domain, *(path for path in (users, posterior) if path)]
+    if engine == "ray":
+        sharded.check(out, sources, uncertainty)
+    else:
+        outputs.check_out_file(out, _SUFFIXES, sources)
     if posterior is not None and not uncertainty:
         raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
     with console.timed("loading the model"):
@@ -117,6 +125,10 @@ def command(
         encoded = trained.encode(shop)
     if calibrate:
         trained = _calibrated(trained, model)
+    if engine == "ray":
+        asked = {"top_k": top_k, "do": do, "at": at, "seen": seen, "calibrate": calibrate, "device": device}
+        sharded.run(out, model, domain, encoded, named, asked, shard_users, workers)
+        return
     ask = trained.recommend
     if uncertainty:
         ask = uncertain.asker(trained, model, encoded, posterior, draws)

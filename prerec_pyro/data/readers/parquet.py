@@ -24,7 +24,8 @@ _SUFFIXES = (".parquet", ".pq")
 def read_parquet(source: str | Path, *, columns: Mapping[str, str] | None = None, name: str | None = None) -> Domain:
     """Return the domain of two folders of Parquet parts.
 
-    What is held of an interaction is 20 bytes (user, item, time, place in the sequence), besides each distinct id once.
+    What is held of an interaction is 16 bytes (user, item, time), more while all are put in sequence, besides each
+    distinct id once.
     Parts count in the order of their paths.
 
     Parameters

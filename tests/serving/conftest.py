@@ -1,0 +1,27 @@
+"""A model and a domain on disk, made once for the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_worlds import prerec, small_domain, training
+
+from prerec_pyro.serving.arrow import Question
+
+
+@pytest.fixture(scope="session")
+def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
+    folder = tmp_path_factory.mktemp("serving")
+    prerec(training=training(epochs=1), device="cpu").fit([small_domain("a"), small_domain("b", seed=1)]).save(
+        folder / "model"
+    )
+    small_domain("c", seed=2).save(folder / "shop")
+    return Question(model=str(folder / "model"), domain=str(folder / "shop"), top_k=4)
+
+
+@pytest.fixture
+def users(question: Question) -> list[str]:
+    from prerec_pyro.data.domain import Domain
+
+    return Domain.load(Path(question.domain)).user_ids.tolist()

@@ -1,0 +1,72 @@
+"""The recommender as a map over Arrow batches, as Spark's ``mapInArrow`` calls one."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.errors import InputError
+from prerec_pyro.methods import load_model
+from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, Question
+
+
+def batches(users: list[str], size: int) -> Iterator[pa.RecordBatch]:
+    for begin in range(0, len(users), size):
+        chunk = users[begin : begin + size]
+        yield pa.record_batch({"row": pa.array(range(len(chunk))), "user_id": pa.array(chunk)})
+
+
+def frame(lists: list[pa.RecordBatch]) -> pd.DataFrame:
+    return pa.Table.from_batches(lists, SCHEMA).to_pandas()
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_lists_are_those_of_the_model_whatever_the_batches(question, users, size):
+    some = users[::-1]
+    expected = load_model(question.model, "cpu").recommend(Domain.load(question.domain), some, k=4)
+    mapped = ArrowRecommender(question).map(batches(some, size))
+    assert iter(mapped) is mapped, "Spark wants an iterator, which it draws from as it likes"
+    found = list(mapped)
+    assert all(isinstance(one, pa.RecordBatch) and one.schema == SCHEMA for one in found)
+    assert len(found) == -(-len(some) // size)
+    pd.testing.assert_frame_equal(frame(found), expected, check_dtype=False, rtol=1e-4, atol=1e-5)
+
+
+def test_it_travels_to_another_process_without_its_model(question, users):
+    used = ArrowRecommender(question)
+    here = list(used.map(batches(users, 4)))
+    sent = pickle.dumps(used)
+    assert len(sent) < 2000
+    assert list(pickle.loads(sent).map(batches(users, 4))) == here
+
+
+def test_no_users_no_lists(question):
+    (found,) = ArrowRecommender(question).map([pa.record_batch({"user_id": pa.array([], pa.string())})])
+    assert (len(found), found.schema) == (0, SCHEMA)
+
+
+def test_the_options_are_those_of_recommend(question, users):
+    model, shop = load_model(question.model, "cpu"), Domain.load(question.domain)
+    asked: Question = replace(question, top_k=2, do={"Z": 0}, seen="keep")
+    found = frame(list(ArrowRecommender(asked).map(batches(users, 50))))
+    expected = model.recommend(shop, users, k=2, do={"Z": 0}, seen="keep")
+    assert found["item_id"].tolist() == expected["item_id"].tolist()
+    calibrated = frame(list(ArrowRecommender(replace(question, calibrate=True)).map(batches(users, 50))))
+    assert (
+        calibrated["score"] - frame(list(ArrowRecommender(question).map(batches(users, 50))))["score"]
+    ).abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "says"),
+    [({"user": ["u0"]}, "no column 'user_id'; it has user"), ({"user_id": ["nobody"]}, "unknown user ids: 'nobody'")],
+)
+def test_batches_that_mean_nothing_are_refused(question, batch, says):
+    with pytest.raises(InputError, match=says):
+        list(ArrowRecommender(question).map([pa.record_batch({k: pa.array(v) for k, v in batch.items()})]))
