@@ -109,7 +109,8 @@ def main() -> None:
         memory, where = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "memory"
     a, b = (statistics.median(seconds[name]) for name in "ab")
     print(
-        f"{options.items:,} items × {options.dim}, k = {options.top_k}, {device.type}, {torch.get_num_threads()} threads"
+        f"{options.items:,} items × {options.dim}, k = {options.top_k}, {device.type}, "
+        f"{torch.get_num_threads()} threads"
     )
     print(f"{len(lists)} blocks of {size} users; {streaming.num_rare:,} items with a rare background")
     print(f"(a) exact mixture     {size / a:10.1f} users/s   {a:8.3f} s a block")
