@@ -3,7 +3,7 @@
     python benchmarks/parquet_import.py [--rows 10000000]
 
 Writes a log of so many rows, a million users and 200,000 items in 20 parts partitioned by month, then imports it twice,
-each in a fresh process: batch by batch, and as one table (`Domain.from_tables`), which is the floor's opposite. Prints
+each in a fresh process: batch by batch, and as one table (`Domain.from_tables`), for comparison. Prints
 the most memory that each held over what an idle process holds, seconds, and whether the two domains are the same.
 
 Prediction: batch by batch stays under 100 bytes a row plus 200 bytes a distinct id; as one table several times that.
