@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
+from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.recommender import PreRec
 
 pytestmark = [
@@ -26,3 +27,18 @@ def test_trains_on_cuda_and_ranks_alike_on_the_cpu(tmp_path: Path) -> None:
     there, here = (PreRec.load(tmp_path / "model", device=device) for device in ("cuda", "cpu"))
     ours, theirs = (one.recommend(target, k=5) for one in (there, here))
     np.testing.assert_allclose(ours["score"], theirs["score"], rtol=1e-3, atol=1e-4)
+
+
+def test_lists_made_block_by_block_on_cuda_are_those_of_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
+    popularity = torch.randint(0, 4, (3000,), generator=generator).float()
+    pairs = np.arange(8), np.arange(8) * 100
+    lists = [
+        StreamingTopK(Effects(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
+            users.to(device), 20, repeats=pairs, hidden=pairs
+        )
+        for device in ("cpu", "cuda")
+    ]
+    assert torch.equal(lists[0][1], lists[1][1].cpu())
+    torch.testing.assert_close(lists[0][0], lists[1][0].cpu(), rtol=1e-3, atol=1e-4)
