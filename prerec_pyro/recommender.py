@@ -19,17 +19,11 @@ from prerec_pyro.domain_posterior import checks_on_others, posterior_of
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
+from prerec_pyro.inference import guides
 from prerec_pyro.inference.calibration import Calibration, calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import (
-    FREE_BY_DEFAULT,
-    NonCentred,
-    check_free,
-    check_offsets,
-    map_guide,
-    trained_nodes,
-)
+from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.posterior import Method, Posterior
 from prerec_pyro.inference.predictive_checks import PredictiveChecks
@@ -43,8 +37,7 @@ from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
 
 FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
-"""How `PreRec.fine_tune` trains where it is not told: networks and items may follow the target, whose softmax is exact
-where it has no more than 8,192 items."""
+"""How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""
 
 
 class PreRec(CausalQuestions, Facade):
@@ -191,12 +184,10 @@ class PreRec(CausalQuestions, Facade):
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
             (source,) = run.sources(np.zeros(1, np.int64))
-            nats = new._strengths(encoded, source.users, source.lengths) * new.graph.spread
-            absorb(new.graph, nats, new.sources.weights(new.graph).W_z)
+            new._absorb_strengths(encoded, source.users, source.lengths)
         new._train(run)
         if self.graph.has_strengths and new.facts["best_epoch"]:  # new networks: S is asked again, as in `fit`
-            nats = new._strengths(encoded, split_users(encoded.domain, split_seed).validation) * new.graph.spread
-            absorb(new.graph, nats, new.sources.weights(new.graph).W_z)
+            new._absorb_strengths(encoded, split_users(encoded.domain, split_seed).validation)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
@@ -204,6 +195,11 @@ class PreRec(CausalQuestions, Facade):
         """Return the posterior mode of S, ``(4,)``, given the whole log of some users and the networks as they are."""
         found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
         return found.values[-1].to(self.device)
+
+    def _absorb_strengths(self, *log: Any) -> None:
+        """Make the posterior mode of S part of the parameters; arguments of `_strengths`."""
+        nats = self._strengths(*log) * self.graph.spread  # (4,)
+        absorb(self.graph, nats, self.sources.weights(self.graph).W_z)
 
     def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
         """Make the graph, at the start of training."""
@@ -218,8 +214,8 @@ class PreRec(CausalQuestions, Facade):
     def _train(self, run: TrainingRun) -> None:
         """Fit the parameters and the MAP of the free nodes."""
         first = self.sources.first_rows
-        program = NonCentred(self.graph, self.free)
-        guide = map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
+        program = guides.NonCentred(self.graph, self.free)
+        guide = guides.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         trainer = map_trainer(program, guide, run.sources(first), self.training, self.device)
 
         def score(parts: Parts) -> float:
