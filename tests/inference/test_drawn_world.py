@@ -1,0 +1,85 @@
+"""Worlds drawn from the program: the posterior of D covers the D that they were drawn with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.domain_program import DomainProgram
+from prerec_pyro.inference.drawn_world import draw_domain, draw_latents
+from prerec_pyro.inference.log_sample import sample_log
+from prerec_pyro.inference.posterior_inference import infer_posterior
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graph_config import GraphConfig
+from prerec_pyro.models.priors import Normal, Priors
+
+DIM, NUM_ITEMS, NUM_USERS, NUM_DAYS = 4, 20, 30, 5
+W_Z = torch.tensor([0.6, -0.9, 0.8, -0.4])
+
+
+def networks() -> PreRecGraph:
+    torch.manual_seed(0)
+    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3)
+    graph = PreRecGraph(config, num_domains=1, text_dim=DIM, priors=Priors(D=Normal(0.5), W_z=Normal(1.0))).eval()
+    with torch.no_grad():
+        for block in graph.f_seq.blocks:
+            block.contract.weight += 0.5 * torch.randn_like(block.contract.weight)
+    return graph
+
+
+def world(number: int, latents: dict[str, torch.Tensor]) -> tuple[EncodedDomain, float]:
+    texts = np.random.default_rng(number).normal(size=(NUM_ITEMS, DIM)).astype(np.float32) / DIM**0.5
+    return draw_domain(networks(), latents, texts, num_users=NUM_USERS, num_days=NUM_DAYS, seed=number)
+
+
+def test_what_an_inference_is_given_is_all_that_the_draw_was_given() -> None:
+    """Popularity, repeats and histories come from the finished log; the choices have the density of their draw."""
+    graph = networks()
+    torch.manual_seed(1)
+    latents = draw_latents(graph)
+    assert {site: tuple(value.shape) for site, value in latents.items()} == {"D": (1, 4), "S": (1, 4), "W_z": (4,)}
+    encoded, drawn = world(0, latents)
+    assert (encoded.domain.num_users, encoded.num_items) == (NUM_USERS, NUM_ITEMS)
+    sample = sample_log(encoded, np.arange(NUM_USERS), max_log=None, queries=None)
+    assert sample.num_given == NUM_USERS * (NUM_DAYS - 1)
+    program = DomainProgram(graph, {}, torch.float64)
+    again = sum(float(program.log_likelihood(latents, program.ready(b)).sum()) for b in sample.batches(sample.given))
+    assert again == pytest.approx(drawn, abs=1e-6)
+
+
+def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the 90 % intervals of D hold the truth, and by how many standard deviations its mean misses it."""
+    graph, sources = networks(), TrainedSources(nodes={"W_z": W_Z})
+    generator = torch.Generator().manual_seed(number)
+    D = 0.5 * torch.randn(1, DIM, generator=generator, dtype=torch.float64)
+    encoded, _ = world(number, {"D": D, "S": torch.zeros(1, 4).double(), "W_z": W_Z.double()})
+    asked = {"latents": ("D",), "queries": None, "seed": number} | settings
+    table = infer_posterior(graph, sources, encoded, np.arange(NUM_USERS), method, **asked).summary()
+    true = D[0].numpy()
+    return ((table["5%"] <= true) & (true <= table["95%"])).to_numpy(), (
+        (table["mean"] - true) / table["sd"]
+    ).to_numpy()
+
+
+def test_intervals_of_D_cover_it() -> None:
+    """A miniature of benchmarks/calibration_of_posteriors.py: 15 worlds, 60 numbers."""
+    inside, z = (
+        np.concatenate(part) for part in zip(*(covered(w, "laplace", draws=200) for w in range(15)), strict=True)
+    )
+    assert 0.78 < inside.mean() < 0.99
+    assert 0.75 < z.std() < 1.3
+    assert abs(z.mean()) < 0.4
+
+
+@pytest.mark.slow
+def test_intervals_of_nuts_cover_in_85_to_95_percent() -> None:
+    settings = {"draws": 200, "chains": 1, "warmup": 100}
+    inside, z = (
+        np.concatenate(part) for part in zip(*(covered(w, "nuts", **settings) for w in range(60)), strict=True)
+    )
+    print(f"coverage {inside.mean():.3f}, sd of z {z.std():.2f}, {len(z)} numbers")
+    assert 0.85 < inside.mean() < 0.95
+    assert 0.85 < z.std() < 1.15
