@@ -157,3 +157,19 @@ def test_the_model_stays_as_it_is() -> None:
     assert graph.num_domains == 3
     assert all(parameter.requires_grad for parameter in graph.parameters())
     assert all(torch.equal(before[name], value) for name, value in graph.state_dict().items())
+
+
+def test_other_units_measure_the_same_density() -> None:
+    graph = make_graph()
+    program, values = program_of(graph), some_values(graph)
+    before = log_density(program, values)
+    old = {site: one for site, (_, one) in program.units.items()}
+    for site in program.sites:
+        zero = torch.linspace(-1, 2, values[site].numel(), dtype=torch.float64).reshape(values[site].shape)
+        program.units[site] = (zero, 0.5 + zero.square())
+    with pyro.poutine.condition(data=program.start(values)):
+        found = program()
+    longer = sum((program.units[site][1] / old[site].expand(values[site].shape)).log().sum() for site in program.sites)
+    torch.testing.assert_close(log_density(program, values), before + longer)
+    for site, value in values.items():
+        torch.testing.assert_close(found[site], value)
