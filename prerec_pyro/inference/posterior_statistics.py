@@ -57,7 +57,7 @@ def k_hat(log_ratios: np.ndarray) -> float:
     if is_new(library):
         from arviz_stats.base import array_stats
 
-        return float(array_stats.psislw(log_ratios)[1])
+        return float(array_stats.psislw(-log_ratios)[1])  # 1.x takes log-likelihoods, and turns them round
     return float(library.psislw(log_ratios)[1])
 
 
@@ -66,7 +66,7 @@ def leave_one_out(data: Any) -> dict[str, float]:
 
     ``p`` is the effective number of parameters. A point has no parameters to count: its elpd is its log-likelihood.
     """
-    found, is_point = _loo(data), data["log_likelihood"]["R"].values[..., 0].size == 1
+    found, is_point = _loo(data), data["log_likelihood"]["R"].values[..., :1].size == 1
     return {
         "elpd": float(found.elpd if is_new(arviz()) else found.elpd_loo),
         "se": float(found.se),
@@ -91,8 +91,9 @@ def compare(models: Mapping[str, Any]) -> Any:
 
 def _loo(data: Any) -> Any:
     values = data["log_likelihood"]["R"].values  # (num_chains, num_draws, num_queries)
-    if values[..., 0].size == 1:
-        values = np.repeat(values, 100, axis=1)  # the draws of a point are all the same; ArviZ wants some
+    if values[..., :1].size == 1:
+        # The draws of a point are all the same; ArviZ wants some, and 1.x that they differ.
+        values = values + 1e-6 * np.random.default_rng(0).normal(size=(1, 100, values.shape[-1]))
     groups = {"posterior": {"none": values[..., 0]}, "log_likelihood": {"R": values}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)  # bad k-hats are counted, not warned of

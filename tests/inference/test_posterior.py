@@ -3,12 +3,14 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference import posterior_arviz
 from prerec_pyro.inference.posterior import STRENGTHS, Posterior
 from prerec_pyro.inference.posterior_arviz import arviz, is_new
 from prerec_pyro.models.graph import SPREAD
@@ -164,3 +166,19 @@ def test_what_is_no_posterior_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         posterior().save(tmp_path / "file" / "posterior.nc")
+
+
+def test_the_new_arviz_gets_its_own_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of 1.3: one positional dictionary of groups, and trees of data sets."""
+    asked: dict = {}
+
+    def from_dict(data: dict, *, coords: dict, dims: dict) -> dict:
+        asked.update(data=data, coords=coords, dims=dims)
+        return {name: SimpleNamespace(attrs={}) for name in data}
+
+    monkeypatch.setattr(posterior_arviz, "arviz", lambda: SimpleNamespace(__version__="1.3.0", from_dict=from_dict))
+    tree = posterior().to_arviz()
+    assert set(asked["data"]) == set(posterior_arviz.GROUPS)
+    assert asked["dims"]["D"] == ["domain", "latent"]
+    assert list(asked["coords"]["strength"]) == list(STRENGTHS)
+    assert tree["posterior"].attrs["method"] == "nuts"
