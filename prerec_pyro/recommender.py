@@ -339,12 +339,5 @@ class PreRec(CausalQuestions, Facade):
     def _contents(self) -> Contents:
         return Contents(self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts)
 
-    @property
-    def trained_graph(self) -> PreRecGraph:
-        """The graph; `InputError` where nothing was trained."""
-        return self._fitted()
-
     def _fitted(self) -> PreRecGraph:
-        if self.graph is None:
-            raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
-        return self.graph
+        return self.trained_graph

@@ -162,6 +162,7 @@ def test_a_log_that_changes_is_told_from_one_that_does_not(plain, shop, changed)
     assert alarm.to_markdown().count("\n| ") == 2 + 6
 
 
+@pytest.mark.slow
 def test_against_a_saved_posterior(plain, shop, changed, tmp_path):
     early = shop.timestamps < CUT
     number = np.add.reduceat(early, shop.offsets[:-1])

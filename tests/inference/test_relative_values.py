@@ -41,6 +41,11 @@ def scorer(graph, do=None, *, nodes=NODES, calibration=None, semantics="interven
 def test_the_dial_at_observed_is_the_plain_score_bit_for_bit(edge, nodes):
     one = scorer(small_graph(popularity_to_item=edge), nodes=nodes)
     stops = list(one.dial(BATCH, (0.0, 1.0, 2.0)))
+    with torch.no_grad():
+        S, Z = one._strengths(BATCH), one._popularity(BATCH)
+        background = one.graph.background(Z, S, one.graph.W_z, BATCH)
+        plain = one.graph.mixed(one._matches(BATCH, Z, S[:, :1].exp()), background, S, BATCH)
+    assert torch.equal(stops[1], plain)
     assert torch.equal(stops[1], one(BATCH))
     assert not torch.allclose(stops[0], stops[1])
     assert not torch.allclose(stops[1], stops[2])
