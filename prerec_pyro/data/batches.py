@@ -37,7 +37,7 @@ class Batch:
     prior_weight
         ``(num_rows,)`` how many items of the domain each row stands for in the prior of V: how often it was drawn
         as a negative, times num_domain_items / num_negatives. The draw is uniform, so the weighted sum over rows is
-        an unbiased estimate of the sum over the domain.
+        an unbiased estimate of the sum over the domain. None where nothing is trained.
     history
         H_i, ``(num_sequences, length)`` rows of `items`, padded on the right with 0.
     positions
@@ -45,8 +45,8 @@ class Batch:
     targets
         ``(num_queries,)`` rows of `items`, or None where what comes next is to be predicted.
     negatives
-        ``(num_negatives,)`` rows of `items` drawn uniformly from the domain, or of all its items if they are no more
-        than that; None where nothing is trained and all rows are candidates.
+        ``(num_negatives,)`` rows of `items` drawn uniformly from the domain; None where all rows, in order, are the
+        domain's items and all are candidates.
     factors
         F_j, ``(num_levels, 4)``: the distinct popularity factors that occur. Items with the same count in the same
         time slot share a row, which is what keeps Z small: naively it has queries × candidates × B numbers.
@@ -95,6 +95,11 @@ class Batch:
         return len(self.positions)
 
     @property
+    def is_training(self) -> bool:
+        """Whether it is made to train on."""
+        return self.prior_weight is not None
+
+    @property
     def last_items(self) -> Tensor:
         """``(num_queries,)`` rows of the most recent item of each query."""
         return self.history.flatten()[self.positions]
@@ -140,7 +145,7 @@ def training_batch(
     num_negatives: int,
     rng: np.random.Generator,
 ) -> Batch:
-    """Return one batch with shared uniform negatives.
+    """Return one batch with shared uniform negatives, or against all items where they are no more than those.
 
     Parameters
     ----------
@@ -156,12 +161,16 @@ def training_batch(
         Queries of the domain's training users, the size of the ``queries`` plate.
     num_negatives
         Drawn uniformly with replacement from the domain, shared by all queries of the batch. Where the domain has no
-        more items than that, they are all its items, once each, and the softmax is exact.
+        more items than that, all its items are candidates, and the softmax is exact.
     """
+    if encoded.num_items <= num_negatives:
+        batch, _ = catalogue_batch(encoded, windows, domain=domain, first_row=first_row)
+        whole = torch.ones(encoded.num_items)  # (num_rows,)
+        return dataclasses.replace(batch, num_domain_queries=num_queries, prior_weight=whole, counts=None, events=None)
     layout = lay_out(windows)
     item_index = encoded.domain.item_index
     targets, slots = item_index[layout.target_events], encoded.slots[layout.target_events]
-    drawn = _draw(encoded.num_items, num_negatives, rng)
+    drawn = rng.integers(0, encoded.num_items, num_negatives)
     named = np.concatenate([item_index[layout.events].reshape(-1), targets, drawn])
     items, row = np.unique(named, return_inverse=True)
     history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
@@ -191,11 +200,6 @@ def training_batch(
         target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
         **levels,
     )
-
-
-def _draw(num_items: int, num_negatives: int, rng: np.random.Generator) -> np.ndarray:
-    """Return item indices of the shared negatives, ``(min(num_negatives, num_items),)``."""
-    return np.arange(num_items) if num_negatives >= num_items else rng.integers(0, num_items, num_negatives)
 
 
 def _levels(

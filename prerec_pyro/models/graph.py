@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
+from prerec_pyro.models.choice import Choice
 from prerec_pyro.models.graph_config import GraphConfig
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
@@ -137,7 +137,7 @@ class PreRecGraph(PyroModule):
             with pyro.plate("queries", batch.num_domain_queries, subsample=batch.positions, dim=-1):
                 U = self.users(text[batch.history], batch.positions, D)
                 logits = self.logits(U, V, D, Z, S, W, batch)
-                return pyro.sample("R", dist.Categorical(logits=logits), obs=self.response(batch))
+                return pyro.sample("R", Choice(logits), obs=self.response(batch))
 
     @property
     def parents(self) -> dict[str, frozenset[str]]:
@@ -274,7 +274,8 @@ class PreRecGraph(PyroModule):
         if Z is not None:
             effect = _product(Z, W_z)  # (..., num_levels)
             strength = effect.new_ones(1, 1) if S is None else S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
-            scores = strength * effect[..., batch.candidate_level][..., batch.slot, :]
+            by_slot = effect[..., batch.candidate_level]  # (..., num_slots, num_candidates)
+            scores = strength * by_slot.index_select(-2, batch.slot)
             if target is not None:
                 target = strength.squeeze(-1) * effect[..., batch.target_level]
         if self.config.repeats:
@@ -286,14 +287,14 @@ class PreRecGraph(PyroModule):
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
         """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω.
 
-        Against sampled negatives it is their sum too: a few draws miss the rivals of a sharp match, and where ω bounds
+        In training it is their sum too: a few sampled negatives miss the rivals of a sharp match, and where ω bounds
         what a miss costs, training makes matches ever sharper. ω is estimated after training; see `calibrate`.
         """
         followed = match + background
         if batch.negatives is not None:
             same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
             return followed.masked_fill(nn.functional.pad(same, (1, 0)), -torch.inf)
-        if not self.config.wandering:
+        if batch.is_training or not self.config.wandering:
             return followed
         w_o = self.w_o if S is None else self.w_o + S[..., 3:]  # (..., 1 or num_queries, 1)
         return torch.logaddexp(
@@ -307,14 +308,10 @@ class PreRecGraph(PyroModule):
 
     def with_repeats(self, scores: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
         """Return the scores with w_h added where the candidate stands in the query's history."""
-        query, candidate = batch.repeats
+        query, candidate = batch.repeats  # each pair occurs once
         effect = self.repeat_effect(S)
-        if torch.is_grad_enabled():
-            seen = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
-            seen[query, candidate] = True
-            return scores + effect * seen
         of_query = effect.expand(*effect.shape[:-2], batch.num_queries, 1)[..., 0]  # (..., num_queries)
-        scores[..., query, candidate] += of_query[..., query]  # each pair occurs once
+        scores[..., query, candidate] += of_query[..., query]
         return scores
 
     def response(self, batch: Batch) -> Tensor | None:
@@ -326,7 +323,8 @@ class PreRecGraph(PyroModule):
 
 def _product(X: Tensor, W: Tensor) -> Tensor:
     """Return X·W, ``(..., rows)``, given ``(..., rows, B)`` and a weight."""
-    return X @ W if W.ndim == 1 else (X * W).sum(-1)
+    with torch.autocast(X.device.type, enabled=False):  # small, and compared between all items
+        return X @ W if W.ndim == 1 else (X * W).sum(-1)
 
 
 @contextmanager

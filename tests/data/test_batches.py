@@ -105,11 +105,21 @@ def test_levels_are_the_distinct_counts_of_a_slot(world: EncodedDomain) -> None:
     assert len(batch.factors) == sum(len(np.unique(row)) for row in batch.counts.numpy())
 
 
-def test_a_small_catalogue_is_drawn_whole(world: EncodedDomain) -> None:
+def test_a_small_catalogue_competes_whole(world: EncodedDomain) -> None:
+    windows = all_windows(world)
+    whole, _ = catalogue_batch(world, windows, domain=1, first_row=9)
     for asked in (world.num_items, world.num_items + 5):
-        batch = make_batch(world, num_negatives=asked)
-        assert batch.items[batch.negatives].tolist() == list(range(world.num_items))
+        batch = make_batch(world, windows[:2], num_negatives=asked, domain=1, first_row=9)
+        assert batch.negatives is None
+        assert batch.is_training and not whole.is_training
+        assert batch.items.tolist() == list(range(world.num_items))
         assert batch.prior_weight.tolist() == [1.0] * world.num_items, "each item stands for itself"
+        assert (batch.domain, batch.num_domain_items) == (1, world.num_items)
+        assert batch.num_queries < batch.num_domain_queries == whole.num_queries
+        some, _ = catalogue_batch(world, windows[:2], domain=1, first_row=9)
+        for name in ("item_rows", "texts", "history", "positions", "targets", "slot", "candidate_level", "factors"):
+            torch.testing.assert_close(getattr(batch, name), getattr(some, name), rtol=0, atol=0)
+        torch.testing.assert_close(batch.repeats, some.repeats, rtol=0, atol=0)
     assert len(make_batch(world, num_negatives=world.num_items - 1).negatives) == world.num_items - 1
 
 

@@ -68,8 +68,10 @@ def sampled_softmax(U: Tensor, V: Tensor, batch: Batch) -> Tensor:
     V
         ``(num_rows, B)``, a row for each of ``batch.items``.
     batch
-        Gives targets and negatives; a negative that is the target counts once.
+        Gives targets and negatives; a negative that is the target counts once. Without negatives all rows compete.
     """
+    if batch.negatives is None:
+        return F.cross_entropy(U @ V.mT, batch.targets)
     target = (U * V[batch.targets]).sum(-1)  # (num_queries,)
     scores = U @ V[batch.negatives].mT  # (num_queries, num_negatives)
     same = batch.negatives == batch.targets[:, None]
