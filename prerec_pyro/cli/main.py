@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from prerec_pyro.cli import console
+from prerec_pyro.cli import console, memory
 
 # What the libraries leave behind is not searched for garbage when the process ends: that takes longer than a list.
 atexit.register(gc.freeze)
@@ -53,6 +53,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Return what the command returns; see `console.conversation` for what happens to errors."""
+        memory.keep_freed_memory()
         with console.conversation(ctx):
             return super().invoke(ctx)
 

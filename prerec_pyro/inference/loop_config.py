@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prerec_pyro.inference.precision import Precision
+
 
 class LoopConfig(BaseModel):
     """The part of a training configuration that every method shares; plain JSON, saved with a model."""
@@ -18,6 +20,9 @@ class LoopConfig(BaseModel):
         256,
         ge=1,
         description="shared by a batch, uniform in the domain; all its items where they are no more than that",
+    )
+    precision: Precision = Field(
+        "auto", description="of products of matrices: float32, bfloat16, or the latter where it is fast (auto)"
     )
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
     validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")

@@ -21,6 +21,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
 from prerec_pyro.inference.guides import ItemOffsets, NonCentred
 from prerec_pyro.inference.loop_config import LoopConfig
+from prerec_pyro.inference.precision import autocast
 from prerec_pyro.inference.progress import Progress
 from prerec_pyro.models.priors import WEIGHTS
 
@@ -183,7 +184,8 @@ class Trainer:
 
     def step(self, *batches: Batch) -> Tensor:
         """Take one step; return the loss, a scalar still on the device, in nats a query."""
-        loss = self.objective(*batches)
+        with autocast(self.config.precision, self.device):
+            loss = self.objective(*batches)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -52,7 +52,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, texts: Tensor) -> Tensor:
         """Return f_e(X), ``(..., latent_dim)``, of ``(..., text_dim)``."""
-        return self.linear(texts)
+        # Where products are computed in bfloat16 what is built on them, priors above all, is not.
+        return self.linear(texts).to(self.linear.weight.dtype)
 
 
 class ItemEncoder(nn.Module):
@@ -92,7 +93,8 @@ class PopularityEncoder(nn.Module):
 
     def forward(self, factors: Tensor) -> Tensor:
         """Return the mean of Z, ``(num_levels, latent_dim)``, of ``(num_levels, 4)``."""
-        return F.relu(self.linear(torch.log1p(factors)))
+        with torch.autocast(factors.device.type, enabled=False):  # small, and compared between all items
+            return F.relu(self.linear(torch.log1p(factors)))
 
 
 class SequenceEncoder(nn.Module):

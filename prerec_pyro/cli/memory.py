@@ -1,0 +1,26 @@
+"""Where the memory of a command's tensors comes from."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# Settings of mallopt, from glibc's malloc.h.
+_ARENA_MAX, _MMAP_MAX, _TRIM_THRESHOLD = -8, -4, -1
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory of freed tensors for the next ones; return whether it will.
+
+    glibc hands a large block back to the system when it is freed, and the next one is then cleared page by page. With
+    tensors of tens of megabytes in each step that costs as much as what is computed in them. It holds for everything
+    in the process, so a program that owns its process says it, and a library does not. Without glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    # One arena: the threads of the backward pass then reuse what the forward pass freed.
+    settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+    return all([mallopt(name, value) for name, value in settings])

@@ -1,0 +1,28 @@
+"""In which numbers a training step is computed."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """Return the context of a forward pass: products of matrices in bfloat16, or all in float32.
+
+    Parameters, priors, popularity effects, residual streams, softmax and optimisers stay in float32. ``auto`` takes
+    bfloat16 where the hardware multiplies it faster than float32, see `multiplies_bfloat16`.
+    """
+    on = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has instructions for it: AVX-512 BF16 or AMX, tensor cores from Ampere on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

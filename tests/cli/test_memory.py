@@ -1,0 +1,34 @@
+"""Freed memory is kept for the next tensor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+from prerec_pyro.cli.memory import keep_freed_memory
+
+if sys.argv[1] == "keep" and not keep_freed_memory():
+    raise SystemExit("no glibc")
+np.ones(16 << 20)  # 128 MiB, freed at once
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    np.ones(16 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_the_next_array_needs_no_new_pages() -> None:
+    faults = {}
+    for how in ("keep", "plain"):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=False)
+        if "no glibc" in done.stderr:
+            pytest.skip("no glibc")
+        assert done.returncode == 0, done.stderr
+        faults[how] = int(done.stdout)
+    assert faults["keep"] < 100 < faults["plain"]
