@@ -6,10 +6,10 @@ import pyro
 import pytest
 import torch
 from pydantic import ValidationError
+from worlds import make_batch, make_encoded, make_graph
 
 from prerec_pyro.inference.precision import autocast, multiplies_bfloat16
 from prerec_pyro.inference.svi import TrainConfig
-from worlds import make_batch, make_encoded, make_graph
 
 CPU = torch.device("cpu")
 
