@@ -107,7 +107,7 @@ class TextBaseline(Facade):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or one has no training query.
         """
-        encoded = [self.encoded(domain) for domain in domains]
+        encoded = self.encoded_once(domains)
         self.sources, self.tuned = TrainedSources.of(encoded), False
         torch.manual_seed(self.training.seed)
         self.module = self._build(encoded[0].texts.shape[1])
@@ -145,7 +145,7 @@ class TextBaseline(Facade):
         InputError
             If this model is not trained, a setting cannot change, or the domain has no training query.
         """
-        old, encoded = self._fitted(), self.encoded(domain)
+        old, (encoded,) = self._fitted(), self.encoded_once([domain])
         check_texts(encoded, self._fitted().text_dim)
         new = TextBaseline(
             self.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from prerec_pyro.data.histories import Histories, known_users, strangers
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference import parallel
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.interventions import Semantics, Value
 from prerec_pyro.inference.ranking import recommendations, score_histories
@@ -80,6 +81,11 @@ class Facade:
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
         """Return the domain encoded, as it is if it was already."""
         return domain if isinstance(domain, EncodedDomain) else self.encode(domain)
+
+    def encoded_once(self, domains: Iterable[Domain | EncodedDomain]) -> list[EncodedDomain]:
+        """Return the domains encoded; of several processes, one of each machine encodes for all of it."""
+        with parallel.current().one_first():
+            return [self.encoded(domain) for domain in domains]
 
     def recommend(
         self,

@@ -134,7 +134,7 @@ class PreRec(CausalQuestions, Facade):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        encoded = [self.encoded(domain).whitened(self.whitening) for domain in domains]
+        encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
         self._build(encoded)
         self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
         if self.graph.has_strengths and "S" not in self.free:
@@ -173,7 +173,7 @@ class PreRec(CausalQuestions, Facade):
         InputError
             If this model is not trained, or the domain has no training query.
         """
-        old, encoded = self._fitted(), self.encoded(domain).whitened(self.whitening)
+        old, encoded = self._fitted(), self.encoded_once([domain])[0].whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
         training = training or FINE_TUNING.model_copy(update={"seed": self.training.seed})
         new = PreRec(**vars(self._settings()) | {"training": training}, device=str(self.device))

@@ -73,11 +73,11 @@ class TrainingRun:
         """
         parts = [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
         folder, run = self.progress_folder, {}
-        if folder is not None:
-            asked = {"split_seed": self.split_seed, "num_samples": self.num_samples}
-            run = config() | asked | {"data": [e.domain.fingerprint for e in self.encoded]}
-            if self.resume:
-                trainer.restore(*checkpoint.load_progress(folder, run))
+        if folder is not None or trainer.processes.size > 1:
+            run = self._facts(config(), trainer.reading.batches_a_step)
+        if folder is not None and self.resume:
+            trainer.restore(*checkpoint.load_progress(folder, run))
+        trainer.processes.check_alike(run | {"epochs done": trainer.next_epoch - 1})
 
         def keep(trainer: Trainer) -> None:
             if folder is not None:
@@ -85,5 +85,12 @@ class TrainingRun:
 
         progress = trainer.fit(lambda: score(parts), keep)
         best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
+        best["batches_a_step"] = trainer.reading.batches_a_step
         where = checkpoint.provenance(self.encoded, split_seed=self.split_seed, seed=trainer.config.seed)
         return progress, best | where | {"num_samples": self.num_samples}
+
+    def _facts(self, config: dict[str, Any], batches_a_step: int) -> dict[str, Any]:
+        """Return what a run is. Two processes of one batch a step are one process of two: a state serves both."""
+        training = {name: value for name, value in config["training"].items() if name != "accumulate"}
+        asked = {"split_seed": self.split_seed, "num_samples": self.num_samples, "batches_a_step": batches_a_step}
+        return config | {"training": training} | asked | {"data": [e.domain.fingerprint for e in self.encoded]}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, training_batch
+from prerec_pyro.data.batches import Batch, draw_negatives, training_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
@@ -81,8 +81,7 @@ def make_batch(
         domain=domain,
         first_row=first_row,
         num_queries=int(everything.num_queries.sum()),
-        num_negatives=num_negatives,
-        rng=np.random.default_rng(seed),
+        drawn=draw_negatives(encoded.num_items, num_negatives, np.random.default_rng(seed)),
     )
 
 

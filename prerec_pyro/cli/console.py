@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 import unicodedata
@@ -22,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_SPEAK = 2.0
 logger = logging.getLogger(__name__)
 _PACKAGE_LOGGER = logging.getLogger("prerec_pyro")
 _CHOSEN = "prerec_pyro.verbosity"
@@ -30,6 +32,15 @@ _LEVELS = {"verbose": logging.DEBUG, None: logging.INFO, "quiet": logging.WARNIN
 
 class _Refused(click.ClickException):
     exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        if is_first():
+            super().show(file)
+
+
+def is_first() -> bool:
+    """Return whether this process speaks: of those that `torchrun` or `accelerate launch` started, the first alone."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
@@ -42,11 +53,13 @@ def conversation(ctx: click.Context) -> Iterator[None]:
     - Any other exception is a bug and keeps its traceback, status 1.
     """
     handler = _StderrHandler()
-    _PACKAGE_LOGGER.addHandler(handler)
+    if is_first():
+        _PACKAGE_LOGGER.addHandler(handler)
     _PACKAGE_LOGGER.setLevel(_LEVELS[ctx.meta.get(_CHOSEN)])
     try:
         yield
     except InputError as error:
+        _tell_launcher(error)
         raise _Refused(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nInterrupted.", err=True)
@@ -56,6 +69,17 @@ def conversation(ctx: click.Context) -> Iterator[None]:
     finally:
         _PACKAGE_LOGGER.removeHandler(handler)
         _PACKAGE_LOGGER.setLevel(logging.NOTSET)
+
+
+def _tell_launcher(error: InputError) -> None:
+    """Leave to `torchrun` what a process that does not speak met; it may have met it alone."""
+    if is_first():
+        return
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        get_error_handler().record_exception(error)
+    time.sleep(SECONDS_TO_SPEAK)  # when one process ends, the launcher ends them all
 
 
 def verbosity(function: F) -> F:
@@ -123,7 +147,7 @@ class Progress(Generic[T]):
 
     def __enter__(self) -> Progress[T]:
         self._start = self._said = time.monotonic()
-        if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
+        if is_first() and sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
             from tqdm import tqdm
 
             self._bar = tqdm(

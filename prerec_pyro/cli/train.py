@@ -115,9 +115,12 @@ def command(
 
     The state after each epoch lies beside MODEL, in .MODEL.training, until the run has ended well; with --resume the
     same command goes on from there.
+
+    Several processes train together: torchrun --nproc-per-node 2 --no-python prerec-pyro train …, or the same with
+    accelerate launch. Each reads batches of its own, and a step takes the mean of their gradients.
     """
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.inference import checkpoint
+    from prerec_pyro.inference import checkpoint, parallel
 
     outputs.check_out_folder(out, _replaceable, [*sources, *([parent] if parent else [])])
     _check_asked(method, parent, sources, samples)
@@ -143,9 +146,13 @@ def command(
         facts = (f"{domain.num_interactions:,}", f"{domain.num_users:,}", f"{domain.num_items:,}")
         logger.info("source %s: %s interactions of %s users with %s items", domain.name, *facts)
     asked = {} if samples is None else {"num_samples": samples}
-    model = train(domains, progress_folder=state, resume=resume, **asked)
-    model.save(out)
-    shutil.rmtree(state, ignore_errors=True)
+    with parallel.joined(device) as processes:
+        if processes.size > 1:
+            logger.info("%d processes train together", processes.size)
+        model = train(domains, progress_folder=state, resume=resume, **asked)
+        processes.first_does(lambda: model.save(out))
+    if console.is_first():
+        shutil.rmtree(state, ignore_errors=True)
     best = model.facts
     logger.info("best epoch %d: validation r-NDCG %.4f", best["best_epoch"], best["validation_r_ndcg"])
     logger.info("wrote %s", out)

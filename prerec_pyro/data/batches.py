@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -142,10 +143,9 @@ def training_batch(
     domain: int,
     first_row: int,
     num_queries: int,
-    num_negatives: int,
-    rng: np.random.Generator,
+    drawn: np.ndarray | None,
 ) -> Batch:
-    """Return one batch with shared uniform negatives, or against all items where they are no more than those.
+    """Return one batch with negatives that all its queries share, or against all items.
 
     Parameters
     ----------
@@ -159,18 +159,16 @@ def training_batch(
         Row of the domain's first item in the table of item offsets.
     num_queries
         Queries of the domain's training users, the size of the ``queries`` plate.
-    num_negatives
-        Drawn uniformly with replacement from the domain, shared by all queries of the batch. Where the domain has no
-        more items than that, all its items are candidates, and the softmax is exact.
+    drawn
+        ``(num_negatives,)`` item indices from `draw_negatives`; None: all items are candidates, the softmax is exact.
     """
-    if encoded.num_items <= num_negatives:
+    if drawn is None:
         batch, _ = catalogue_batch(encoded, windows, domain=domain, first_row=first_row)
         whole = torch.ones(encoded.num_items)  # (num_rows,)
         return dataclasses.replace(batch, num_domain_queries=num_queries, prior_weight=whole, counts=None, events=None)
     layout = lay_out(windows)
     item_index = encoded.domain.item_index
     targets, slots = item_index[layout.target_events], encoded.slots[layout.target_events]
-    drawn = rng.integers(0, encoded.num_items, num_negatives)
     named = np.concatenate([item_index[layout.events].reshape(-1), targets, drawn])
     items, row = np.unique(named, return_inverse=True)
     history, target_row, negative_row = np.split(row, [layout.events.size, layout.events.size + len(targets)])
@@ -200,6 +198,11 @@ def training_batch(
         target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
         **levels,
     )
+
+
+def draw_negatives(num_items: int, num_negatives: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Return item indices, ``(num_negatives,)``, uniform with replacement; None where all items are no more than that."""
+    return None if num_negatives >= num_items else rng.integers(0, num_items, num_negatives)
 
 
 def _levels(
@@ -235,23 +238,20 @@ def epoch(
     max_tokens: int,
     rng: np.random.Generator,
     lengths: np.ndarray | None = None,
-) -> Iterator[Batch]:
-    """Yield every query of `users` once, in shuffled batches of at most `max_tokens` padded positions.
+) -> Iterator[Callable[[], Batch]]:
+    """Yield batches yet to be made, of at most `max_tokens` padded positions: every query of `users` once, shuffled.
+
+    All that is drawn is drawn here, in order. One who needs but some of the batches calls these alone, and gets what
+    one who calls all of them gets.
 
     With `lengths`, ``(n,)``, only that many of each user's first events count; see `first_samples`.
     """
     windows = training_windows(encoded.domain.offsets, users, rng, lengths=lengths)
     num_queries = int(windows.num_queries.sum())
     for group in buckets(windows, max_tokens, rng):
-        yield training_batch(
-            encoded,
-            windows[group],
-            domain=domain,
-            first_row=first_row,
-            num_queries=num_queries,
-            num_negatives=num_negatives,
-            rng=rng,
-        )
+        drawn = draw_negatives(encoded.num_items, num_negatives, rng)
+        sizes = {"domain": domain, "first_row": first_row, "num_queries": num_queries}
+        yield partial(training_batch, encoded, windows[group], drawn=drawn, **sizes)
 
 
 def query_batches(

@@ -16,6 +16,9 @@ class LoopConfig(BaseModel):
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before stopping")
     min_steps: int = Field(20, ge=1, description="steps on each source in an epoch, at least: small sources repeat")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
+    accumulate: int = Field(
+        1, ge=1, description="batches of each process whose mean gradient a step takes; several processes multiply it"
+    )
     num_negatives: int = Field(
         256,
         ge=1,

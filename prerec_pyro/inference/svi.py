@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,15 @@ from pydantic import Field
 from pyro.infer.autoguide import AutoGuideList
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch, epoch
-from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference import parallel
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
 from prerec_pyro.inference.guides import ItemOffsets, NonCentred
 from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.precision import autocast
 from prerec_pyro.inference.progress import Progress
+from prerec_pyro.inference.reading import Reading, Source
 from prerec_pyro.models.priors import WEIGHTS
 
 logger = logging.getLogger(__name__)
@@ -45,62 +45,6 @@ class TrainConfig(LoopConfig):
     strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
     scale_rate: float = Field(3e-2, ge=0, description="of random scales of priors, in e-folds")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A domain to train on.
-
-    Attributes
-    ----------
-    encoded
-        The domain.
-    users
-        ``(n,)`` rows of its training users.
-    domain
-        Row of D_k.
-    first_row
-        Row of its first item in the table of item offsets.
-    lengths
-        ``(n,)`` how many of each user's first events count; None is all. See `first_samples`.
-    """
-
-    encoded: EncodedDomain
-    users: np.ndarray
-    domain: int
-    first_row: int
-    lengths: np.ndarray | None = None
-
-    @property
-    def num_events(self) -> int:
-        """Events of the training users that count."""
-        if self.lengths is not None:
-            return int(self.lengths.sum())
-        return int(np.diff(self.encoded.domain.offsets)[self.users].sum())
-
-    def batches(self, config: LoopConfig, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
-        rng = np.random.default_rng([config.seed, number, self.domain])
-        return epoch(
-            self.encoded,
-            self.users,
-            domain=self.domain,
-            first_row=self.first_row,
-            num_negatives=config.num_negatives,
-            max_tokens=config.batch_tokens,
-            rng=rng,
-            lengths=self.lengths,
-        )
-
-    def first_batch(self, config: LoopConfig) -> Batch:
-        """Return a batch to make parameters from; refuse a domain that has none."""
-        batch = next(self.batches(config, 0), None)
-        if batch is None:
-            raise InputError(
-                f"domain {self.encoded.name!r}: no training user with two events, so nothing to learn from; "
-                "leave it out, or give it more users"
-            )
-        return batch
 
 
 class Trainer:
@@ -145,11 +89,13 @@ class Trainer:
         self.sources = sources
         self.config = config
         self.device = torch.device(device)
-        self.together = together
+        self.processes = parallel.current()
+        self.reading = Reading(sources, config, self.processes, together)
         firsts = [source.first_batch(config) for source in sources]
         self.peaks = {batch.domain: 0.0 if peak is None else peak(batch) for batch in firsts}
         self.progress = Progress()
         self.next_epoch = 1
+        self._held = 0  # batches whose gradients wait for the step
 
     def fit(
         self, validate: Callable[[], float] | None = None, on_epoch: Callable[[Trainer], None] | None = None
@@ -162,7 +108,10 @@ class Trainer:
             Gives the score to maximise, on validation users; None keeps the last state.
         on_epoch
             Called after each epoch, say to save a state from which to resume.
+
+        Of several processes the first alone validates and calls; all end with the same parameters.
         """
+        self.processes.start_alike(self._small_tensors())
         if validate is not None and self.next_epoch == 1:
             self.progress.better(0, self._score(validate), self.objective)
         while self.next_epoch <= self.config.epochs and not self._stale():
@@ -176,21 +125,28 @@ class Trainer:
             )
             self.next_epoch += 1
             if on_epoch is not None:
-                on_epoch(self)
+                self.processes.first_does(lambda: on_epoch(self))
         if self.progress.best:
             self.objective.load_state_dict(self.progress.best)
         self.objective.eval()
         return self.progress
 
     def step(self, *batches: Batch) -> Tensor:
-        """Take one step; return the loss, a scalar still on the device, in nats a query."""
+        """Take one step, or hold the gradient until there are as many as the step takes the mean of.
+
+        Returns the loss, a scalar still on the device, in nats a query.
+        """
         with autocast(self.config.precision, self.device):
             loss = self.objective(*batches)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
+        (loss / self.config.accumulate).backward()
+        self._held = (self._held + 1) % self.config.accumulate
+        if not self._held:
+            tables = [optimizer for optimizer in self.optimizers if _is_sparse(optimizer)]
+            others = [optimizer for optimizer in self.optimizers if not _is_sparse(optimizer)]
+            self.processes.average(_parameters(others), _parameters(tables))
+            for optimizer in self.optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -231,47 +187,24 @@ class Trainer:
 
     def _epoch(self, number: int) -> dict[str, float]:
         self.objective.train()
-        torch.manual_seed(hash((self.config.seed, number)) % 2**31)  # dropout
-        total, num_queries = torch.zeros((), device=self.device), 0
-        schedule = list(self._schedule(number))
+        total, num_queries = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        schedule, of_step = self.reading.schedule(number), self.reading.batches_a_step
         with pyro.validation_enabled(False):
-            for done, batches in enumerate(self._interleave(schedule, number)):
-                self._decay((number - 1 + done / len(schedule)) / self.config.epochs)
+            for place, batches in self.reading.batches(schedule, number):
+                self._decay((number - 1 + (place - place % of_step) / len(schedule)) / self.config.epochs)
+                self._seed(number, place)
                 loss, read = self.step(*(b.to(self.device) for b in batches)), sum(b.num_queries for b in batches)
                 total += (loss + sum(self.peaks[b.domain] for b in batches)) * read
                 num_queries += read
-        loss = float(total) / max(num_queries, 1)
+        nats, num_queries = self.processes.total(torch.stack([total, total.new_tensor(num_queries)])).tolist()
+        loss = nats / max(num_queries, 1)
         if not math.isfinite(loss):
             raise InputError(f"training diverged: the loss of epoch {number} is {loss}; use smaller learning rates")
-        return {"epoch": number, "loss": loss, "num_queries": num_queries}
+        return {"epoch": number, "loss": loss, "num_queries": int(num_queries)}
 
-    def _schedule(self, number: int) -> np.ndarray:
-        """Return the sources of each step, ``(num_steps, 1)``: each as often as the largest has batches, shuffled.
-
-        Of a loop that reads them together it is ``(num_steps, num_sources)``, all in each row.
-        """
-        largest = max(source.num_events for source in self.sources)
-        steps = max(self.config.min_steps, round(largest / self.config.batch_tokens))
-        everyone = np.arange(len(self.sources))
-        if self.together:
-            return np.tile(everyone, (steps, 1))
-        return np.random.default_rng([self.config.seed, number]).permutation(np.repeat(everyone, steps))[:, None]
-
-    def _interleave(self, schedule: list[np.ndarray], number: int) -> Iterator[list[Batch]]:
-        """Yield a batch of each source scheduled for a step; a source that runs out starts a pass anew."""
-        passes = [0] * len(self.sources)
-        streams = [source.batches(self.config, number) for source in self.sources]
-
-        def take(index: int) -> Batch:
-            batch = next(streams[index], None)
-            if batch is None:
-                passes[index] += 1
-                streams[index] = self.sources[index].batches(self.config, number + passes[index] * 1_000_003)
-                batch = next(streams[index])
-            return batch
-
-        for row in schedule:
-            yield [take(index) for index in row]
+    def _seed(self, number: int, place: int) -> None:
+        """Seed dropout by the batch, so that it does not matter which process reads it, or after which others."""
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, number, place]).generate_state(1)[0]))
 
     def _decay(self, done: float) -> None:
         for optimizer in self.optimizers:
@@ -281,10 +214,24 @@ class Trainer:
     def _score(self, validate: Callable[[], float]) -> float:
         self.objective.eval()
         with torch.no_grad():
-            return validate()
+            return self.processes.first(validate)
+
+    def _small_tensors(self) -> Iterator[Tensor]:
+        """Yield all that the objective is made of, but for tables of items: those start alike by themselves."""
+        tables = {id(table) for table in _parameters(o for o in self.optimizers if _is_sparse(o))}
+        yield from (p for p in self.objective.parameters() if id(p) not in tables)
+        yield from self.objective.buffers()
 
     def _stale(self) -> bool:
         return self.next_epoch - 1 - self.progress.best_epoch >= self.config.patience and bool(self.progress.best)
+
+
+def _is_sparse(optimizer: torch.optim.Optimizer) -> bool:
+    return isinstance(optimizer, torch.optim.SparseAdam)
+
+
+def _parameters(optimizers: Iterable[torch.optim.Optimizer]) -> list[nn.Parameter]:
+    return [parameter for one in optimizers for group in one.param_groups for parameter in group["params"]]
 
 
 def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -> list[torch.optim.Optimizer]:

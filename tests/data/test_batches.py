@@ -173,7 +173,8 @@ def test_a_batch_does_not_grow_with_the_catalogue() -> None:
 def test_an_epoch_holds_every_query_once(name: str, max_tokens: int, seed: int) -> None:
     world = WORLDS[name]
     users, rng = np.array([0, 1, 2, 4]), np.random.default_rng(seed)
-    batches = list(epoch(world, users, domain=3, first_row=5, num_negatives=4, max_tokens=max_tokens, rng=rng))
+    options = {"domain": 3, "first_row": 5, "num_negatives": 4}
+    batches = [make() for make in epoch(world, users, **options, max_tokens=max_tokens, rng=rng)]
     ends = [(prefix(b, q)[-1], int(b.items[b.targets[q]])) for b in batches for q in range(b.num_queries)]
     items, offsets = world.domain.item_index, world.domain.offsets
     pairs = [(items[e - 1], items[e]) for u in users for e in range(offsets[u] + 1, offsets[u + 1])]

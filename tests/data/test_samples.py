@@ -80,7 +80,7 @@ def test_an_epoch_reads_the_first_events_of_each_user_and_no_more() -> None:
     expected = np.concatenate([offsets[u] + np.arange(n - 1) for u, n in zip(users, lengths, strict=True)])
     assert sorted(read) == expected.tolist()
     options = {"domain": 0, "first_row": 0, "num_negatives": 3, "max_tokens": 40}
-    batches = list(epoch(encoded, users, **options, rng=rng, lengths=lengths))
+    batches = [make() for make in epoch(encoded, users, **options, rng=rng, lengths=lengths)]
     assert sum(batch.num_queries for batch in batches) == 65 + 3 + 4
     assert {batch.num_domain_queries for batch in batches} == {65 + 3 + 4}
     asked = [item for batch in batches for item in batch.items[batch.targets].tolist()]
@@ -93,6 +93,7 @@ def test_all_samples_are_no_limit() -> None:
     options = {"domain": 0, "first_row": 0, "num_negatives": 3, "max_tokens": 40}
     limited = epoch(encoded, users, **options, rng=np.random.default_rng(0), lengths=lengths)
     free = epoch(encoded, np.arange(4), **options, rng=np.random.default_rng(0))
-    for one, other in zip(limited, free, strict=True):
+    for make_one, make_other in zip(limited, free, strict=True):
+        one, other = make_one(), make_other()
         assert one.items[one.history].tolist() == other.items[other.history].tolist()
         assert one.items[one.negatives].tolist() == other.items[other.negatives].tolist()
