@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.levels import number_levels
 from prerec_pyro.data.repeats import repeated_targets, repeats_among, repeats_in_catalogue
 from prerec_pyro.data.windows import Windows, buckets, exact_windows, training_windows
 
@@ -177,9 +178,9 @@ def training_batch(
     weight = np.bincount(negative_row, minlength=len(items)) * (encoded.num_items / len(drawn))
 
     distinct, slot = np.unique(slots, return_inverse=True)
-    counts = encoded.popularity.counts(drawn, distinct[:, None])  # (num_slots, num_negatives)
+    counts = encoded.popularity.counts_of_few(drawn, distinct)  # (num_slots, num_negatives)
     own = encoded.popularity.counts(targets, slots)  # (num_queries,)
-    levels = _levels(encoded, distinct, slot, counts, own)
+    levels = number_levels(encoded, distinct, slot, counts, own)
     return Batch(
         domain=domain,
         num_domain_items=encoded.num_items,
@@ -201,31 +202,8 @@ def training_batch(
 
 
 def draw_negatives(num_items: int, num_negatives: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Return item indices, ``(num_negatives,)``, uniform with replacement; None where all items are no more than that."""
+    """Return item indices, ``(num_negatives,)``, uniform with replacement; None where all items are no more."""
     return None if num_negatives >= num_items else rng.integers(0, num_items, num_negatives)
-
-
-def _levels(
-    encoded: EncodedDomain,
-    distinct_slots: np.ndarray,
-    slot: np.ndarray,
-    counts: np.ndarray,
-    own: np.ndarray | None,
-) -> dict[str, Tensor]:
-    """Number the distinct (slot, count) pairs: ``factors``, ``candidate_level`` and, with `own`, ``target_level``."""
-    base = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
-    keys = (np.arange(len(distinct_slots))[:, None] * base + counts).reshape(-1)
-    if own is not None:
-        keys = np.concatenate([keys, slot * base + own])
-    level, row = np.unique(keys, return_inverse=True)
-    factors = encoded.popularity.factors(level % base, distinct_slots[level // base])  # (num_levels, 4)
-    result = {
-        "factors": torch.from_numpy(factors),
-        "candidate_level": torch.from_numpy(row[: counts.size].reshape(counts.shape)),
-    }
-    if own is not None:
-        result["target_level"] = torch.from_numpy(row[counts.size :])
-    return result
 
 
 def epoch(
@@ -327,7 +305,7 @@ def candidates_batch(
     """
     items = np.arange(encoded.num_items)
     distinct, slot = np.unique(slots, return_inverse=True)
-    counts = encoded.popularity.counts(items, distinct[:, None])  # (num_slots, num_items)
+    counts = encoded.popularity.counts_of_all(distinct)  # (num_slots, num_items)
     return Batch(
         domain=domain,
         num_domain_items=encoded.num_items,
@@ -341,5 +319,5 @@ def candidates_batch(
         times=torch.from_numpy(distinct),
         repeats=torch.from_numpy(np.stack(repeats_in_catalogue(history, positions))),
         counts=torch.from_numpy(counts),
-        **_levels(encoded, distinct, slot, counts, None),
+        **number_levels(encoded, distinct, slot, counts, None),
     )

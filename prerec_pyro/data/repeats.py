@@ -38,10 +38,10 @@ def repeats_among(history: np.ndarray, positions: np.ndarray, negatives: np.ndar
     place = np.searchsorted(distinct, history)
     met = distinct[np.minimum(place, len(distinct) - 1)] == history  # (num_sequences, length)
     sequence, position = np.nonzero(met)
-    first = np.full((num_sequences, len(distinct)), length)
-    np.minimum.at(first, (sequence, place[sequence, position]), position)
+    first = np.full((num_sequences, len(distinct)), length, dtype=np.int16)
+    np.minimum.at(first, (sequence, place[sequence, position]), position.astype(np.int16))
     own, last = np.divmod(positions, length)
-    return np.nonzero(first[own][:, column] <= last[:, None])
+    return np.nonzero(first[:, column][own] <= last.astype(np.int16)[:, None])
 
 
 def repeated_targets(history: np.ndarray, positions: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ def test_a_process_that_dies_stops_the_other_and_the_run_goes_on_where_it_was(
     assert "other settings or data (batches_a_step)" in refused.stderr
     done = together("-m", "prerec_pyro", *command(tmp_path / "two", "--resume"))
     assert done.returncode == 0, done.stderr
-    assert "epoch 1:" not in done.stderr
+    assert "\nepoch 1:" not in done.stderr
     assert run(*command(tmp_path / "one", "--set", "accumulate=2")).exit_code == 0
     assert_same(tmp_path / "one", tmp_path / "two")
     assert not state.exists()

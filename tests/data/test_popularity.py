@@ -36,6 +36,24 @@ def test_counts_and_norms_follow_the_definition(events: list[tuple[int, int]], w
         np.testing.assert_allclose(popularity.norms[slot], norms, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=100, deadline=None)
+@given(EVENTS, st.integers(1, 20), st.integers(1, 9), st.data())
+def test_all_ways_to_look_up_agree(events: list[tuple[int, int]], window: int, block: int, data: st.DataObject) -> None:
+    """Pair by pair, of all items, of a few, in blocks smaller than an item's events or in one."""
+    items, days = np.array(events).T
+    whole = Popularity(items, days, 7, window=window)
+    slots = np.unique(data.draw(st.lists(st.integers(0, whole.num_slots - 1), min_size=1, max_size=8)))
+    few = np.array(data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=9)))
+    expected = whole.counts(np.arange(7), slots[:, None])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prerec_pyro.data.popularity._BLOCK", block)
+        blockwise = Popularity(items, days, 7, window=window)
+        np.testing.assert_array_equal(blockwise.counts(np.arange(7), slots[:, None]), expected)
+        np.testing.assert_array_equal(blockwise.norms, whole.norms)
+    np.testing.assert_array_equal(whole.counts_of_all(slots), expected)
+    np.testing.assert_array_equal(whole.counts_of_few(few, slots), expected[:, few])
+
+
 def test_factors_are_counts_over_norms() -> None:
     items, days = np.array([0, 0, 1]), np.array([10, 10, 11])
     popularity = Popularity(items, days, num_items=4)

@@ -1,0 +1,41 @@
+"""Levels: the distinct popularity factors of a batch, numbered, so that Z has a row each and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.encoded import EncodedDomain
+
+
+def number_levels(
+    encoded: EncodedDomain,
+    distinct_slots: np.ndarray,
+    slot: np.ndarray,
+    counts: np.ndarray,
+    own: np.ndarray | None,
+) -> dict[str, Tensor]:
+    """Number the distinct (slot, count) pairs: ``factors``, ``candidate_level`` and, with `own`, ``target_level``."""
+    base = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
+    keys = (np.arange(len(distinct_slots))[:, None] * base + counts).reshape(-1)
+    if own is not None:
+        keys = np.concatenate([keys, slot * base + own])
+    level, row = _numbered(keys, len(distinct_slots) * base)
+    factors = encoded.popularity.factors(level % base, distinct_slots[level // base])  # (num_levels, 4)
+    result = {
+        "factors": torch.from_numpy(factors),
+        "candidate_level": torch.from_numpy(row[: counts.size].reshape(counts.shape)),
+    }
+    if own is not None:
+        result["target_level"] = torch.from_numpy(row[counts.size :])
+    return result
+
+
+def _numbered(keys: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ``np.unique(keys, return_inverse=True)`` does, of whole numbers below `limit`."""
+    if limit > 4 * len(keys):
+        return np.unique(keys, return_inverse=True)
+    occurs = np.zeros(limit, bool)
+    occurs[keys] = True
+    return np.flatnonzero(occurs), (occurs.cumsum() - 1)[keys]
