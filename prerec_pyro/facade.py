@@ -18,6 +18,7 @@ from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
+from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.interventions import Semantics, Value
 from prerec_pyro.inference.ranking import recommendations, score_histories
@@ -98,6 +99,7 @@ class Facade:
         semantics: Semantics = "interventional",
         at: str | int | None = None,
         seen: Seen = "drop",
+        approximation: Approximation | None = None,
     ) -> pd.DataFrame:
         """Return ``user_id, item_id, score, rank``: the k best items for each user, rank from 1.
 
@@ -119,6 +121,8 @@ class Facade:
             log ends.
         seen
             Whether items of a user's history are dropped or kept.
+        approximation
+            Makes the lists of a catalogue of 65,536 items or more by an index; None, the default, makes exact ones.
 
         Raises
         ------
@@ -131,7 +135,8 @@ class Facade:
             raise InputError(f"k is {k}, expected 1 or more")
         encoded = self.encoded(domain)
         read = read_histories(encoded, users, histories, at)
-        return recommendations(self.scorer(encoded, do, semantics), encoded, read, k, drop_seen=seen == "drop")
+        scorer = self.scorer(encoded, do, semantics)
+        return recommendations(scorer, encoded, read, k, drop_seen=seen == "drop", approximation=approximation)
 
     def score(
         self,

@@ -75,10 +75,11 @@ ONLY_IN = {
     "arviz_stats": ("inference.posterior_*",),
     "optuna": ("reproduction.tuning",),
     "ray": ("serving.ray_engine",),
+    "faiss": ("inference.approximate",),
     "pyro": ("models.graph", "models.priors.*", "models.baselines.*", "inference.*"),
     "sentence_transformers": ("data.text",),
 }
-ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray")
+ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
 LIGHT = ("click", "prerec_pyro.cli", "prerec_pyro.errors")
 MAX_LINES = 350

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
+    from prerec_pyro.inference.approximate import Approximation
     from prerec_pyro.methods import Model
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,14 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
     help="What becomes of items that a user had already.",
 )
 @click.option(
+    "--approximate",
+    metavar="CELLS",
+    type=click.IntRange(min=1),
+    help="Of 65,536 items or more, find the best by an index (pip install 'prerec-pyro[ann]') of about 2 √items cells, "
+    "of which each user looks at so many: 64 is a good start. How much of the exact lists is found is said. "
+    "By default lists are exact.",
+)
+@click.option(
     "--uncertainty",
     is_flag=True,
     help="Add columns p_top_k, the probability that the item is among the user's K best, and confidence, its mean over "
@@ -87,6 +96,7 @@ def command(
     calibrate: bool,
     at: str | None,
     seen: str,
+    approximate: int | None,
     uncertainty: bool,
     posterior: Path | None,
     draws: int,
@@ -112,6 +122,9 @@ def command(
         outputs.check_out_file(out, _SUFFIXES, sources)
     if posterior is not None and not uncertainty:
         raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
+    if approximate is not None and (uncertainty or engine == "ray"):
+        other = "--uncertainty" if uncertainty else "--engine ray"
+        raise InputError(f"--approximate: not with {other}; leave one of the two out")
     with console.timed("loading the model"):
         trained = load_model(model, device)
     if isinstance(trained, TextBaseline):
@@ -133,6 +146,8 @@ def command(
     if uncertainty:
         ask = uncertain.asker(trained, model, encoded, posterior, draws)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
+    if approximate is not None:
+        asked["approximation"] = _approximation(approximate, shop)
     rows, columns = 0, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())]
     with (
         console.timed("recommending"),
@@ -154,6 +169,16 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
     if isinstance(trained, PreRec) and trained.graph.has_strengths:
         return CalibratedPreRec(trained)
     raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
+
+
+def _approximation(cells: int, domain: Domain) -> Approximation | None:
+    from prerec_pyro.inference.approximate import Approximation
+    from prerec_pyro.inference.ranking import MANY_ITEMS
+
+    if domain.num_items < MANY_ITEMS:
+        logger.info("exact lists: domain %s has but %s items", domain.name, f"{domain.num_items:,}")
+        return None
+    return Approximation(cells)
 
 
 def _whom(path: Path | None, domain: Domain) -> people.People:

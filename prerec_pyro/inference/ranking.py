@@ -15,6 +15,7 @@ from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.histories import Histories
 from prerec_pyro.data.repeats import repeats_in_catalogue
+from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.streaming import FactoredScorer, StreamingTopK
 from prerec_pyro.inference.top_k import top_k
 
@@ -31,10 +32,13 @@ __all__ = [
 ]
 
 Scorer = Callable[[Batch], Tensor]
+Pairs = tuple[np.ndarray, np.ndarray] | None
 
 MANY_ITEMS = 1 << 16
 MANY_SCORES = 1 << 25
-"""From so many items, and items × users, on lists are made block by block; below, the dense scores are as fast."""
+MEASURED_USERS = 64
+"""From so many items, and items × users, on lists are made block by block; below, the dense scores are as fast.
+The recall of approximate lists is measured on so many users."""
 
 COLUMNS = ("user_id", "item_id", "score", "rank")
 
@@ -93,15 +97,23 @@ def score_histories(
 
 
 def top_lists(
-    scorer: Scorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
+    scorer: Scorer,
+    encoded: EncodedDomain,
+    histories: Histories,
+    k: int,
+    *,
+    drop_seen: bool,
+    approximation: Approximation | None = None,
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """Yield rows of `histories` with scores and item indices of their k best items; see `top_k`.
 
-    Where items and users are many, by `StreamingTopK`: the same lists, without the dense scores.
+    Where items and users are many, by `StreamingTopK`: the same lists, without the dense scores. With an
+    `approximation`, where items are many, by that.
     """
-    many = encoded.num_items >= MANY_ITEMS and encoded.num_items * len(histories) >= MANY_SCORES
-    if many and isinstance(scorer, FactoredScorer):
-        yield from streamed_lists(scorer, encoded, histories, k, drop_seen=drop_seen)
+    many_items = encoded.num_items >= MANY_ITEMS
+    many = many_items and encoded.num_items * len(histories) >= MANY_SCORES
+    if (many or (many_items and approximation is not None)) and isinstance(scorer, FactoredScorer):
+        yield from streamed_lists(scorer, encoded, histories, k, drop_seen=drop_seen, approximation=approximation)
         return
     for rows, scores in score_histories(scorer, encoded, histories):
         if drop_seen:
@@ -110,7 +122,13 @@ def top_lists(
 
 
 def streamed_lists(
-    scorer: FactoredScorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
+    scorer: FactoredScorer,
+    encoded: EncodedDomain,
+    histories: Histories,
+    k: int,
+    *,
+    drop_seen: bool,
+    approximation: Approximation | None = None,
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """Yield what `top_lists` yields, in memory that grows with the items but not with items × users."""
     k = min(k, encoded.num_items)
@@ -118,30 +136,41 @@ def streamed_lists(
     moment = candidates_batch(encoded, history, positions, np.array([histories.slot]))
     effects = scorer.effects_at(moment)
     moment = moment.to(effects.items.device)  # once, not with each block of users
-    streaming = StreamingTopK(effects)
-    size = streaming.block_queries(k)
-    for begin in range(0, len(histories), size):
-        rows = slice(begin, min(begin + size, len(histories)))
+
+    def asked(rows: slice) -> tuple[Tensor, Pairs, Pairs]:
+        """Return U, and the pairs that are repeated and hidden."""
         history, positions = histories.padded(rows)
         batch = dataclasses.replace(
             moment, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
         )
-        best, index = streaming(
-            scorer.user_vectors(batch),
-            k,
-            repeats=repeats_in_catalogue(history, positions) if streaming.repeat else None,
-            hidden=histories.seen(rows) if drop_seen else None,
-        )
+        repeats = repeats_in_catalogue(history, positions) if effects.repeat else None
+        return scorer.user_vectors(batch), repeats, histories.seen(rows) if drop_seen else None
+
+    if approximation is None:
+        lists = StreamingTopK(effects)
+    else:
+        users, repeats, hidden = asked(slice(0, min(MEASURED_USERS, len(histories))))
+        lists = approximation.lists(effects, users)
+        approximation.measure(effects, users, k, repeats, hidden)
+    size = lists.block_queries(k)
+    for begin in range(0, len(histories), size):
+        rows = slice(begin, min(begin + size, len(histories)))
+        users, repeats, hidden = asked(rows)
+        best, index = lists(users, k, repeats=repeats, hidden=hidden)
         yield rows, (best.cpu(), index.cpu())
 
 
 def recommendations(
-    scorer: Scorer, encoded: EncodedDomain, histories: Histories, k: int, *, drop_seen: bool
+    scorer: Scorer,
+    encoded: EncodedDomain,
+    histories: Histories,
+    k: int,
+    *,
+    drop_seen: bool,
+    approximation: Approximation | None = None,
 ) -> pd.DataFrame:
     """Return `list_table` of everybody in `histories`."""
     empty = list_table(np.empty(0, object), encoded.domain.item_ids, torch.empty(0, 1), torch.empty(0, 1).long())
-    lists = [
-        list_table(histories.user_ids[rows], encoded.domain.item_ids, *best)
-        for rows, best in top_lists(scorer, encoded, histories, k, drop_seen=drop_seen)
-    ]
+    made = top_lists(scorer, encoded, histories, k, drop_seen=drop_seen, approximation=approximation)
+    lists = [list_table(histories.user_ids[rows], encoded.domain.item_ids, *best) for rows, best in made]
     return pd.concat(lists, ignore_index=True) if lists else empty

@@ -114,6 +114,12 @@ def test_do_sets_nodes(infer: Infer, model: Path, shop2: Domain, options: tuple[
     assert not np.allclose(lists["score"], infer()["score"])
 
 
+def test_a_small_catalogue_is_ranked_exactly_all_the_same(infer: Infer) -> None:
+    lists = infer("--approximate", 4)
+    same(lists, infer())
+    assert "exact lists: domain sim-2 has but " in lists.attrs["said"]
+
+
 def test_only_events_before_a_moment_count(infer: Infer, model: Path, shop2: Domain) -> None:
     moment = int(np.median(shop2.timestamps))
     lists = infer("--at", moment)
