@@ -70,10 +70,8 @@ def main() -> None:
         print(f"{one['epoch']:6}{losses}{one['validation']:18.6f}{two['validation']:18.6f}")
     one, two = weights.values()
     apart = {name: float(abs(value - two[name]).max()) for name, value in one.items()}
-    of_none = apart.pop("graph.W_d", 0.0)
     worst = max(apart, key=apart.get)
     print(f"\nlargest difference of a weight {apart[worst]:.1e}, of {worst}")
-    print(f"of W_d, which moves by rounding alone, for it cancels in the softmax, {of_none:.1e}")
     for name, value in seconds.items():
         print(f"{name:16}{value:8.1f} s an epoch{seconds['one process'] / value:8.2f} times as fast")
 
