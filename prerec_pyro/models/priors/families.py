@@ -139,6 +139,8 @@ class Horseshoe:
     """Gaussian with a scale for each coordinate, ``scale`` times a half-Cauchy: most near the mean, some far from it.
 
     Carvalho, Polson and Scott 2010. ``scale`` says how far the many may go; as ``HalfCauchy(...)`` it is learnt, too.
+    Only the product of ``scale`` and the local factors matters, so a point estimate of ``scale`` alone means nothing;
+    a posterior of it does.
     """
 
     scale: Scale
