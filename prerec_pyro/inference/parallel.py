@@ -7,6 +7,7 @@ the same stream; gradients are averaged before a step. Nothing that is sent grow
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -192,6 +193,9 @@ def joined(device: str = "auto") -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield current()
         return
+    # The first optimizer imports it. Imported while there is a group, it would hold the group for good; gloo's threads
+    # then still run when the interpreter ends, and may abort the process.
+    importlib.import_module("torch._dynamo")
     from accelerate import PartialState  # half a second, and for launched processes alone
 
     state = PartialState(cpu=choose_device(device).type == "cpu", timeout=PATIENCE)

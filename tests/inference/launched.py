@@ -104,6 +104,12 @@ def nothing_dense_is_sent() -> None:
     assert max(sizes) < rows / 10, max(sizes)
 
 
+def threads() -> set[str]:
+    """Names of the threads of this process, also of those that Python does not know."""
+    tasks = Path("/proc/self/task")
+    return {(task / "comm").read_text().strip() for task in tasks.iterdir()} if tasks.exists() else set()
+
+
 def main() -> None:
     with joined("cpu") as processes:
         assert processes.size == 2
@@ -113,6 +119,8 @@ def main() -> None:
         one_goes_first(processes, Path(sys.argv[1]))
         nothing_dense_is_sent()
         processes.first_does(lambda: (Path(sys.argv[1]) / "done").touch())
+    left = {name for name in threads() if "gloo" in name}
+    assert not left, f"the group is held by something, and its threads may abort the process as it ends: {left}"
 
 
 if __name__ == "__main__":
