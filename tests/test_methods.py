@@ -14,7 +14,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.baseline_training import BaselineTraining, defaults
 from prerec_pyro.methods import METHODS, load_model, new_model
 from prerec_pyro.models.baselines.learned import LEARNED
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommender import FINE_TUNING, PreRec
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -41,7 +41,7 @@ def test_every_baseline_has_the_paper_s_width_and_depth(method: str) -> None:
     config = LEARNED[method].config()
     assert (config.latent_dim, config.num_layers) == (256, 2)
     assert set(LEARNED[method].tunable) <= set(type(config).model_fields)
-    assert defaults(method).num_negatives == 256
+    assert defaults(method, tuned=True).num_negatives == FINE_TUNING.num_negatives, "all compete for the same items"
     assert not set(type(config).model_fields) & set(BaselineTraining.model_fields), "a name of --set means one thing"
 
 

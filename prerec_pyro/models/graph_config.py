@@ -14,7 +14,7 @@ class GraphConfig(BaseModel):
     num_layers: int = Field(2, ge=1, le=16, description="transformer layers of f_seq")
     num_heads: int = Field(2, ge=1, description="attention heads of f_seq")
     feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
     sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
     confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
     domain_to_item: bool = Field(True, description="the edge D → V")
