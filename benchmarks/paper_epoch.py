@@ -57,11 +57,14 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     """Load the domains and train; return what it took."""
     import torch
 
+    from prerec_pyro.cli import memory
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.inference.reading import Reading, Source
     from prerec_pyro.inference.svi import TrainConfig, Trainer
     from prerec_pyro.recommender import PreRec
 
+    memory.keep_freed_memory()  # as `prerec-pyro train` does
+    memory.forget_products()
     seconds: dict[str, float] = {}
     for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "_strengths")):
         timed(owner, name, seconds)
@@ -97,12 +100,12 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     seconds["load"] = time.perf_counter() - start
     model = PreRec(training=TrainConfig(epochs=1, **settings), device="cpu").fit(domains)
     seconds["all"] = time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     done = {"steps": min(sizes[0], steps or sizes[0]), "of": sizes[0]}
-    return {"seconds": seconds | making, "GiB": memory, "row": model.history[0], "machine": machine} | done
+    return {"seconds": seconds | making, "GiB": held, "row": model.history[0], "machine": machine} | done
 
 
 def main() -> None:

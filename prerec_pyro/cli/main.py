@@ -54,6 +54,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Return what the command returns; see `console.conversation` for what happens to errors."""
         memory.keep_freed_memory()
+        memory.forget_products()
         with console.conversation(ctx):
             return super().invoke(ctx)
 

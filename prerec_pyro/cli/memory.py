@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 # Settings of mallopt, from glibc's malloc.h.
@@ -24,3 +25,12 @@ def keep_freed_memory() -> bool:
     # One arena: the threads of the backward pass then reuse what the forward pass freed.
     settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
     return all([mallopt(name, value) for name, value in settings])
+
+
+def forget_products() -> None:
+    """Let oneDNN, which multiplies in bfloat16, remember the last few shapes and not a thousand.
+
+    Hardly two batches have the same shape, and what it keeps of each adds up to hundreds of megabytes in an epoch. To
+    be called before the first product; a setting of the environment is left as it is.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")

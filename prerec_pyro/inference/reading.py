@@ -39,11 +39,10 @@ class Source:
     lengths: np.ndarray | None = None
 
     @property
-    def num_events(self) -> int:
-        """Events of the training users that count."""
-        if self.lengths is not None:
-            return int(self.lengths.sum())
-        return int(np.diff(self.encoded.domain.offsets)[self.users].sum())
+    def num_queries(self) -> int:
+        """Queries of the training users that count."""
+        lengths = np.diff(self.encoded.domain.offsets)[self.users] if self.lengths is None else self.lengths
+        return int(np.maximum(lengths - 1, 0).sum())
 
     def batches(self, config: LoopConfig, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
@@ -105,7 +104,7 @@ class Reading:
 
         Together it is ``(num_batches, num_sources)``, all in each row. The last step is filled up from the beginning.
         """
-        largest = max(source.num_events for source in self.sources)
+        largest = max(source.num_queries for source in self.sources)
         batches = max(self.config.min_steps, round(largest / self.config.batch_tokens))
         everyone = np.arange(len(self.sources))
         if self.together:
