@@ -49,8 +49,14 @@ def timed(owner: Any, name: str, seconds: dict[str, float]) -> None:
             return whole(*arguments, **options)
         finally:
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+            seconds[f"GiB {name}"] = most_held()
 
     setattr(owner, name, clocked)
+
+
+def most_held() -> float:
+    """Return the most memory that this process has held so far, GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     seconds["load"] = time.perf_counter() - start
     model = PreRec(training=TrainConfig(epochs=1, **settings), device="cpu").fit(domains)
     seconds["all"] = time.perf_counter() - start
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    held = most_held()
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
@@ -141,7 +147,8 @@ def main() -> None:
         "all": "all",
     }
     for name, label in labels.items():
-        print(f"{label:50}{seconds[name]:9.1f} s")
+        most = f"{seconds[f'GiB {name}']:9.2f} GiB at most until then" if f"GiB {name}" in seconds else ""
+        print(f"{label:50}{seconds[name]:9.1f} s{most}")
     print(f"{'queries in these steps':50}{row['num_queries']:9,}")
     print(f"{'queries a second':50}{row['num_queries'] / seconds['_epoch']:9,.0f}")
     print(f"{'loss, nats a query':50}{row['loss']:9.3f}")

@@ -21,6 +21,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
+from prerec_pyro.inference.precision import Precision, autocast
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 
@@ -97,8 +99,10 @@ def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, st
     return F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.zeros(len(events), dtype=torch.long))
 
 
-def update(trainer: Trainer, loss: torch.Tensor) -> None:
-    """Take a step of the trainer's own optimisers."""
+def update(trainer: Trainer, make_loss: Callable[[], torch.Tensor]) -> None:
+    """Take a step of the trainer's own optimisers, in the numbers that it computes in."""
+    with autocast(trainer.config.precision, trainer.device):
+        loss = make_loss()
     for optimizer in trainer.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -122,13 +126,14 @@ def main() -> None:
     what.add_argument("--data", help="the raw Online Retail file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each of the three in each round")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of all three")
     parser.add_argument("--batch-tokens", type=int, default=TrainConfig().batch_tokens)
     options = parser.parse_args()
     torch.set_num_threads(2)
     domain = Domain.load(options.domain) if options.domain else read_online_retail(options.data)
     encoded = encode_domain(domain)
     users = split_users(domain).train
-    config = TrainConfig(batch_tokens=options.batch_tokens)
+    config = TrainConfig(batch_tokens=options.batch_tokens, precision=options.precision)
     trainers = {name: make_trainer(encoded, users, config) for name in "abc"}
 
     source = Source(encoded, users, 0, 0)
@@ -145,12 +150,12 @@ def main() -> None:
 
     def bare() -> int:
         batch = next(streams["b"])
-        update(trainers["b"], bare_loss(trainers["b"], batch))
+        update(trainers["b"], lambda: bare_loss(trainers["b"], batch))
         return batch.num_queries
 
     def padded() -> int:
         events = rng.choice(queries, 256, replace=False)
-        update(trainers["c"], padded_loss(trainers["c"], encoded, events, starts[events]))
+        update(trainers["c"], lambda: padded_loss(trainers["c"], encoded, events, starts[events]))
         return len(events)
 
     batch = next(_endless(source, config))
@@ -170,7 +175,8 @@ def main() -> None:
             rates[name].append(rate(step, options.seconds))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 2 threads, torch {torch.__version__}")
     print(
-        f"B = 256, {config.num_negatives} negatives, {config.batch_tokens} positions a batch, {options.rounds} rounds\n"
+        f"B = 256, {config.num_negatives} negatives, {config.batch_tokens} positions a batch, {options.rounds} rounds, "
+        f"precision {config.precision}\n"
     )
     labels = {"a": "SVI step", "b": "bare torch loop", "c": "padded prefixes, own negatives"}
     print(f"{'':4}{'':34}{'queries/s':>11}{'min':>9}{'max':>9}{'(a)/this':>10}")

@@ -7,7 +7,8 @@ import os
 import sys
 
 # Settings of mallopt, from glibc's malloc.h.
-_ARENA_MAX, _MMAP_MAX, _TRIM_THRESHOLD = -8, -4, -1
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
+_LARGE = 128 << 20  # bytes: more than a tensor of a step, less than a table of items
 
 
 def keep_freed_memory() -> bool:
@@ -23,7 +24,7 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     # One arena: the threads of the backward pass then reuse what the forward pass freed.
-    settings = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+    settings = ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, 4 * _LARGE))
     return all([mallopt(name, value) for name, value in settings])
 
 

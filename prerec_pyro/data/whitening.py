@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+_ROWS = 8192  # at a time in double precision
+
 
 def whiten(texts: Tensor, strength: float) -> Tensor:
     """Return ``normalize((X - mean) Σ^(-strength/2))``, the shape of `texts`, rows of length one.
@@ -24,11 +26,15 @@ def whiten(texts: Tensor, strength: float) -> Tensor:
     num_items, dim = texts.shape
     if strength == 0 or num_items < 2:
         return texts
-    centred = texts.double() - texts.double().mean(dim=0)
-    values, directions = torch.linalg.eigh(centred.mT @ centred / num_items)
+    mean = texts.mean(dim=0, dtype=torch.double)
+    covariance = sum((part.double() - mean).mT @ (part.double() - mean) for part in texts.split(_ROWS)) / num_items
+    values, directions = torch.linalg.eigh(covariance)
     share = dim / (dim + num_items)
     values = (1 - share) * values.clamp_min(0) + share * values.mean()
     if not values.mean() > 0:  # all texts are the same
         return texts
-    scaled = (centred @ directions) * values ** (-strength / 2)  # (num_items, text_dim)
-    return normalize(scaled @ directions.mT, dim=1).to(texts.dtype)
+    root = (directions * values ** (-strength / 2)) @ directions.mT  # (text_dim, text_dim)
+    whitened = torch.empty_like(texts)
+    for old, new in zip(texts.split(_ROWS), whitened.split(_ROWS), strict=True):
+        new.copy_(normalize((old.double() - mean) @ root, dim=1))
+    return whitened

@@ -64,7 +64,7 @@ def evaluate(
     *,
     k_percent: float,
     sources: Iterable[Domain] = (),
-    max_scores: int = 1 << 22,
+    max_scores: int = 1 << 21,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Rank the full catalogue for every query of `users`, on its exact last 64 items.

@@ -41,7 +41,8 @@ class TextEncoder(nn.Module):
         texts
             X of each domain, ``(num_items, text_dim)``.
         """
-        moment = sum(X.double().mT @ X.double() / len(X) for X in texts)  # (text_dim, text_dim)
+        parts = ((part.double(), len(X)) for X in texts for part in X.split(8192))
+        moment = sum(part.mT @ part / num_items for part, num_items in parts)  # (text_dim, text_dim)
         directions = torch.linalg.eigh(moment).eigenvectors.flip(1).mT  # rows, the largest first
         # A sign is arbitrary: fix it, so that the start is the same on every machine.
         sign = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
