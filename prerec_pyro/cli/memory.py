@@ -8,7 +8,7 @@ import sys
 
 # Settings of mallopt, from glibc's malloc.h.
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
-_LARGE = 128 << 20  # bytes: more than a tensor of a step, less than a table of items
+_LARGE = 64 << 20  # bytes: more than a tensor of a step, less than a table of items
 
 
 def keep_freed_memory() -> bool:
@@ -34,4 +34,4 @@ def forget_products() -> None:
     Hardly two batches have the same shape, and what it keeps of each adds up to hundreds of megabytes in an epoch. To
     be called before the first product; a setting of the environment is left as it is.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")

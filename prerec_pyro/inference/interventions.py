@@ -22,6 +22,8 @@ from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.streaming import Effects
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
 
+_ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
+
 __all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
 
 
@@ -296,9 +298,14 @@ class InterventionalScorer:
             return graph.popularity(batch.factors)
 
     def _item_vectors(self, D: Tensor | None, Z: Tensor | None, batch: Batch, level: Tensor | None = None) -> Tensor:
-        graph = self.graph
-        with _program(graph, _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))):
-            return graph.item_vectors(self._text, D, Z if level is None or Z is None else Z[level])
+        known, do = _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))
+        parts = []
+        for begin in range(0, len(self._text), _ITEMS):
+            rows = slice(begin, begin + _ITEMS)
+            own = Z if level is None or Z is None else Z[level[rows]]
+            with _program(self.graph, _rows(known, rows), _rows(do, rows)):
+                parts.append(self.graph.item_vectors(self._text[rows], D, own))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
         graph = self.graph
@@ -316,6 +323,10 @@ def _mean_in_slot(Z: Tensor, candidate_level: Tensor) -> Tensor:
     one = Z.new_full((), 1.0 / num_items).expand(candidate_level.shape)
     share = Z.new_zeros(num_slots, len(Z)).scatter_add(1, candidate_level, one)
     return (share @ Z)[share.argmax(dim=0)]  # a level occurs in one slot only
+
+
+def _rows(values: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {node: value[..., rows, :] for node, value in values.items()}
 
 
 def _only(known: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -17,10 +17,10 @@ from prerec_pyro.cli.memory import keep_freed_memory
 
 if sys.argv[1] == "keep" and not keep_freed_memory():
     raise SystemExit("no glibc")
-np.ones(8 << 20)  # 64 MiB, freed at once
+np.ones(6 << 20)  # 48 MiB, freed at once
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
-    np.ones(8 << 20)
+    np.ones(6 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 

@@ -271,3 +271,13 @@ def test_prerec_n_has_no_confounders_to_set(node):
 def test_prerec_n_takes_the_nodes_it_has(batch):
     scores = scorer(small_graph(confounders=False, repeats=False, wandering=False), {"U": VECTOR, "V": ITEMS})(batch)
     assert close(scores, (ITEMS @ VECTOR).expand(batch.num_queries, -1))
+
+
+@pytest.mark.parametrize("edge", [False, True])
+@pytest.mark.parametrize("do", [None, {"D": 0.5}, {"V": 0.2}])
+def test_items_made_in_parts_are_those_made_at_once(batch, monkeypatch, do, edge):
+    graph = small_graph(popularity_to_item=edge)
+    whole = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
+    monkeypatch.setattr("prerec_pyro.inference.interventions._ITEMS", 5)
+    parts = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
+    assert torch.equal(whole, parts)
