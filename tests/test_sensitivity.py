@@ -16,7 +16,7 @@ from prerec_pyro.sensitivity import PriorSensitivity, _moved, _Seen, prior_sensi
 
 A, B = small_domain("a", seed=1, num_users=40), small_domain("b", num_items=15, num_users=30, seed=2)
 NEW = small_domain("new", num_items=10, seed=3, num_users=30)
-FAST = training(epochs=2, popularity_rate=0.05, domain_rate=0.05)
+FAST = training(epochs=14, popularity_rate=0.05, domain_rate=0.02)
 NARROW = dataclasses.replace(PRIORS, D=Normal(1e-4), W_z=Normal(1e-3))
 
 
