@@ -116,11 +116,15 @@ def prior_sensitivity(
         for e in asked:
             users = _some_users(e, split_seed, queries)
             seen = _seen(one, e, users, k)
-            measured = evaluate(one, e, users, k_percent=max(percent, 100.0 / e.num_items)).ranking.compute()
             head = {"prior": name, "domain": e.name, "num_queries": len(seen.lists)}
-            reached = {metric: measured[metric] for metric in ("recall", "r_ndcg")}
-            rows.append(head | reached | _moved(seen, first.setdefault(e.name, seen)))
+            rows.append(head | _reached(one, e, users, percent) | _moved(seen, first.setdefault(e.name, seen)))
     return PriorSensitivity(pd.DataFrame(rows), models)
+
+
+def _reached(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k_percent: float) -> dict[str, float]:
+    """Return Recall and r-NDCG, at one item at least."""
+    measured = evaluate(model, encoded, users, k_percent=max(k_percent, 100.0 / encoded.num_items)).ranking.compute()
+    return {metric: measured[metric] for metric in ("recall", "r_ndcg")}
 
 
 @dataclass(frozen=True, eq=False)

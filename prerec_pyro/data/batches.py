@@ -164,9 +164,7 @@ def training_batch(
         ``(num_negatives,)`` item indices from `draw_negatives`; None: all items are candidates, the softmax is exact.
     """
     if drawn is None:
-        batch, _ = catalogue_batch(encoded, windows, domain=domain, first_row=first_row)
-        whole = torch.ones(encoded.num_items)  # (num_rows,)
-        return dataclasses.replace(batch, num_domain_queries=num_queries, prior_weight=whole, counts=None, events=None)
+        return _exact_batch(encoded, windows, domain, first_row, num_queries)
     layout = lay_out(windows)
     item_index = encoded.domain.item_index
     targets, slots = item_index[layout.target_events], encoded.slots[layout.target_events]
@@ -204,6 +202,13 @@ def training_batch(
 def draw_negatives(num_items: int, num_negatives: int, rng: np.random.Generator) -> np.ndarray | None:
     """Return item indices, ``(num_negatives,)``, uniform with replacement; None where all items are no more."""
     return None if num_negatives >= num_items else rng.integers(0, num_items, num_negatives)
+
+
+def _exact_batch(encoded: EncodedDomain, windows: Windows, domain: int, first_row: int, num_queries: int) -> Batch:
+    """Return a batch to train on in which all items are candidates, and each counts once in the prior."""
+    batch, _ = catalogue_batch(encoded, windows, domain=domain, first_row=first_row)
+    whole = torch.ones(encoded.num_items)  # (num_rows,)
+    return dataclasses.replace(batch, num_domain_queries=num_queries, prior_weight=whole, counts=None, events=None)
 
 
 def epoch(
