@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyro
 import pytest
 import torch
 from pydantic import ValidationError
 from worlds import make_batch, make_encoded, make_graph
 
+from prerec_pyro.data.batches import Batch
 from prerec_pyro.inference.precision import autocast, multiplies_bfloat16
-from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.inference.reading import Source
+from prerec_pyro.inference.svi import TrainConfig, Trainer
 
 CPU = torch.device("cpu")
 
@@ -59,3 +62,19 @@ def test_priors_and_popularity_stay_in_float32(num_negatives: int) -> None:
     assert (logits[1].isfinite() == finite).all()
     gap = (logits[0] - logits[1])[finite].abs().max()
     assert 0 < gap < 0.05 * logits[0][finite].abs().max()
+
+
+def test_a_step_is_computed_in_the_numbers_asked_for() -> None:
+    seen = []
+
+    class Product(torch.nn.Linear):
+        def forward(self, *batches: Batch) -> torch.Tensor:
+            seen.append(super().forward(torch.ones(1, 2)).dtype)
+            return self.weight.sum()
+
+    for precision in ("float32", "bfloat16"):
+        module = Product(2, 2)
+        rates = [torch.optim.SGD([{"params": module.parameters(), "lr": 0.1, "initial_lr": 0.1}])]
+        source = Source(make_encoded(), np.arange(5), 0, 0)
+        Trainer(module, rates, [source], TrainConfig(precision=precision)).step(make_batch(make_encoded()))
+    assert seen == [torch.float32, torch.bfloat16]

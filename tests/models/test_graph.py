@@ -335,3 +335,15 @@ def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
 def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         GraphConfig(**wrong)
+
+
+def test_against_all_items_no_choice_wanders_in_training(timed: EncodedDomain) -> None:
+    """ω is estimated afterwards: what is trained is the softmax of the sum, also where it is exact."""
+    trained = as_double(make_batch(timed, num_negatives=timed.num_items))
+    served = as_double(catalogue_batch(timed, all_windows(timed))[0])
+    wanders, follows = make_graph(), make_graph(wandering=False)
+    follows.load_state_dict(wanders.state_dict(), strict=False)
+    for batch, alike in ((trained, True), (served, False)):
+        values = {node: site["value"] for node, site in run(wanders, batch).items() if node in "DZSUV"}
+        logits = [run(graph, batch, **values)["R"]["fn"].logits for graph in (wanders, follows)]
+        assert torch.allclose(*logits, **EXACT) == alike
