@@ -27,6 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from prerec_pyro.cli.memory import keep_freed_memory
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=TrainConfig().batch_tokens)
     options = parser.parse_args()
     torch.set_num_threads(2)
+    keep_freed_memory()  # as `prerec-pyro train` does
     domain = Domain.load(options.domain) if options.domain else read_online_retail(options.data)
     encoded = encode_domain(domain)
     users = split_users(domain).train

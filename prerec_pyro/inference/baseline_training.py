@@ -60,7 +60,7 @@ def adam(module: nn.Module, config: BaselineTraining, *, item_scale: float = 1.0
     texts = [free.pop(name) for name in list(free) if name.startswith("f_e.")]
     rows = [free.pop(name) for name in list(free) if name.startswith("table.")]
     networks = [_group(free.values(), config.learning_rate), _group(texts, config.text_rate)]
-    found: list[torch.optim.Optimizer] = [torch.optim.Adam(networks, weight_decay=config.weight_decay)]
+    found: list[torch.optim.Optimizer] = [torch.optim.Adam(networks, weight_decay=config.weight_decay, fused=True)]
     if rows:
         found.append(torch.optim.SparseAdam([_group(rows, config.item_rate / item_scale)]))
     return found

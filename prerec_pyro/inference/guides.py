@@ -101,7 +101,8 @@ class ItemOffsets(AutoDelta):
         plates = self._create_plates(batch)
         with plates["items"]:
             value = self.table(item_rows(batch, plates["items"].size))
-            return {"V_decentered": pyro.sample("V_decentered", dist.Delta(value, event_dim=1))}
+            point = dist.Delta(value, event_dim=1).mask(False)  # at its own value its log density is 0
+            return {"V_decentered": pyro.sample("V_decentered", point)}
 
 
 def item_rows(batch: Batch, num_values: int) -> Tensor:

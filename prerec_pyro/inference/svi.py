@@ -257,7 +257,9 @@ def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -
                 node = name.removeprefix("locs.").removesuffix("_unconstrained")  # as Pyro names them
                 rate = rate_of_node.get(node, config.scale_rate)
                 groups.setdefault(rate, []).append(parameter)
-    dense = torch.optim.Adam([{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()])
+    dense = torch.optim.Adam(
+        [{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()], fused=True
+    )
     if not rows:
         return [dense]
     # The table holds V_decentered: a step of `rate` there moves V by rate · scale.

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import pyro
 import torch
-from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
@@ -34,7 +33,7 @@ class Weights(NamedTuple):
     W_z: Tensor | None
 
 
-class PreRecGraph(PyroModule):
+class PreRecGraph(nn.Module):
     """The causal graph of PreRec (Fig. 1, eqs. 1–3): one sample statement a node, parents before children.
 
     Calling it on a batch draws from, or under a guide evaluates::

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.popularity import NUM_FACTORS
 from prerec_pyro.data.windows import MAX_HISTORY
+from prerec_pyro.models.transformer import Block
 
 
 class TextEncoder(nn.Module):
@@ -168,38 +169,6 @@ class SequenceEncoder(nn.Module):
     def _all_last(positions: Tensor, length: int) -> bool:
         ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1  # of the sequences, in order
         return not positions.is_cuda and torch.equal(positions, ends)
-
-
-class Block(nn.Module):
-    """One pre-norm transformer layer with causal attention."""
-
-    def __init__(self, dim: int, num_heads: int, feedforward_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.attention_norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.attention_out = nn.Linear(dim, dim)
-        self.feedforward_norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, feedforward_dim)
-        self.contract = nn.Linear(feedforward_dim, dim)
-        self.dropout = nn.Dropout(dropout)
-        for layer in (self.attention_out, self.contract):
-            nn.init.normal_(layer.weight, std=0.1 / layer.in_features**0.5)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor, *, only_last: bool = False) -> Tensor:
-        """Return ``(..., length, dim)`` of the same shape, or its last position alone, ``(..., 1, dim)``."""
-        q, k, v = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)  # each (..., length, dim)
-        if only_last:
-            x, q = x[..., -1:, :], q[..., -1:, :]  # (..., 1, dim)
-        q, k, v = (self._heads(part) for part in (q, k, v))  # each (..., num_heads, length, head_dim)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=not only_last)
-        mixed = mixed.transpose(-3, -2).flatten(-2)  # (..., length, dim)
-        x = x + self.dropout(self.attention_out(mixed))
-        return x + self.dropout(self.contract(F.gelu(self.expand(self.feedforward_norm(x)))))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
 
 
 def _zero_linear(dim: int) -> nn.Linear:

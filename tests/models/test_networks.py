@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prerec_pyro.models.networks import Block, ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
+from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 
 DIM, LENGTH = 8, 6
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
@@ -77,13 +77,6 @@ def test_the_short_way_to_the_last_position_gives_the_same(layers: int, leading:
     assert last.shape == (*leading, 3, DIM)
     torch.testing.assert_close(last, everywhere(f_seq, history, D)[..., -1, :], **CLOSE)
     assert shapes == [1, LENGTH]  # it is indeed the short way
-
-
-def test_one_block_alone_at_its_last_position() -> None:
-    torch.manual_seed(0)
-    block = stirred(Block(DIM, 2, 16, 0.0))
-    x = sequences()
-    torch.testing.assert_close(block(x, only_last=True), block(x)[:, -1:], **CLOSE)
 
 
 def test_D_is_added_to_every_item_of_the_history(f_seq: SequenceEncoder) -> None:

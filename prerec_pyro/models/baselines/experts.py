@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prerec_pyro.models.networks import TextEncoder
+from prerec_pyro.models.transformer import Dropout
 
 
 class WhiteningExperts(nn.Module):
@@ -31,7 +32,7 @@ class WhiteningExperts(nn.Module):
     def __init__(self, text_dim: int, latent_dim: int, *, num_experts: int, dropout: float) -> None:
         super().__init__()
         self.text_scale = text_dim**0.5
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.bias = nn.Parameter(torch.zeros(num_experts, text_dim))
         self.weight = nn.Parameter(torch.empty(num_experts, text_dim, latent_dim))
         self.gate = nn.Parameter(torch.zeros(text_dim, num_experts))

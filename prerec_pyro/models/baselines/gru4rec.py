@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.models.baselines.text_items import TextItems
 from prerec_pyro.models.baselines.text_sequence import TextSequenceModel
+from prerec_pyro.models.transformer import Dropout
 
 
 class GRU4RecConfig(BaseModel):
@@ -35,7 +36,7 @@ class GatedRecurrence(nn.Module):
     def __init__(self, latent_dim: int, *, num_layers: int, dropout: float, carry: bool) -> None:
         super().__init__()
         self.scale = latent_dim**0.5
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         between = dropout if num_layers > 1 else 0.0
         self.gru = nn.GRU(latent_dim, latent_dim, num_layers, batch_first=True, dropout=between)
         self.out = nn.Linear(latent_dim, latent_dim)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.windows import MAX_HISTORY
 from prerec_pyro.models.baselines.text_items import TextItems
 from prerec_pyro.models.baselines.text_sequence import TextSequenceModel
-from prerec_pyro.models.networks import Block
+from prerec_pyro.models.transformer import Block, Dropout
 
 
 class SASRecConfig(BaseModel):
@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.scale = latent_dim**0.5  # items have length one; inside, unit variance
         self.position = nn.Parameter(0.02 * torch.randn(MAX_HISTORY, latent_dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(latent_dim, num_heads, feedforward * latent_dim, dropout) for _ in range(num_layers)
         )

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prerec_pyro.models.networks import TextEncoder
+from prerec_pyro.models.transformer import Dropout
 
 
 class TextItems(nn.Module):
@@ -31,7 +32,7 @@ class TextItems(nn.Module):
         self.scale = text_dim**0.5  # texts have length one; the MLP reads unit variance
         self.expand = nn.Linear(text_dim, hidden) if hidden else None
         self.contract = nn.Linear(hidden, latent_dim, bias=False) if hidden else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if self.contract is not None:
             nn.init.zeros_(self.contract.weight)
 
