@@ -107,9 +107,10 @@ class Batch:
         return self.history.flatten()[self.positions]
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on another device; pinned copies do not block."""
+        """Return the batch on another device; to CUDA from pinned memory, so that the copies do not block."""
+        pinned = torch.device(device).type == "cuda"
         moved = {
-            field.name: value.to(device, non_blocking=True)
+            field.name: (value.pin_memory() if pinned and not value.is_cuda else value).to(device, non_blocking=True)
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
         }
