@@ -36,7 +36,7 @@ from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
 
-FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=1e-3, text_rate=1e-3, item_rate=3e-3)
+FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=2e-3, text_rate=2e-3, item_rate=3e-3)
 """How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""
 
 

@@ -70,7 +70,14 @@ def small_encoded(name: str = "small", **sizes: int) -> EncodedDomain:
 
 
 def graph_config(**changes: object) -> GraphConfig:
-    settings = {"latent_dim": DIM, "num_layers": 1, "num_heads": 2, "feedforward": 2, "dropout": 0.0}
+    settings = {
+        "latent_dim": DIM,
+        "num_layers": 1,
+        "num_heads": 2,
+        "feedforward": 2,
+        "dropout": 0.0,
+        "history_dropout": 0.0,
+    }
     return GraphConfig(**(settings | changes))
 
 

@@ -81,7 +81,9 @@ def shift_of_scores(graph: PreRecGraph, encoded, D: torch.Tensor) -> np.ndarray:
 def test_D_is_recovered_where_the_networks_are_learnt_too():
     """The latent space of a model is its own, so what is compared is what D does to the scores."""
     dim, num_domains = 8, 3
-    config = GraphConfig(latent_dim=dim, num_layers=1, feedforward=1, dropout=0, sharpness=3, wandering=False)
+    config = GraphConfig(
+        latent_dim=dim, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3, wandering=False
+    )
     priors = Priors(D=Normal(0.5))
     torch.manual_seed(0)
     truth = PreRecGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
@@ -119,7 +121,7 @@ def test_D_is_recovered_in_simulated_stories():
     story = Story(domain=0.5)
     worlds = simulate(12, seed=1, num_items=300, num_users=2000, story=story)
     config = GraphConfig(
-        latent_dim=64, dropout=0, sharpness=8, wandering=False, strengths=False, domain_to_item=False
+        latent_dim=64, dropout=0, history_dropout=0, sharpness=8, wandering=False, strengths=False, domain_to_item=False
     )  # the true D also moves all items of its domain alike, which no choice among them tells
     rates = {"text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1, "domain_rate": 1e-2}
     settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, learning_rate=1e-4, **rates)

@@ -21,7 +21,7 @@ from torch import Tensor
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: a history is made of the items
 _WEIGHTS, _CONFIG, _MANIFEST = "weights.safetensors", "config.json", "manifest.json"
 
 

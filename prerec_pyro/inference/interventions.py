@@ -195,13 +195,11 @@ class InterventionalScorer:
         D, _ = self._domain()
         U = self._users(batch, D) * strength
         if not self._moves_with_popularity:
-            if self._items is None:
-                self._items = self._item_vectors(D, None, batch)  # the same for every batch
-            return U @ self._items.mT
+            return U @ self._fixed_items(D).mT
         scores = U.new_empty(len(U), self.encoded.num_items)
         for slot, level in enumerate(batch.candidate_level):  # V differs by slot; one at a time bounds memory
             here = batch.slot == slot
-            scores[here] = U[here] @ self._item_vectors(D, Z, batch, level).mT
+            scores[here] = U[here] @ self._item_vectors(D, Z, level).mT
         return scores
 
     def _strengths(self, batch: Batch) -> Tensor | None:
@@ -216,8 +214,7 @@ class InterventionalScorer:
         """Return what R is made of in the one time slot of a batch, each as it counts under S and the intervention."""
         batch = self._by_item(batch.to(self._device))
         S, Z = self._strengths(batch), self._popularity(batch)
-        level = batch.candidate_level[0] if self._moves_with_popularity else None
-        items = self._item_vectors(self._domain()[0], None if level is None else Z, batch, level)
+        items = self._items_in(batch, Z)
         popularity = None
         if Z is not None:
             popularity = (Z @ self._W_z)[batch.candidate_level[0]] * (1.0 if S is None else S[0, 1].exp())
@@ -238,7 +235,7 @@ class InterventionalScorer:
         history, positions = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
         slot = np.array([self.encoded.popularity.last_slot])
         batch = self._by_item(candidates_batch(self.encoded, history, positions, slot).to(self._device))
-        return self._item_vectors(self._domain()[0], self._popularity(batch), batch, batch.candidate_level[0])
+        return self._items_in(batch, self._popularity(batch))
 
     def _by_item(self, batch: Batch) -> Batch:
         """Give each item a level of its own where Z is set item by item: then no two share a row of Z."""
@@ -297,7 +294,20 @@ class InterventionalScorer:
         with _program(graph, {}, self._set("Z", shape, mean)):
             return graph.popularity(batch.factors)
 
-    def _item_vectors(self, D: Tensor | None, Z: Tensor | None, batch: Batch, level: Tensor | None = None) -> Tensor:
+    def _items_in(self, batch: Batch, Z: Tensor | None) -> Tensor:
+        """Return V, ``(num_items, B)``, in the one time slot of a batch."""
+        D, _ = self._domain()
+        if self._moves_with_popularity:
+            return self._item_vectors(D, Z, batch.candidate_level[0])
+        return self._fixed_items(D)
+
+    def _fixed_items(self, D: Tensor | None) -> Tensor:
+        """Return V, ``(num_items, B)``, where it is the same in every slot."""
+        if self._items is None:
+            self._items = self._item_vectors(D)
+        return self._items
+
+    def _item_vectors(self, D: Tensor | None, Z: Tensor | None = None, level: Tensor | None = None) -> Tensor:
         known, do = _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))
         parts = []
         for begin in range(0, len(self._text), _ITEMS):
@@ -309,9 +319,10 @@ class InterventionalScorer:
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
         graph = self.graph
+        H = self._fixed_items(D) if graph.reads_items else self._text
         shape = (batch.num_queries, graph.config.latent_dim)
         with _program(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
-            return graph.users(self._text[batch.history], batch.positions, D)
+            return graph.users(H[batch.history], batch.positions, D)
 
 
 def _mean_in_slot(Z: Tensor, candidate_level: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class TrainConfig(LoopConfig):
 
     The defaults were chosen for zero-shot use, on validation users: small sources teach how much popularity and
     repeats matter, but their sequences and words are not the target's, so f_seq and f_e move slowly from a start that
-    carries over. To train on a large domain for its own sake, raise `learning_rate` and `text_rate` to 1e-3 and
+    carries over. To train on a large domain for its own sake, raise `learning_rate` and `text_rate` to 2e-3 and
     `item_rate` to 3e-3, as fine-tuning does.
     """
 

@@ -58,6 +58,9 @@ class PreRecGraph(nn.Module):
     row of Z. R is the index of the chosen candidate: in training candidate 0 is the target and the others are the
     shared negatives; against the full catalogue it is the item index.
 
+    A history is the vectors of its items, V_j, where each item is one vector: what an item's offset has learnt of those
+    who took it then also tells what they take next. This edge, V → U, is not in the paper, whose U reads texts.
+
     Beyond the paper, R also reads the observed history itself: ``w_h · 1[j ∈ H_i]``, one learned number (0 at the
     start) for how much less, or more, likely an item is that the user has met before. H is data, so no back-door path
     is opened.
@@ -69,7 +72,8 @@ class PreRecGraph(nn.Module):
     of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_h + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
     effects. At its prior mean, 0, it changes nothing.
 
-    With ``repeats``, ``wandering`` and ``strengths`` switched off R is eq. 2 to the letter.
+    With ``repeats``, ``wandering`` and ``strengths`` switched off R is eq. 2 to the letter; with ``item_to_user`` and
+    ``strengths`` off the edges are those of Fig. 1.
 
     With ``config.confounders`` off there is no D, Z or S: that is PreRec_n.
 
@@ -108,6 +112,7 @@ class PreRecGraph(nn.Module):
             num_heads=config.num_heads,
             feedforward=config.feedforward,
             dropout=config.dropout,
+            history_dropout=config.history_dropout,
             sharpness=config.sharpness,
         )
         if config.repeats:
@@ -133,20 +138,22 @@ class PreRecGraph(nn.Module):
             D, S = self.domains(batch.domain)
             Z = self.popularity(batch.factors)
             V = self.items(text, D, Z, batch)
+            H = V if self.reads_items else text
             with pyro.plate("queries", batch.num_domain_queries, subsample=batch.positions, dim=-1):
-                U = self.users(text[batch.history], batch.positions, D)
+                U = self.users(H[..., batch.history, :], batch.positions, D)
                 logits = self.logits(U, V, D, Z, S, W, batch)
                 return pyro.sample("R", Choice(logits), obs=self.response(batch))
 
     @property
     def parents(self) -> dict[str, frozenset[str]]:
-        """Latent parents of each node: Fig. 1, less the edges that the configuration switches off."""
+        """Latent parents of each node: Fig. 1, less the edges that the configuration switches off, V → U and S → R."""
         none: frozenset[str] = frozenset()
+        history = frozenset("V") if self.reads_items else none
         if not self.config.confounders:
-            return dict.fromkeys("DZSVU", none) | {"R": frozenset("UV")}
+            return dict.fromkeys("DZSV", none) | {"U": history, "R": frozenset("UV")}
         edges = {"D": self.config.domain_to_item, "Z": self.config.popularity_to_item}
         of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ").union(self.lifted)
-        parents = dict.fromkeys([*"DZS", *self.lifted], none) | {"U": frozenset("D"), "R": of_R}
+        parents = dict.fromkeys([*"DZS", *self.lifted], none) | {"U": frozenset("D") | history, "R": of_R}
         parents |= {node: frozenset(names) for node, names in self.hypers.items()}
         parents |= dict.fromkeys((name for names in self.hypers.values() for name in names), none)
         return parents | {"V": frozenset(node for node, on in edges.items() if on)}
@@ -162,6 +169,11 @@ class PreRecGraph(nn.Module):
         }
         found = {node: hypers(getattr(self.priors, node), zero) for node, zero in loc.items()}
         return {node: {f"{node}_{n}": h.start for n, h in of.items()} for node, of in found.items() if of}
+
+    @property
+    def reads_items(self) -> bool:
+        """Whether a history is read as V of its items; under Z → V an item has a V a day, and it is read as texts."""
+        return self.config.item_to_user and self.f_item.from_popularity is None
 
     @property
     def has_strengths(self) -> bool:
@@ -238,7 +250,7 @@ class PreRecGraph(nn.Module):
             return pyro.sample("V", self.priors.V(self.f_item(text, D, Z)))
 
     def users(self, history: Tensor, positions: Tensor, D: Tensor | None) -> Tensor:
-        """Sample U, ``(..., num_queries, B)``, given f_e of H, ``(num_sequences, length, B)``, and D."""
+        """Sample U, ``(..., num_queries, B)``, given vectors of H, ``(..., num_sequences, length, B)``, and D."""
         return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions)))
 
     def logits(

@@ -14,11 +14,17 @@ class GraphConfig(BaseModel):
     num_layers: int = Field(2, ge=1, le=16, description="transformer layers of f_seq")
     num_heads: int = Field(2, ge=1, description="attention heads of f_seq")
     feedforward: int = Field(4, ge=1, le=16, description="width of the feed-forward layers in units of B")
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1, description="share dropped after attention and feed-forward")
+    history_dropout: float = Field(0.3, ge=0, lt=1, description="share dropped of the vectors of a history")
     sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
     confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
     domain_to_item: bool = Field(True, description="the edge D → V")
     popularity_to_item: bool = Field(False, description="the edge Z → V")
+    item_to_user: bool = Field(
+        True,
+        description="the edge V → U: a history is read as the vectors of its items, and not as f_e of their texts; "
+        "not in Fig. 1, and off under Z → V",
+    )
     repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
     wandering: bool = Field(True, description="some choices do not follow the history; not in eq. 2")
     strengths: bool = Field(True, description="node S: how much the effects weigh in a domain; not in Fig. 1")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.popularity import NUM_FACTORS
 from prerec_pyro.data.windows import MAX_HISTORY
-from prerec_pyro.models.transformer import Block
+from prerec_pyro.models.transformer import Block, Dropout
 
 
 class TextEncoder(nn.Module):
@@ -117,6 +117,8 @@ class SequenceEncoder(nn.Module):
         Width of the feed-forward layers in units of B.
     dropout
         Share dropped after attention and feed-forward.
+    history_dropout
+        Share dropped of the numbers that are read, H and positions.
     sharpness
         Length of U before training.
     """
@@ -130,6 +132,7 @@ class SequenceEncoder(nn.Module):
         max_history: int = MAX_HISTORY,
         feedforward: int = 4,
         dropout: float = 0.1,
+        history_dropout: float = 0.0,
         sharpness: float = 10.0,
     ) -> None:
         super().__init__()
@@ -137,6 +140,7 @@ class SequenceEncoder(nn.Module):
         # Items have unit length; inside, unit variance, which is what the blocks are made for.
         self.scale = latent_dim**0.5
         self.position = nn.Parameter(0.02 * torch.randn(max_history, latent_dim))
+        self.dropout = Dropout(history_dropout)
         self.blocks = nn.ModuleList(
             Block(latent_dim, num_heads, feedforward * latent_dim, dropout) for _ in range(num_layers)
         )
@@ -154,7 +158,7 @@ class SequenceEncoder(nn.Module):
             ``(num_queries,)`` in the flattened ``(num_sequences, length)``.
         """
         x = history if D is None else history + D[..., None, None, :]
-        x = self.scale * x + self.position[: x.shape[-2]]  # (..., num_sequences, length, latent_dim)
+        x = self.dropout(self.scale * x + self.position[: x.shape[-2]])  # (..., num_sequences, length, latent_dim)
         num_sequences, length = x.shape[-3:-1]
         # One query a sequence, at its end (histories beyond 64): the last block need not compute the rest.
         only_last = len(positions) == num_sequences and length > 1 and self._all_last(positions, length)

@@ -33,7 +33,7 @@ def batch(encoded=ENCODED):
 
 def linear(**changes):
     """f_seq without its blocks: U is the last item plus D plus the place in the sequence, times a length."""
-    graph = small_graph(**({"wandering": False, "repeats": False, "strengths": False} | changes))
+    graph = small_graph(**({"wandering": False, "repeats": False, "strengths": False, "item_to_user": False} | changes))
     with torch.no_grad():
         graph.f_seq.log_length += math.log(12.0)  # so sharp that the average differs from the shortcut
         for block in graph.f_seq.blocks:

@@ -22,7 +22,7 @@ W_Z = torch.tensor([0.6, -0.9, 0.8, -0.4])
 
 def networks() -> PreRecGraph:
     torch.manual_seed(0)
-    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3)
+    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
     graph = PreRecGraph(config, num_domains=1, text_dim=DIM, priors=Priors(D=Normal(0.5), W_z=Normal(1.0))).eval()
     with torch.no_grad():
         for block in graph.f_seq.blocks:

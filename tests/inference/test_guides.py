@@ -158,8 +158,8 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     text = batch.texts @ graph.f_e.linear.weight.T
     offset = nodes["V_decentered"][batch.item_rows]
     D = nodes["D"][batch.domain] if "D" in nodes else None
-    U = graph.f_seq(D, text[batch.history], batch.positions)
     V = text + SCALE_V * offset + (0 if D is None else graph.f_item.from_domain.weight @ D)
+    U = graph.f_seq(D, (V if graph.reads_items else text)[batch.history], batch.positions)
     Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))
     repeated = (graph.w_h if graph.config.repeats else 0.0) * met(batch)
     S = nodes["S"][batch.domain] * graph.spread if "S" in nodes else torch.zeros(4)
@@ -189,7 +189,7 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
 
 def test_the_map_of_the_offsets_solves_its_normal_equation():
     """Ridge: at the maximum of Σ log softmax - |v|² / 2λ, v = λ Σ_q (1[target] - p_q) U_q, exactly."""
-    graph = small_graph(1, wandering=False)
+    graph = small_graph(1, wandering=False, item_to_user=False)
     encoded = small_encoded(num_items=6, num_users=8)
     batch, _ = next(query_batches(encoded, np.arange(encoded.domain.num_users)))
     program = NonCentred(graph, ("V",))

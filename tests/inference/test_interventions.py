@@ -16,7 +16,7 @@ from prerec_pyro.inference.interventions import Intervention, InterventionalScor
 ENCODED = small_encoded(num_users=6)
 NUM_ITEMS = ENCODED.num_items
 ROW = 1  # of D, of two
-EDGES = [{}, {"popularity_to_item": True}, {"domain_to_item": False}]
+EDGES = [{}, {"popularity_to_item": True}, {"domain_to_item": False}, {"item_to_user": False}]
 
 
 @pytest.fixture
@@ -47,7 +47,10 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
     share = torch.sigmoid(graph.w_o + strength[3])
     D = torch.zeros(DIM) if D is None else D
     text = graph.f_e(ENCODED.texts)
-    U = graph.f_seq(D, text[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
+    read = text
+    if graph.reads_items:
+        read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
+    U = graph.f_seq(D, read[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
     repeats, rows = (graph.w_h + strength[2]) * met(batch), []
     for query in range(batch.num_queries):
         slot = batch.slot[query]
@@ -90,12 +93,10 @@ def test_without_confounders_it_is_a_match_of_user_and_item(batch):
     graph = small_graph(confounders=False, wandering=False)
     with torch.no_grad():
         text = graph.f_e(ENCODED.texts)
-        U = graph.f_seq(None, text[batch.history], batch.positions)
-        offset = trained()["V_decentered"]
-        repeats = graph.w_h * met(batch)
-        assert close(scorer(graph)(batch), U @ text.T + repeats)
-        expected = U @ (text + PRIORS.V.scale * offset).T + repeats
-    assert close(scorer(graph, nodes=trained())(batch), expected)
+        moved = text + PRIORS.V.scale * trained()["V_decentered"]
+        for V, nodes in ((text, None), (moved, trained())):
+            U = graph.f_seq(None, V[batch.history], batch.positions)
+            assert close(scorer(graph, nodes=nodes)(batch), U @ V.T + graph.w_h * met(batch))
 
 
 VECTOR = torch.linspace(-1, 1, DIM)

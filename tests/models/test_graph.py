@@ -58,12 +58,29 @@ def latent_parents(program: Any, batch: Batch) -> dict[str, set[str]]:
 def test_the_program_is_figure_1(batch: Batch) -> None:
     assert latent_parents(make_graph(popularity_to_item=True, strengths=False), batch) == FIG_1
     assert latent_parents(make_graph(popularity_to_item=True), batch) == WITH_S
+    without = make_graph(item_to_user=False, strengths=False)
+    assert latent_parents(without, batch) == FIG_1 | {"V": set("D")}
+    assert without.parents == FIG_1 | {"V": set("D"), "S": set()}
+
+
+def test_by_default_histories_are_made_of_the_items(batch: Batch) -> None:
+    graph = make_graph()
+    assert latent_parents(graph, batch) == WITH_S | {"V": set("D"), "U": set("DV")} == graph.parents
+    without_D = make_graph(confounders=False)
+    assert latent_parents(without_D, batch) == {"V": set(), "U": set("V"), "R": set("UV")}
+    V = run(graph, batch)["V"]["value"]
+    D = torch.zeros(2, 8).double()
+    U = run(graph, batch, V=V, D=D)["U"]["fn"].mean
+    with torch.no_grad():
+        torch.testing.assert_close(U, graph.f_seq(D[1], V[batch.history], batch.positions), **EXACT)
+        texts = graph.f_seq(D[1], graph.f_e(batch.texts)[batch.history], batch.positions)
+    assert not torch.allclose(U, texts)
 
 
 @pytest.mark.parametrize("lifted", [{"W_z"}, {"W_d", "W_z"}])
 def test_a_weight_with_a_prior_is_a_node_of_its_own(lifted: set[str], batch: Batch) -> None:
     graph = make_graph(priors=dataclasses.replace(WIDE, **dict.fromkeys(lifted, Normal(0.5))))
-    expected = WITH_S | {"V": set("D"), "R": WITH_S["R"] | lifted} | {name: set() for name in lifted}
+    expected = WITH_S | {"V": set("D"), "U": set("DV"), "R": WITH_S["R"] | lifted} | {name: set() for name in lifted}
     assert latent_parents(graph, batch) == expected == graph.parents
     sites = run(graph, batch)
     assert list(sites).index("R") > max(list(sites).index(name) for name in lifted)
@@ -119,7 +136,7 @@ def test_do_cuts_the_edges_into_the_node_and_no_other(batch: Batch) -> None:
 
 
 def test_under_do_the_fresh_site_of_D_moves_nothing(batch: Batch) -> None:
-    graph = make_graph()
+    graph = make_graph(item_to_user=False)
     intervened = pyro.poutine.do(graph, data={"D": torch.ones(2, 8).double()})
     one, other = run(intervened, batch), run(intervened, batch)
     assert not torch.equal(one["D"]["value"], other["D"]["value"])
@@ -209,7 +226,8 @@ def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query:
 @pytest.mark.parametrize("edge", [False, True])
 def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool) -> None:
     timed = make_encoded(num_items=60, sold=12)
-    graph, plain = make_graph(num_domains=1, popularity_to_item=edge), make_graph(num_domains=1)
+    graph = make_graph(num_domains=1, popularity_to_item=edge)
+    plain = make_graph(num_domains=1, item_to_user=not edge)
     if edge:  # V would have a value per slot; with the edge at zero one value serves all slots
         graph.load_state_dict(plain.state_dict(), strict=False)
         torch.nn.init.zeros_(graph.f_item.from_popularity.weight)

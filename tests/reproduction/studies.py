@@ -24,7 +24,9 @@ def tiny_settings(method: str, **training: object) -> MethodSettings:
         shape = {name: value for name, value in {"latent_dim": 4, "num_layers": 1}.items() if name in kind.model_fields}
         short = BaselineTraining(**(_SHORT | training))
         return MethodSettings(kind(**shape), short, short)
-    graph = GraphConfig(latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, confounders=method == "prerec")
+    graph = GraphConfig(
+        latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, history_dropout=0.0, confounders=method == "prerec"
+    )
     short = TrainConfig(**(TINY_TRAINING | _SHORT | training))
     return MethodSettings(graph, short, short)
 
