@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pyro
 import torch
 from torch import Tensor
 
@@ -19,6 +21,17 @@ from prerec_pyro.models.priors import Normal, Priors
 
 LENGTHS = (9, 1, 5, 2, 7, 3, 1, 6, 4, 8)
 WIDE = Priors(D=Normal(1.0), Z=Normal(0.5), V=Normal(0.3), U=Normal(0.3))
+SWITCHES = [
+    {"strengths": False},
+    {"popularity_to_item": True},
+    {},
+    {"domain_to_item": False},
+    {"domain_to_item": False, "popularity_to_item": True},
+    {"confounders": False},
+    {"repeats": False},
+    {"wandering": False},
+    {"item_to_user": False},
+]
 """Priors so wide that every node makes a difference that a test can see."""
 
 
@@ -102,3 +115,12 @@ def make_graph(*, seed: int = 0, num_domains: int = 2, priors: Priors = WIDE, **
         for parameter in graph.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
     return graph.double().eval()
+
+
+def run(graph: Any, batch: Batch, **values: Tensor) -> dict[str, Any]:
+    """Sites of one run of the graph, with some values given and log densities computed."""
+    program = pyro.poutine.condition(graph, data=values)
+    with torch.no_grad():
+        trace = pyro.poutine.trace(program).get_trace(batch)
+        trace.compute_log_prob()
+    return dict(trace.nodes)
