@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[dict, dict, dict]] = {
     "no Z": ({}, {"popularity_rate": 0.0}, {}),
     "no item offsets": ({}, {}, {"free": {"D"}}),
     "no D → V": ({"domain_to_item": False}, {}, {}),
+    "no V → U": ({"item_to_user": False}, {}, {}),
     "with Z → V": ({"popularity_to_item": True}, {}, {}),
     "no w_h": ({"repeats": False}, {}, {}),
     "no ω": ({"wandering": False}, {}, {}),

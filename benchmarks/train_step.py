@@ -61,7 +61,7 @@ def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
     Z = graph.f_pop(batch.factors)
     offsets = table(batch.item_rows)
     V = graph.f_item(text, own, None) + offset_scale(graph) * offsets
-    U = graph.f_seq(own, text[batch.history], batch.positions)
+    U = graph.f_seq(own, V[batch.history], batch.positions)
     effect = Z @ graph.W_z
     target = (U * V[batch.targets]).sum(-1) + effect[batch.target_level] + graph.w_h * batch.target_repeats
     scores = U @ V[batch.negatives].T + effect[batch.candidate_level][batch.slot]
@@ -86,17 +86,20 @@ def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, st
     candidates = np.concatenate([item_index[events][:, None], negatives], axis=1)  # (n, 1 + negatives)
     own = next(part.D for part in trainer.objective.guide if not isinstance(part, ItemOffsets))[0]
     (table,) = (part.table for part in trainer.objective.guide if isinstance(part, ItemOffsets))
-    history = graph.f_e(encoded.texts[torch.from_numpy(item_index[read].astype(np.int64))])  # (n, 64, B)
-    U = graph.f_seq(own, history, torch.from_numpy(np.arange(len(events)) * length + ends))
-    rows = torch.from_numpy(candidates.astype(np.int64))
-    V = graph.f_item(graph.f_e(encoded.texts[rows]), own, None) + offset_scale(graph) * table(rows)
+
+    def vectors(items: np.ndarray) -> torch.Tensor:
+        rows = torch.from_numpy(items.astype(np.int64))
+        return graph.f_item(graph.f_e(encoded.texts[rows]), own, None) + offset_scale(graph) * table(rows)
+
+    U = graph.f_seq(own, vectors(item_index[read]), torch.from_numpy(np.arange(len(events)) * length + ends))
+    V = vectors(candidates)  # (n, 1 + negatives, B)
     slots = encoded.slots[events][:, None]
     counts = encoded.popularity.counts(candidates, slots)
     factors = encoded.popularity.factors(counts, np.broadcast_to(slots, counts.shape))
     effect = graph.f_pop(torch.from_numpy(factors)) @ graph.W_z
     scores = (U[:, None] * V).sum(-1) + effect
     same = torch.zeros(scores.shape, dtype=torch.bool)
-    same[:, 1:] = rows[:, 1:] == rows[:, :1]
+    same[:, 1:] = torch.from_numpy(candidates[:, 1:] == candidates[:, :1])
     return F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.zeros(len(events), dtype=torch.long))
 
 
