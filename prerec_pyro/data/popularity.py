@@ -97,14 +97,13 @@ class Popularity:
         end = np.clip(slots, 0, self._span - 1)
         base = np.asarray(items, dtype=np.int64) * self._span
         shape = np.broadcast_shapes(base.shape, slots.shape)
-        if np.prod(shape) <= _BLOCK:
-            return np.searchsorted(self._keys, base + end) - np.searchsorted(self._keys, base + start)
         base, start, end = (np.broadcast_to(part, shape).reshape(-1) for part in (base, start, end))
         result = np.empty(len(base), np.int64)
         for begin in range(0, len(base), _BLOCK):
             part = slice(begin, begin + _BLOCK)
             low = base[part] + start[part]
-            order = low.argsort()  # sorted questions read the index from front to back
+            # Sorted questions read the index from front to back.
+            order = slice(None) if (low[1:] >= low[:-1]).all() else low.argsort()
             low, high = low[order], (base[part] + end[part])[order]
             result[part][order] = np.searchsorted(self._keys, high) - np.searchsorted(self._keys, low)
         return result.reshape(shape)
@@ -125,7 +124,10 @@ class Popularity:
         first, end = np.searchsorted(self._keys, base), np.searchsorted(self._keys, base + self._span)
         events, size = end - first, len(slots) * len(items)
         if events.sum() > 2 * size:
-            return self.counts(items, slots[:, None])
+            order = np.argsort(items)
+            result = np.empty((len(slots), len(items)), np.int64)
+            result[:, order] = self.counts(np.asarray(items)[order, None], slots).T
+            return result
         # Each event enters the window at one slot and leaves it at another: as many steps as these items have events.
         column = np.repeat(np.arange(len(items)), events)
         place = np.arange(events.sum()) + np.repeat(first - (events.cumsum() - events), events)
