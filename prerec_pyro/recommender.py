@@ -30,14 +30,11 @@ from prerec_pyro.inference.predictive_checks import PredictiveChecks
 from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
-from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
-
-FINE_TUNING = TrainConfig(epochs=10, num_negatives=8192, learning_rate=2e-3, text_rate=2e-3, item_rate=3e-3)
-"""How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""
 
 
 class PreRec(CausalQuestions, Facade):
@@ -155,9 +152,9 @@ class PreRec(CausalQuestions, Facade):
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
         All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP. S starts
-        at its posterior mode given the training users, ends, where an epoch has helped, at that given the validation
-        users, and becomes part of the parameters. Stops on the domain's validation users; the start counts as epoch 0:
-        where there is too little to learn from, what comes back is calibrated zero-shot.
+        at its mode given the training users, or at its prior mean where validation users are ranked no worse by that;
+        it ends, where an epoch helped, at its mode given the validation users. Stops on those; the start is epoch 0:
+        where there is too little to learn from, what comes back is zero-shot, calibrated where that helps.
 
         Parameters
         ----------
@@ -183,8 +180,7 @@ class PreRec(CausalQuestions, Facade):
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
-            (source,) = run.sources(np.zeros(1, np.int64))
-            new._absorb_strengths(encoded, source.users, source.lengths)
+            new._start_calibrated(run)
         new._train(run)
         if self.graph.has_strengths and new.facts["best_epoch"]:  # new networks: S is asked again, as in `fit`
             new._absorb_strengths(encoded, split_users(encoded.domain, split_seed).validation)
@@ -196,10 +192,21 @@ class PreRec(CausalQuestions, Facade):
         found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
         return found.values[-1].to(self.device)
 
-    def _absorb_strengths(self, *log: Any) -> None:
-        """Make the posterior mode of S part of the parameters; arguments of `_strengths`."""
-        nats = self._strengths(*log) * self.graph.spread  # (4,)
-        absorb(self.graph, nats, self.sources.weights(self.graph).W_z)
+    def _absorb_strengths(self, *log: Any) -> Tensor:
+        """Make the posterior mode of S part of the parameters, and return it, ``(4,)``; arguments of `_strengths`."""
+        absorb(self.graph, nats := self._strengths(*log) * self.graph.spread, self.sources.weights(self.graph).W_z)
+        return nats
+
+    def _start_calibrated(self, run: TrainingRun) -> None:
+        """Do so given the training users, unless validation users are then ranked worse: a few rows can mislead S."""
+        (source,) = run.sources(np.zeros(1, np.int64))
+        before = self._validation(run.parts)
+        nats = self._absorb_strengths(source.encoded, source.users, source.lengths)
+        if self._validation(run.parts) < before:
+            absorb(self.graph, -nats, self.sources.weights(self.graph).W_z)
+
+    def _validation(self, parts: Parts) -> float:
+        return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
 
     def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
         """Make the graph, at the start of training."""
@@ -220,7 +227,7 @@ class PreRec(CausalQuestions, Facade):
 
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
-            return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
+            return self._validation(parts)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}

@@ -43,6 +43,11 @@ class TrainingRun:
     progress_folder: Path | None
     resume: bool
 
+    @property
+    def parts(self) -> Parts:
+        """The domains, each with its validation users."""
+        return [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
+
     def sources(self, first_rows: np.ndarray) -> list[Source]:
         """Return the training users of each domain; `first_rows`, ``(num_domains,)``, is where its items start."""
         sources = []
@@ -71,7 +76,6 @@ class TrainingRun:
         InputError
             If there is nothing to resume, or the state is of another run.
         """
-        parts = [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
         folder, run = self.progress_folder, {}
         if folder is not None or trainer.processes.size > 1:
             run = self._facts(config(), trainer.reading.batches_a_step)
@@ -83,7 +87,7 @@ class TrainingRun:
             if folder is not None:
                 checkpoint.save_progress(folder, run, *trainer.state())
 
-        progress = trainer.fit(lambda: score(parts), keep)
+        progress = trainer.fit(lambda: score(self.parts), keep)
         best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
         best["batches_a_step"] = trainer.reading.batches_a_step
         where = checkpoint.provenance(self.encoded, split_seed=self.split_seed, seed=trainer.config.seed)

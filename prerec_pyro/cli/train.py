@@ -230,9 +230,9 @@ def _fine_tuning(
     """Return ``train([domain], …) → model``, which fine-tunes the model of a folder."""
     from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.baseline_training import defaults
+    from prerec_pyro.inference.svi import FINE_TUNING
     from prerec_pyro.methods import load_model
     from prerec_pyro.models.baselines.learned import LEARNED
-    from prerec_pyro.recommender import FINE_TUNING
 
     for option, value in given.items():
         if value:

@@ -36,7 +36,8 @@ def map_trainer(
     with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
         elbo(first.to(device))
     elbo.to(device)
-    groups = optimizers(program, guide, config)
+    queries = max(source.num_queries for source in sources)
+    groups = optimizers(program, guide, config.for_queries(queries))
     return Trainer(elbo, groups, sources, config, device, peak=lambda batch: log_peak(program.graph, guide, batch))
 
 

@@ -45,6 +45,26 @@ class TrainConfig(LoopConfig):
     strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
     scale_rate: float = Field(3e-2, ge=0, description="of random scales of priors, in e-folds")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
+    rates_at: int | None = Field(
+        None,
+        ge=1,
+        description="queries that learning_rate, text_rate and item_rate are for: with fewer they fall with the square "
+        "root; none: they stand",
+    )
+
+    def for_queries(self, num_queries: int) -> TrainConfig:
+        """Return it with the rates for that many training queries: a few rows at large steps undo what was known."""
+        if self.rates_at is None or num_queries >= self.rates_at:
+            return self
+        share = (num_queries / self.rates_at) ** 0.5
+        names = ("learning_rate", "text_rate", "item_rate")
+        return self.model_copy(update={name: share * getattr(self, name) for name in names})
+
+
+FINE_TUNING = TrainConfig(
+    epochs=10, num_negatives=8192, learning_rate=2e-3, text_rate=2e-3, item_rate=3e-3, rates_at=200_000
+)
+"""How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""
 
 
 class Trainer:

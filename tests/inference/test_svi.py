@@ -265,3 +265,13 @@ def test_any_module_of_batches_is_an_objective(together, width):
         assert all(domains == [0, 1] for domains in one.seen), "a step reads every source"
     else:
         assert Counter(domain for (domain,) in one.seen) == {0: 6 * steps, 1: 6 * steps}
+
+
+def test_the_optimiser_takes_the_rates_for_the_queries_there_are() -> None:
+    most = max(source.num_queries for source in small_sources(A, B))
+    rates = {
+        at: {group["initial_lr"] for one in trainer(rates_at=at).optimizers for group in one.param_groups}
+        for at in (None, most, 4 * most)
+    }
+    assert rates[None] == rates[most]
+    assert min(rates[None]) == pytest.approx(2 * min(rates[4 * most]))

@@ -35,7 +35,7 @@ class UniSRecConfig(BaseModel):
     tuning: Literal["inductive", "transductive"] = Field(
         "inductive", description="fine-tune on texts alone, or with a vector for each item"
     )
-    tune_encoder: bool = Field(False, description="fine-tune the sequence encoder too")
+    tune_encoder: bool = Field(True, description="fine-tune the sequence encoder too")
 
 
 class UniSRec(nn.Module):
