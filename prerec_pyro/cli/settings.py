@@ -83,12 +83,12 @@ def _built(base: BaseModel, settings: Mapping[str, str]) -> Any:
     from pydantic import ValidationError
 
     try:
-        built = type(base)(**(base.model_dump() | settings))
+        built = type(base)(**(base.model_dump() | {n: None if t == "none" else t for n, t in settings.items()}))
     except ValidationError as error:
         raise InputError(_sentence(error, settings)) from None
     for name in settings:
         value = getattr(built, name)
-        if isinstance(value, str):
+        if value is None or isinstance(value, str):
             continue
         if (name == "seed" and not 0 <= value <= MAX_SEED) or not math.isfinite(value):
             limits = f"from 0 to {MAX_SEED}" if name == "seed" else "that is finite"

@@ -13,6 +13,7 @@ from click.testing import Result
 from safetensors.numpy import load_file
 
 from prerec_pyro.cli import settings as parse_settings
+from prerec_pyro.errors import InputError
 from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig
 
@@ -80,12 +81,16 @@ def test_a_model_is_replaced(train_tiny: Run, model: Path, tmp_path: Path) -> No
 def test_every_setting_can_be_set() -> None:
     bases = [GraphConfig(), TrainConfig()]
     defaults = GraphConfig().model_dump() | TrainConfig().model_dump()
-    graph, training = parse_settings.configs({name: str(value) for name, value in defaults.items()}, bases)
+    graph, training = parse_settings.configs({name: str(value).lower() for name, value in defaults.items()}, bases)
     assert (graph, training) == (GraphConfig(), TrainConfig())
     changed = {"latent_dim": "16", "dropout": "0.25", "domain_to_item": "false", "patience": "3", "item_rate": "1e-5"}
     graph, training = parse_settings.configs(changed, bases)
     assert graph == GraphConfig(latent_dim=16, dropout=0.25, domain_to_item=False)
     assert training == TrainConfig(patience=3, item_rate=1e-5)
+    (_, rated), (_, free) = (parse_settings.configs({"rates_at": n}, bases) for n in ("1000", "none"))
+    assert (rated.rates_at, free.rates_at) == (1000, None)
+    with pytest.raises(InputError, match="--set epochs=none"):
+        parse_settings.configs({"epochs": "none"}, bases)
 
 
 def test_options_arrive_in_the_model(train_tiny: Run, tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def test_what_a_posterior_holds() -> None:
     assert torch.equal(found.observed, torch.from_numpy(ENCODED.domain.item_index[found.events].astype(np.int64)))
     for draw in (0, 29):  # the log-likelihood is that of the scorer that serves lists
         values = {site: found.draws[site][0, draw] for site in ("D", "S")}
-        scorer = InterventionalScorer(small_graph().eval(), ENCODED, Intervention.check(values, latent_dim=4))
+        graph = small_graph(item_to_user=False).eval()
+        scorer = InterventionalScorer(graph, ENCODED, Intervention.check(values, latent_dim=4))
         sample = sample_log(ENCODED, EVERYBODY, max_log=50_000, queries=1000)
         fits = [scorer(b).log_softmax(1).gather(1, b.targets[:, None])[:, 0] for b in sample.batches(sample.given)]
         torch.testing.assert_close(torch.cat(fits), found.log_likelihood[0, draw], rtol=1e-4, atol=1e-4)
