@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "models": ("data.batches", "data.popularity", "data.windows"),
     "inference": (
         *("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.repeats"),
-        "data.windows",
+        *("data.tensors", "data.windows"),
     ),
     # A result draws itself: the pictures are imported when they are asked for.
     "inference.prior_predictive": ("models", "data.batches", "data.encoded", "data.windows", "plots_priors"),

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from prerec_pyro.data.checks import to_objects
+from prerec_pyro.data.tensors import write_tensors
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _write_files(domain: Domain, folder: Path) -> None:
     pq.write_table(items, folder / _ITEMS, compression="zstd")
     names = [_INTERACTIONS, _ITEMS]
     if domain.embeddings is not None:
-        save_file({"embeddings": domain.embeddings}, folder / _EMBEDDINGS)
+        write_tensors(folder / _EMBEDDINGS, {"embeddings": domain.embeddings})
         names.append(_EMBEDDINGS)
     manifest = {
         "format_version": FORMAT_VERSION,

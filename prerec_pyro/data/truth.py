@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import safetensors
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from prerec_pyro.data.tensors import write_tensors
 from prerec_pyro.errors import InputError
 
 
@@ -86,7 +87,7 @@ def save_truth(truth: Truth, path: str | Path) -> None:
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
     try:
         try:
-            save_file({f.name: np.ascontiguousarray(getattr(truth, f.name)) for f in fields(Truth)}, beside)
+            write_tensors(beside, {f.name: getattr(truth, f.name) for f in fields(Truth)})
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

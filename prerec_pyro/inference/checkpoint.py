@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.tensors import write_tensors
 from prerec_pyro.errors import InputError
 
 FORMAT_VERSION = 2  # 2: a history is made of the items
@@ -219,7 +220,7 @@ def _beside(folder: Path) -> Iterator[Path]:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, path)
+    write_tensors(path, {name: value.detach().cpu().numpy() for name, value in tensors.items()})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

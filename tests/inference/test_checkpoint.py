@@ -106,11 +106,11 @@ def test_a_whole_model_that_is_of_no_prerec_is_refused(saved):
 def test_nothing_is_half_written(saved, monkeypatch, error):
     before = content(saved.parent)
 
-    def fail(tensors, path):
+    def fail(path, tensors):
         path.write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(checkpoint, "write_tensors", fail)
     for folder in (saved, saved.parent / "new"):
         with pytest.raises(InputError, match=f"{folder.name}: cannot be written"):
             save_model(folder, WEIGHTS, {}, {})
