@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.data.splits import split_users
 from prerec_pyro.domain_posterior import checks_on_others, posterior_of
+from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
@@ -29,7 +28,6 @@ from prerec_pyro.inference.posterior import Method, Posterior
 from prerec_pyro.inference.predictive_checks import PredictiveChecks
 from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.sources import TrainedSources
-from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
@@ -133,10 +131,9 @@ class PreRec(CausalQuestions, Facade):
         """
         encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
         self._build(encoded)
-        self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
+        self._train(run := TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
         if self.graph.has_strengths and "S" not in self.free:
-            S = [self._strengths(e, split_users(e.domain, split_seed).validation) for e in encoded]
-            self.sources.nodes["S"] = learn_prior(self.graph, torch.stack(S), self.sources.weights(self.graph).W_z)
+            self._reading(run).after_pre_training()
         return self
 
     def fine_tune(
@@ -153,8 +150,8 @@ class PreRec(CausalQuestions, Facade):
 
         All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP. S starts
         at its mode given the training users, or at its prior mean where validation users are ranked no worse by that;
-        it ends, where an epoch helped, at its mode given the validation users. Stops on those; the start is epoch 0:
-        where there is too little to learn from, what comes back is zero-shot, calibrated where that helps.
+        it is asked again at the end, where an epoch helped (`StrengthReading`). Stops on validation users; the start
+        is epoch 0: with too little to learn from, what comes back is zero-shot, calibrated where that helps.
 
         Parameters
         ----------
@@ -180,30 +177,15 @@ class PreRec(CausalQuestions, Facade):
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         if self.graph.has_strengths:
-            new._start_calibrated(run)
+            new._reading(run).before_fine_tuning()
         new._train(run)
-        if self.graph.has_strengths and new.facts["best_epoch"]:  # new networks: S is asked again, as in `fit`
-            new._absorb_strengths(encoded, split_users(encoded.domain, split_seed).validation)
+        if self.graph.has_strengths and new.facts["best_epoch"]:
+            new._reading(run).after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
-    def _strengths(self, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None) -> Tensor:
-        """Return the posterior mode of S, ``(4,)``, given the whole log of some users and the networks as they are."""
-        found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
-        return found.values[-1].to(self.device)
-
-    def _absorb_strengths(self, *log: Any) -> Tensor:
-        """Make the posterior mode of S part of the parameters, and return it, ``(4,)``; arguments of `_strengths`."""
-        absorb(self.graph, nats := self._strengths(*log) * self.graph.spread, self.sources.weights(self.graph).W_z)
-        return nats
-
-    def _start_calibrated(self, run: TrainingRun) -> None:
-        """Do so given the training users, unless validation users are then ranked worse: a few rows can mislead S."""
-        (source,) = run.sources(np.zeros(1, np.int64))
-        before = self._validation(run.parts)
-        nats = self._absorb_strengths(source.encoded, source.users, source.lengths)
-        if self._validation(run.parts) < before:
-            absorb(self.graph, -nats, self.sources.weights(self.graph).W_z)
+    def _reading(self, run: TrainingRun) -> StrengthReading:
+        return StrengthReading(self.graph, self.sources, run, self.scorer, self._validation, self.training.seed)
 
     def _validation(self, parts: Parts) -> float:
         return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)

@@ -7,6 +7,7 @@ from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.recommender import PreRec
@@ -54,12 +55,15 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(model):
 def test_S_is_asked_again_of_the_tuned_networks(model, monkeypatch):
     """At the end S stands at its posterior mode given the validation users: asked once more, it stays."""
     asked = []
-    plain = PreRec._strengths
-    monkeypatch.setattr(PreRec, "_strengths", lambda *a, **k: asked.append(plain(*a, **k)) or asked[-1])
+    plain = StrengthReading._modes
+    monkeypatch.setattr(StrengthReading, "_modes", lambda *a: asked.append(plain(*a)) or asked[-1])
     new = model.fine_tune(TARGET, training=training(epochs=3, **FAST))
     assert new.facts["best_epoch"] > 0
     assert len(asked) == 2 and not torch.equal(asked[0], asked[1])
-    taken = [asked[1][3], asked[0][3] + asked[1][3]]  # the first where validation users were ranked no worse for it
+    taken = [
+        asked[1][0, 3],
+        asked[0][0, 3] + asked[1][0, 3],
+    ]  # the first if no worse for validation users
     expected = [float(model.graph.w_o + S * model.graph.spread[3]) for S in taken]
     assert min(abs(float(new.graph.w_o) - value) for value in expected) < 1e-5, "part of the parameters"
 
@@ -81,7 +85,7 @@ def test_a_start_that_ranks_validation_users_worse_is_not_taken(model, monkeypat
     scores = [validation_score(_Under(model, {"S": S}), parts, 20.0, 100) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):
-        monkeypatch.setattr(PreRec, "_strengths", lambda *a, S=S, **k: S)
+        monkeypatch.setattr(StrengthReading, "_modes", lambda *a, S=S: S[None])
         new = model.fine_tune(TARGET, training=training(epochs=0))
         assert new.facts["validation_r_ndcg"] == pytest.approx(max(score, scores[0]), abs=1e-6)
 

@@ -28,12 +28,13 @@ MAY_IMPORT = {
     "evaluation": ("data", "models", "inference.ranking"),
     "model_folder": ("data", "models", "inference"),
     "training_run": ("data", "inference"),
+    "domain_strengths": ("data", "models", "inference", "training_run"),
     "domain_posterior": ("data", "models", "inference", "facade"),
     # Questions to a trained model, whatever façade it stands behind; `PreRec` answers the usual ones itself.
     "causal": ("data", "models", "inference", "evaluation", "facade"),
     "recommender": (
         *("data", "models", "inference", "evaluation"),
-        *("facade", "model_folder", "training_run", "domain_posterior", "causal"),
+        *("facade", "model_folder", "training_run", "domain_posterior", "domain_strengths", "causal"),
     ),
     "calibrated": ("data", "models", "inference", "causal", "facade", "recommender"),
     "facade": ("data", "models", "inference", "evaluation"),

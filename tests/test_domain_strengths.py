@@ -1,0 +1,86 @@
+"""S of trained domains: from whose log it is read, and when what was read is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from small_worlds import prerec, small_domain, training
+
+from prerec_pyro import domain_strengths
+from prerec_pyro.data.samples import first_samples
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.domain_strengths import StrengthReading
+from prerec_pyro.recommender import PreRec
+from prerec_pyro.training_run import TrainingRun
+
+SOURCES = [small_domain("a"), small_domain("b", seed=1)]
+TARGET = small_domain("target", num_users=60, seed=2)
+FAST = {"learning_rate": 1e-2, "text_rate": 1e-2, "item_rate": 1e-2}
+Asked = list[tuple[str, np.ndarray, np.ndarray | None]]
+
+
+@pytest.fixture(scope="module")
+def model() -> PreRec:
+    return prerec(training=training(epochs=1)).fit(SOURCES)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+    """The logs that S was read from."""
+    logs: Asked = []
+    plain = domain_strengths.calibrate
+
+    def calibrate(scorer, encoded, users, *, lengths, seed):
+        logs.append((encoded.domain.name, users, lengths))
+        return plain(scorer, encoded, users, lengths=lengths, seed=seed)
+
+    monkeypatch.setattr(domain_strengths, "calibrate", calibrate)
+    return logs
+
+
+def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: Asked) -> None:
+    prerec(training=training(epochs=1)).fit(SOURCES)
+    assert [name for name, *_ in asked] == ["a", "b"]
+    for domain, (_, users, lengths) in zip(SOURCES, asked, strict=True):
+        np.testing.assert_array_equal(users, split_users(domain).validation)
+        assert lengths is None
+    asked.clear()
+    new = model.fine_tune(TARGET, training=training(epochs=3, **FAST))
+    assert new.facts["best_epoch"] > 0
+    parts = split_users(TARGET)
+    for part, (_, users, lengths) in zip((parts.train, parts.validation), asked, strict=True):
+        np.testing.assert_array_equal(users, part)
+        assert lengths is None or np.array_equal(lengths, np.diff(TARGET.offsets)[part])
+
+
+@pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])
+def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: Asked) -> None:
+    more = training(epochs=3, **FAST)
+    if arm == "from scratch":
+        new = prerec(training=more).fit([TARGET], num_samples=12)
+    else:
+        new = model.fine_tune(TARGET, num_samples=12, training=more)
+    assert new.facts["best_epoch"] > 0
+    samples = first_samples(TARGET, split_users(TARGET).train, 12, 0)
+    assert len(asked) == (1 if arm == "from scratch" else 2)
+    for _, *log in asked:
+        np.testing.assert_array_equal(log[0], samples[0])
+        np.testing.assert_array_equal(log[1], samples[1])
+
+
+@pytest.mark.parametrize(("after", "taken"), [(0.4, False), (0.5, True), (0.6, True)])
+def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_worse(after: float, taken: bool) -> None:
+    model = prerec(training=training(epochs=1)).fit([TARGET], num_samples=12)
+    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False)
+    scores = iter([0.5, after])
+    before = {name: value.clone() for name, value in model.graph.state_dict().items()}
+    S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
+    StrengthReading(model.graph, model.sources, run, model.scorer, lambda _: next(scores), 0).after_pre_training()
+    assert list(scores) == []
+    assert torch.equal(model.graph.w_o, before["w_o"]) != taken
+    assert torch.equal(model.sources.nodes["S"], S) != taken
+    if not taken:
+        assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
