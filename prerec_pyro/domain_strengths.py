@@ -22,7 +22,9 @@ Log = tuple[np.ndarray, np.ndarray | None]  # users, and how many of each user's
 
 @dataclass(frozen=True, eq=False)
 class StrengthReading:
-    """Asks for the posterior mode of S, all networks as they are, before and after a training run.
+    """Asks for the posterior mode of S after a training run, all networks as they are.
+
+    Not before it: S is the mode of a likelihood with ω, and training is without (docs/results.md).
 
     Attributes
     ----------
@@ -45,43 +47,38 @@ class StrengthReading:
     validation: Callable[[Parts], float]
     seed: int
 
-    def before_fine_tuning(self) -> None:
-        """Start at the mode of S given the training users, unless validation users are then ranked worse."""
-        self._unless_worse(lambda: self._absorb(self._training_logs()))
-
     def after_fine_tuning(self) -> None:
-        """The networks are new ones: ask again, and make the mode of S part of the parameters."""
-        self._at_the_end(self._absorb)
+        """Make the mode of S of the one domain part of the parameters, unless validation users are ranked worse so."""
+        self._unless_worse(self._absorb)
 
     def after_pre_training(self) -> None:
-        """Learn the prior of S from the modes of all domains."""
-        self._at_the_end(self._learn)
+        """Learn the prior of S from the modes of all domains; of a few samples, unless validation users rank worse."""
+        if self.run.num_samples is None:
+            self._learn()
+        else:
+            self._unless_worse(self._learn)
 
-    def _at_the_end(self, take: Callable[[list[Log]], None]) -> None:
-        """Read the log of the validation users, which the networks have not fitted; of a run on some samples, those.
+    def logs(self) -> list[Log]:
+        """Return the log of each domain from which S is read: that of its validation users, which no network fitted.
 
-        Whoever has ten samples has no log of other users to read S from: validation users then only choose.
+        Of a run on some samples, those: whoever has ten has no log of others, and validation users then only choose.
         """
         if self.run.num_samples is None:
-            take([(users, None) for _, users in self.run.parts])
-        else:
-            self._unless_worse(lambda: take(self._training_logs()))
-
-    def _training_logs(self) -> list[Log]:
+            return [(users, None) for _, users in self.run.parts]
         sources = self.run.sources(np.zeros(len(self.run.encoded), np.int64))
         return [(source.users, source.lengths) for source in sources]
 
-    def _learn(self, logs: list[Log]) -> None:
-        self.sources.nodes["S"] = learn_prior(self.graph, self._modes(logs), self._W_z)
+    def _learn(self) -> None:
+        self.sources.nodes["S"] = learn_prior(self.graph, self._modes(), self._W_z)
 
-    def _absorb(self, logs: list[Log]) -> None:
-        (S,) = self._modes(logs)
+    def _absorb(self) -> None:
+        (S,) = self._modes()
         absorb(self.graph, S * self.graph.spread, self._W_z)
 
-    def _modes(self, logs: list[Log]) -> Tensor:
+    def _modes(self) -> Tensor:
         """Return the posterior mode of S of each domain, ``(num_domains, 4)``."""
         S = []
-        for encoded, (users, lengths) in zip(self.run.encoded, logs, strict=True):
+        for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
             found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed)
             S.append(found.values[-1].to(self.graph.spread))
         return torch.stack(S)

@@ -148,10 +148,9 @@ class PreRec(CausalQuestions, Facade):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
-        All parameters move. D_k and the item offsets start at their prior means, lifted weights at their MAP. S starts
-        at its mode given the training users, or at its prior mean where validation users are ranked no worse by that;
-        it is asked again at the end, where an epoch helped (`StrengthReading`). Stops on validation users; the start
-        is epoch 0: with too little to learn from, what comes back is zero-shot, calibrated where that helps.
+        All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP; S is
+        read from the log in the end (`StrengthReading`). Stops on validation users; the start is epoch 0: with too
+        little to learn from, what comes back is zero-shot, calibrated where that helps.
 
         Parameters
         ----------
@@ -176,10 +175,8 @@ class PreRec(CausalQuestions, Facade):
         new.graph.load_state_dict(old.state_dict())
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
-        if self.graph.has_strengths:
-            new._reading(run).before_fine_tuning()
         new._train(run)
-        if self.graph.has_strengths and new.facts["best_epoch"]:
+        if self.graph.has_strengths:
             new._reading(run).after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
