@@ -284,11 +284,12 @@ class PreRecGraph(nn.Module):
         target = None if batch.negatives is None else scores.new_zeros(batch.num_queries)
         if Z is not None:
             effect = _product(Z, W_z)  # (..., num_levels)
-            strength = effect.new_ones(1, 1) if S is None else S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
-            by_slot = effect[..., batch.candidate_level]  # (..., num_slots, num_candidates)
-            scores = strength * by_slot.index_select(-2, batch.slot)
+            scores = effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., queries, candidates)
             if target is not None:
-                target = strength.squeeze(-1) * effect[..., batch.target_level]
+                target = effect[..., batch.target_level]
+            if S is not None:
+                strength = S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
+                scores, target = strength * scores, None if target is None else strength.squeeze(-1) * target
         if self.config.repeats:
             scores = self.with_repeats(scores, S, batch)
             if target is not None:
