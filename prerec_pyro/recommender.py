@@ -148,9 +148,10 @@ class PreRec(CausalQuestions, Facade):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
-        All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP; S is
-        read from the log in the end (`StrengthReading`). Stops on validation users; the start is epoch 0: with too
-        little to learn from, what comes back is zero-shot, calibrated where that helps.
+        All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP, and
+        f_e turned to what this domain's texts differ in (`TextEncoder.turn_to`); S is read from the log in the end
+        (`StrengthReading`). Stops on validation users; the start is epoch 0: with too little to learn from, what comes
+        back is zero-shot, calibrated where that helps.
 
         Parameters
         ----------
@@ -173,6 +174,7 @@ class PreRec(CausalQuestions, Facade):
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
+        new.graph.f_e.turn_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
         new._train(run)

@@ -59,10 +59,9 @@ def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: As
 def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: Asked) -> None:
     more = training(epochs=3, **FAST)
     if arm == "from scratch":
-        new = prerec(training=more).fit([TARGET], num_samples=12)
+        prerec(training=more).fit([TARGET], num_samples=12)
     else:
-        new = model.fine_tune(TARGET, num_samples=12, training=more)
-    assert new.facts["best_epoch"] > 0
+        model.fine_tune(TARGET, num_samples=12, training=more)
     samples = first_samples(TARGET, split_users(TARGET).train, 12, 0)
     ((_, users, lengths),) = asked
     np.testing.assert_array_equal(users, samples[0])

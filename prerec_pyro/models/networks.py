@@ -42,15 +42,31 @@ class TextEncoder(nn.Module):
         texts
             X of each domain, ``(num_items, text_dim)``.
         """
-        parts = ((part.double(), len(X)) for X in texts for part in X.split(8192))
-        moment = sum(part.mT @ part / num_items for part, num_items in parts)  # (text_dim, text_dim)
-        directions = torch.linalg.eigh(moment).eigenvectors.flip(1).mT  # rows, the largest first
-        # A sign is arbitrary: fix it, so that the start is the same on every machine.
-        sign = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
         rows = min(self.linear.out_features, self.linear.in_features)
         if self.linear.out_features > self.linear.in_features:
             nn.init.zeros_(self.linear.weight)
-        self.linear.weight[:rows] = (directions * sign)[:rows].to(self.linear.weight)
+        self.linear.weight[:rows] = _principal_directions(texts, rows).to(self.linear.weight)
+
+    @torch.no_grad()
+    def turn_to(self, texts: Tensor) -> None:
+        """Read the principal directions of a new domain's texts, each in place of the nearest that was read.
+
+        What f_e was trained to make of a direction it makes of the one that took its place; the turn that moves all
+        directions together the least is the solution of the orthogonal Procrustes problem (Schönemann 1966). Where the
+        latent space holds all of the texts nothing changes.
+
+        Parameters
+        ----------
+        texts
+            X of the domain, ``(num_items, text_dim)``.
+        """
+        weight, dim = self.linear.weight.double(), self.linear.out_features
+        if dim >= self.linear.in_features:
+            return
+        _, _, old = torch.linalg.svd(weight, full_matrices=False)  # rows span what is read, (latent_dim, text_dim)
+        new = _principal_directions([texts], dim).to(old)
+        left, _, right = torch.linalg.svd(old @ new.mT)
+        self.linear.weight.copy_((weight @ old.mT) @ (left @ right) @ new)
 
     def forward(self, texts: Tensor) -> Tensor:
         """Return f_e(X), ``(..., latent_dim)``, of ``(..., text_dim)``."""
@@ -173,6 +189,15 @@ class SequenceEncoder(nn.Module):
     def _all_last(positions: Tensor, length: int) -> bool:
         ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1  # of the sequences, in order
         return not positions.is_cuda and torch.equal(positions, ends)
+
+
+def _principal_directions(texts: Sequence[Tensor], number: int) -> Tensor:
+    """Return the largest (uncentred), ``(number, text_dim)`` float64, of ``(num_items, text_dim)`` a domain."""
+    parts = ((part.double(), len(X)) for X in texts for part in X.split(8192))
+    moment = sum(part.mT @ part / num_items for part, num_items in parts)  # (text_dim, text_dim)
+    directions = torch.linalg.eigh(moment).eigenvectors.flip(1).mT[:number]  # rows, the largest first
+    # A sign is arbitrary: fix it, so that the start is the same on every machine.
+    return directions * directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
 
 
 def _zero_linear(dim: int) -> nn.Linear:

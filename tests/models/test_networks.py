@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.linalg import orthogonal_procrustes
 from torch import Tensor, nn
 
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
@@ -149,6 +150,37 @@ def test_f_e_from_the_texts_takes_the_directions_of_each_domain_alike() -> None:
     torch.testing.assert_close(f_e.linear.weight.data, torch.stack([e1, e0]))
     f_e.start_from([-large.flip(0), -small])
     torch.testing.assert_close(f_e.linear.weight.data, torch.stack([e1, e0]))
+
+
+def test_f_e_turned_to_texts_that_it_reads_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    texts = torch.randn(40, 5) @ torch.randn(5, 12)
+    f_e = TextEncoder(12, 5)
+    f_e.start_from([texts])
+    f_e.linear.weight.data.copy_(torch.randn(5, 5) @ f_e.linear.weight)  # trained: no longer a projection
+    before = f_e(texts)
+    f_e.turn_to(texts)
+    torch.testing.assert_close(f_e(texts), before, rtol=1e-4, atol=1e-4)
+
+
+def test_f_e_turned_to_other_texts_loses_nothing_of_them_and_moves_least() -> None:
+    torch.manual_seed(0)
+    texts = torch.randn(40, 5) @ torch.randn(5, 12)
+    f_e = TextEncoder(12, 5)
+    before = f_e.linear.weight.detach().double().clone()  # (5, 12), orthonormal rows
+    assert (f_e(texts).square().sum() < 0.9 * texts.square().sum()).item()
+    f_e.turn_to(texts)
+    torch.testing.assert_close(f_e(texts) @ f_e(texts).mT, texts @ texts.mT, rtol=1e-3, atol=1e-3)
+    span = torch.linalg.svd(texts.double(), full_matrices=False).Vh[:5]  # (5, 12)
+    turn, _ = orthogonal_procrustes(span.T.numpy(), before.T.numpy())  # the best of all, by SciPy
+    torch.testing.assert_close(f_e.linear.weight.double(), torch.from_numpy(turn).mT @ span, rtol=1e-4, atol=1e-5)
+
+
+def test_f_e_that_holds_all_of_the_texts_is_not_turned() -> None:
+    f_e = TextEncoder(12, 12)
+    before = f_e.linear.weight.detach().clone()
+    f_e.turn_to(torch.randn(40, 12))
+    assert torch.equal(f_e.linear.weight, before)
 
 
 def test_effects_on_items_start_at_zero_but_can_learn() -> None:
