@@ -9,7 +9,7 @@ Queries a second on the training users of one domain, in one run, two threads:
 (c) one padded prefix of 64 items a sample and 256 negatives of its own, gathered, as the authors' code does, on the
     same number of samples a step as the paper's batch, 256.
 
-Each is timed several times in turn; the table gives the median and what it is of (a).
+(a) and (b) take the same batches, each in turn; the table gives the median of several rounds and what it is of (a).
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ from prerec_pyro.inference.guides import FREE_BY_DEFAULT, ItemOffsets, NonCentre
 from prerec_pyro.inference.precision import Precision, autocast
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+
+PADDED = 256
+"""Samples in a step of (c): the paper's batch."""
+LABELS = {
+    "a": "(a) SVI step",
+    "b": "(b) bare torch loop, (a)/(b)",
+    "a and batch": "(a) and the making of its batch",
+    "c": "(c) padded, own negatives, (a and batch)/(c)",
+}
 
 
 def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig) -> Trainer:
@@ -115,12 +124,30 @@ def update(trainer: Trainer, make_loss: Callable[[], torch.Tensor]) -> None:
         optimizer.step()
 
 
-def rate(step: Callable[[], int], seconds: float) -> float:
-    """Return queries a second of repeated steps."""
-    done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        done += step()
-    return done / elapsed
+def timed(step: Callable[[Batch], object], batch: Batch) -> float:
+    """Return the seconds that one step takes."""
+    started = time.perf_counter()
+    step(batch)
+    return time.perf_counter() - started
+
+
+def time_round(
+    steps: dict[str, Callable[[Batch], object]], stream: Iterator[Batch], num_steps: int, of_padded: int
+) -> dict[str, float]:
+    """Return queries a second of each. (a) and (b) take the same batches in turn: a busy moment then slows both."""
+    seconds, queries = dict.fromkeys(steps, 0.0), dict.fromkeys(steps, 0)
+    started = time.perf_counter()
+    batches = list(itertools.islice(stream, num_steps))
+    reading = time.perf_counter() - started
+    for number, batch in enumerate(batches):
+        for name in ("ab", "ba")[number % 2]:
+            seconds[name] += timed(steps[name], batch)
+            queries[name] += batch.num_queries
+    for batch in batches[:of_padded]:
+        seconds["c"] += timed(steps["c"], batch)
+        queries["c"] += PADDED
+    rates = {name: queries[name] / seconds[name] for name in steps}
+    return rates | {"a and batch": queries["a"] / (seconds["a"] + reading)}
 
 
 def main() -> None:
@@ -130,7 +157,8 @@ def main() -> None:
     what.add_argument("--domain", help="an imported domain")
     what.add_argument("--data", help="the raw Online Retail file")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each of the three in each round")
+    parser.add_argument("--steps", type=int, default=20, help="of (a) and of (b) in each round")
+    parser.add_argument("--padded-steps", type=int, default=2, help="of (c) in each round")
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of all three")
     parser.add_argument("--batch-tokens", type=int, default=TrainConfig().batch_tokens)
     options = parser.parse_args()
@@ -142,29 +170,22 @@ def main() -> None:
     config = TrainConfig(batch_tokens=options.batch_tokens, precision=options.precision)
     trainers = {name: make_trainer(encoded, users, config) for name in "abc"}
 
-    source = Source(encoded, users, 0, 0)
-    streams = {name: _endless(source, config) for name in "ab"}
     rng = np.random.default_rng(0)
     starts = domain.offsets[:-1][domain.user_of_event]
     is_user = np.isin(domain.user_of_event, users)
     queries = np.flatnonzero(is_user & (np.arange(domain.num_interactions) > starts))
 
-    def svi() -> int:
-        batch = next(streams["a"])
-        trainers["a"].step(batch)
-        return batch.num_queries
-
-    def bare() -> int:
-        batch = next(streams["b"])
-        update(trainers["b"], lambda: bare_loss(trainers["b"], batch))
-        return batch.num_queries
-
-    def padded() -> int:
-        events = rng.choice(queries, 256, replace=False)
+    def padded(_: Batch) -> None:
+        events = rng.choice(queries, PADDED, replace=False)
         update(trainers["c"], lambda: padded_loss(trainers["c"], encoded, events, starts[events]))
-        return len(events)
 
-    batch = next(_endless(source, config))
+    steps: dict[str, Callable[[Batch], object]] = {
+        "a": trainers["a"].step,
+        "b": lambda batch: update(trainers["b"], lambda: bare_loss(trainers["b"], batch)),
+        "c": padded,
+    }
+    stream = _endless(Source(encoded, users, 0, 0), config)
+    batch = next(stream)
     constant = trainers["a"].peaks[batch.domain]
     torch.manual_seed(1)
     ours = float(trainers["a"].objective(batch).detach()) + constant
@@ -172,25 +193,22 @@ def main() -> None:
     theirs = float(bare_loss(trainers["a"], batch).detach())
     print(f"one batch, same parameters: loss (a) {ours:.5f}, (b) {theirs:.5f}\n")
 
-    with_steps = {"a": svi, "b": bare, "c": padded}
-    rates: dict[str, list[float]] = {name: [] for name in with_steps}
+    rates: dict[str, list[float]] = {name: [] for name in LABELS}
     with pyro.validation_enabled(False):  # as in an epoch
-        for step in with_steps.values():
-            step()
+        time_round(steps, stream, 3, 1)
         for _ in range(options.rounds):
-            for name, step in with_steps.items():
-                rates[name].append(rate(step, options.seconds))
+            for name, value in time_round(steps, stream, options.steps, options.padded_steps).items():
+                rates[name].append(value)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 2 threads, torch {torch.__version__}")
     print(
         f"B = 256, {config.num_negatives} negatives, {config.batch_tokens} positions a batch, {options.rounds} rounds, "
         f"precision {config.precision}\n"
     )
-    labels = {"a": "SVI step", "b": "bare torch loop", "c": "padded prefixes, own negatives"}
-    print(f"{'':4}{'':34}{'queries/s':>11}{'min':>9}{'max':>9}{'(a)/this':>10}")
+    print(f"{'':46}{'queries/s':>11}{'min':>9}{'max':>9}{'ratio':>8}")
     for name, values in rates.items():
-        ratios = [a / v for a, v in zip(rates["a"], values, strict=True)]
-        row = f"({name}) {labels[name]:34}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}"
-        print(row + f"{statistics.median(ratios):10.2f}")
+        ours = rates["a and batch" if name == "c" else "a"]
+        ratio = statistics.median(a / v for a, v in zip(ours, values, strict=True))
+        print(f"{LABELS[name]:46}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}{ratio:8.2f}")
 
 
 def _endless(source: Source, config: TrainConfig) -> Iterator[Batch]:
