@@ -65,6 +65,7 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
 
     from prerec_pyro.cli import memory
     from prerec_pyro.data.domain import Domain
+    from prerec_pyro.domain_strengths import StrengthReading
     from prerec_pyro.inference.reading import Reading, Source
     from prerec_pyro.inference.svi import TrainConfig, Trainer
     from prerec_pyro.recommender import PreRec
@@ -72,9 +73,9 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     memory.keep_freed_memory()  # as `prerec-pyro train` does
     memory.forget_products()
     seconds: dict[str, float] = {}
-    for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "_strengths")):
+    for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "encoded_once")):
         timed(owner, name, seconds)
-    timed(PreRec, "encoded_once", seconds)
+    timed(StrengthReading, "after_pre_training", seconds)
     making = {"batches": 0.0}
     whole_epoch = Source.epoch
 
@@ -143,7 +144,7 @@ def main() -> None:
         "_epoch": f"{found['steps']} of {found['of']} steps of the epoch",
         "batches": "  of it making batches",
         "_score": "validation, before and after",
-        "_strengths": "S of each source, after training",
+        "after_pre_training": "S of each source, after training",
         "all": "all",
     }
     for name, label in labels.items():
