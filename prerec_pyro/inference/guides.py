@@ -10,12 +10,12 @@ import pyro.distributions as dist
 import torch
 from pyro.infer.autoguide import AutoDelta, AutoGuideList
 from pyro.infer.autoguide.initialization import init_to_value
-from pyro.infer.reparam import LocScaleReparam
 from pyro.infer.reparam.reparam import Reparam
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.decentred import Decentred
 from prerec_pyro.inference.gaussian_node import GaussianNode
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import WEIGHTS, Priors, center
@@ -67,7 +67,7 @@ def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
     the gradient reaches the encoders. The others stand at their prior mean.
     """
     free = set(free)
-    handlers = {node: LocScaleReparam(0.0) if node in free else AtPriorMean() for node in NODES}
+    handlers = {node: Decentred() if node in free else AtPriorMean() for node in NODES}
     return {node: handler for node, handler in handlers.items() if node not in free.intersection(_OF_DOMAINS)}
 
 

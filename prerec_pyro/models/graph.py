@@ -279,22 +279,21 @@ class PreRecGraph(nn.Module):
 
     def background(self, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch) -> Tensor:
         """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, the target's first in training."""
-        shape = (batch.num_queries, batch.candidate_level.shape[1])
-        scores = self.f_e.linear.weight.new_zeros(shape)
-        target = None if batch.negatives is None else scores.new_zeros(batch.num_queries)
-        if Z is not None:
+        if Z is None:
+            zeros = self.f_e.linear.weight.new_zeros
+            scores, target = zeros(batch.num_queries, batch.candidate_level.shape[1]), zeros(batch.num_queries)
+        else:
             effect = _product(Z, W_z)  # (..., num_levels)
             scores = effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., queries, candidates)
-            if target is not None:
-                target = effect[..., batch.target_level]
+            target = None if batch.negatives is None else effect[..., batch.target_level]
             if S is not None:
                 strength = S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
                 scores, target = strength * scores, None if target is None else strength.squeeze(-1) * target
         if self.config.repeats:
             scores = self.with_repeats(scores, S, batch)
-            if target is not None:
+            if batch.negatives is not None:
                 target = target + self.repeat_effect(S).squeeze(-1) * batch.target_repeats
-        return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
+        return scores if batch.negatives is None else torch.cat([target[..., None], scores], dim=-1)
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
         """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω.

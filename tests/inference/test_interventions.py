@@ -281,4 +281,4 @@ def test_items_made_in_parts_are_those_made_at_once(batch, monkeypatch, do, edge
     whole = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
     monkeypatch.setattr("prerec_pyro.inference.interventions._ITEMS", 5)
     parts = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
-    assert torch.equal(whole, parts)
+    assert close(parts, whole)  # not bit for bit: a product of five rows may be summed in another order
