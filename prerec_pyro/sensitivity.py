@@ -16,6 +16,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
+from prerec_pyro.evaluation.metrics import usable_k_percent
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.ranking import top_k
 from prerec_pyro.models.priors import Priors
@@ -123,7 +124,9 @@ def prior_sensitivity(
 
 def _reached(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k_percent: float) -> dict[str, float]:
     """Return Recall and r-NDCG, at one item at least."""
-    measured = evaluate(model, encoded, users, k_percent=max(k_percent, 100.0 / encoded.num_items)).ranking.compute()
+    measured = evaluate(
+        model, encoded, users, k_percent=usable_k_percent(encoded.num_items, k_percent)
+    ).ranking.compute()
     return {metric: measured[metric] for metric in ("recall", "r_ndcg")}
 
 

@@ -22,9 +22,9 @@ SMALL = {
     "paper_epoch": "--share 0.002 --steps 2",
     "parquet_import": "--rows 20000",
     "popularity_lookups": "--events 2000 --items 50 --lookups 2000",
-    "scoring": "--items 2000 --users 16 --dim 8",
+    "scoring": "--items 2000 --users 256 --dim 8",
     "step_floor": "--domain {domain} --steps 1",
-    "train_step": "--domain {domain} --rounds 1 --steps 1 --padded-steps 1 --batch-tokens 256",
+    "train_step": "--domain {domain} --rounds 1 --steps 1 --padded-steps 1 --batch-tokens 512",
     "xmarket_import": "--interactions 2000 --items 100 --users 200",
 }
 
@@ -33,7 +33,7 @@ SMALL = {
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An imported domain with texts."""
     folder = tmp_path_factory.mktemp("benchmarks") / "store"
-    simulate(num_domains=1, num_users=200, num_items=100, seed=0)[0].domain.save(folder)
+    simulate(num_domains=1, num_users=300, num_items=400, seed=0)[0].domain.save(folder)
     return folder
 
 

@@ -92,6 +92,12 @@ def top_k_size(num_items: int, k_percent: float) -> int:
     return size
 
 
+def usable_k_percent(num_items: int, k_percent: float) -> float:
+    """Return K%, or what stands for one item where that is more: for scores of small domains that are not reported."""
+    one_item = Context(prec=12, rounding=ROUND_UP).divide(Decimal(100), Decimal(num_items))  # above, never below it
+    return min(max(k_percent, float(one_item)), 100.0)
+
+
 def metric_values(num_items: int, k_percent: float, a: float = 2.0) -> dict[str, Tensor]:
     """Value of every metric at ranks 1 … num_items, each ``(num_items,)`` float64.
 

@@ -13,7 +13,7 @@ from prerec_pyro.data.batches import query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.evaluation.metrics import ExposureMetrics, RankingMetrics, target_ranks
+from prerec_pyro.evaluation.metrics import ExposureMetrics, RankingMetrics, target_ranks, usable_k_percent
 from prerec_pyro.inference.ranking import Recommender, top_k
 
 EXPOSURE_SIZE = 20
@@ -142,7 +142,7 @@ def validation_score(
         queries = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
         some = np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
         if num_queries(encoded.domain, some):
-            percent = max(k_percent, 100.0 / encoded.num_items)
+            percent = usable_k_percent(encoded.num_items, k_percent)
             scores.append(evaluate(recommender, encoded, some, k_percent=percent).ranking.compute()["r_ndcg"])
     if not scores:
         raise InputError("no source domain has a validation user with two events; there is nothing to stop training on")

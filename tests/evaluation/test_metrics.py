@@ -22,6 +22,7 @@ from prerec_pyro.evaluation.metrics import (
     metric_values,
     target_ranks,
     top_k_size,
+    usable_k_percent,
 )
 
 
@@ -118,6 +119,19 @@ def test_the_smallest_usable_k_percent_is_usable(num_items: int) -> None:
     named = float(str(error.value).rstrip(".").rsplit(" ", 1)[1])
     assert top_k_size(num_items, named) == 1
     assert named <= 100 / num_items * 1.011
+
+
+@given(st.integers(1, 10**7), st.floats(1e-9, 100))
+def test_where_k_percent_is_less_than_an_item_it_becomes_one(num_items: int, k_percent: float) -> None:
+    usable = usable_k_percent(num_items, k_percent)
+    assert usable == k_percent or top_k_size(num_items, usable) == 1
+    assert top_k_size(num_items, usable) >= 1
+
+
+@pytest.mark.parametrize("num_items", range(1, 200))
+def test_a_small_domain_has_one_item_at_the_top(num_items: int) -> None:
+    # 92 items: in floats, 100 / 92 is a little less than one of them.
+    assert top_k_size(num_items, usable_k_percent(num_items, 0.5)) == 1
 
 
 @pytest.mark.parametrize("k_percent", [0, -1, 100.5, math.nan])
