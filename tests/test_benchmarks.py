@@ -1,4 +1,4 @@
-"""Every benchmark runs to its end at a small size: what it reaches into is still there."""
+"""The benchmarks that need neither a model nor a real log run to their end at a small size."""
 
 from __future__ import annotations
 

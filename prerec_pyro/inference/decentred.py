@@ -13,7 +13,7 @@ from pyro.infer.reparam import LocScaleReparam
 from torch import Tensor
 from torch.distributions import constraints
 
-_ONE = torch.Size()
+_ONE_DRAW = torch.Size()
 
 
 class Decentred(LocScaleReparam):
@@ -54,7 +54,7 @@ class StandardNormal(dist.TorchDistribution):
         """Return it broadcast to `batch_shape`."""
         return StandardNormal(self._like.expand(torch.Size(batch_shape) + self.event_shape))
 
-    def rsample(self, sample_shape: torch.Size = _ONE) -> Tensor:
+    def rsample(self, sample_shape: torch.Size = _ONE_DRAW) -> Tensor:
         """Return values, ``(*sample_shape, ..., width)``."""
         return torch.randn(self._extended_shape(sample_shape), dtype=self._like.dtype, device=self._like.device)
 
