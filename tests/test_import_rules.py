@@ -77,7 +77,7 @@ ONLY_IN = {
     "optuna": ("reproduction.tuning",),
     "ray": ("serving.ray_engine",),
     "faiss": ("inference.approximate",),
-    "pyro": ("models.graph", "models.choice", "models.priors.*", "models.baselines.*", "inference.*"),
+    "pyro": ("models.graph", "models.choice", "models.plates", "models.priors.*", "models.baselines.*", "inference.*"),
     "sentence_transformers": ("data.text",),
 }
 ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss")

@@ -29,4 +29,12 @@ class Choice(dist.Categorical):
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Choice:
         """Return it broadcast to `batch_shape`."""
+        if _instance is None and torch.Size(batch_shape) == self.batch_shape:
+            return self
         return super().expand(batch_shape, _instance=self._get_checked_instance(Choice, _instance))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log probability of each choice, ``(...)``."""
+        if value.shape != self.batch_shape:
+            return super().log_prob(value)
+        return self.logits.gather(-1, value.long().unsqueeze(-1)).squeeze(-1)

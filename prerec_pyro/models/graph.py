@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pyro
 import torch
-from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.models.choice import Choice
 from prerec_pyro.models.graph_config import GraphConfig
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
+from prerec_pyro.models.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
 from prerec_pyro.models.slots import item_slots, share_among_slots, slotwise
 
@@ -126,16 +126,16 @@ class PreRecGraph(nn.Module):
         if self.has_strengths:
             self.register_buffer("spread", torch.tensor(SPREAD))
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, *, strengths: bool = True) -> Tensor:
         """Return R, ``(num_queries,)``. The log density is that of a domain, estimated from the batch, per query.
 
         It is divided by the domain's number of queries: domains of any size then weigh the same, and a loss can be
-        read as nats a query.
+        read as nats a query. Without `strengths` there is no S, and R is what it is where S stands at its prior mean.
         """
         with pyro.poutine.scale(scale=1.0 / batch.num_domain_queries):
             W = self.weights()
             text = self.f_e(batch.texts)  # (num_rows, B)
-            D, S = self.domains(batch.domain)
+            D, S = self.domains(batch.domain, strengths)
             Z = self.popularity(batch.factors)
             V = self.items(text, D, Z, batch)
             H = V if self.reads_items else text
@@ -204,7 +204,7 @@ class PreRecGraph(nn.Module):
         zero, prior = self.f_e.linear.weight.new_zeros(self.config.latent_dim), getattr(self.priors, name)
         return sample_node(name, prior, zero, sample_shared(name, prior, zero))
 
-    def domains(self, domain: int) -> tuple[Tensor | None, Tensor | None]:
+    def domains(self, domain: int, strengths: bool = True) -> tuple[Tensor | None, Tensor | None]:
         """Sample D and S for all domains; return those of one, S in nats: ``(..., B)`` and ``(..., 1, 4)``.
 
         In a batch only its own domain's prior counts.
@@ -215,19 +215,19 @@ class PreRecGraph(nn.Module):
         own = torch.arange(self.num_domains, device=zero.device) == domain
         with pyro.poutine.scale(scale=1.0 / self.num_domains):  # as of weights: it belongs to all domains
             shared = sample_shared("D", self.priors.D, zero)
-        with pyro.plate("domains", self.num_domains, dim=-1), pyro.poutine.mask(mask=own):
+        with whole_plate("domains", self.num_domains), pyro.poutine.mask(mask=own):
             D = sample_node("D", self.priors.D, zero, shared)  # (..., num_domains, B)
-            if not self.has_strengths:
-                return Vindex(D)[..., domain, :], None
+            if not (self.has_strengths and strengths):
+                return D[..., domain, :], None
             S = pyro.sample("S", self.priors.S(zero.new_zeros(self.num_domains, len(SPREAD))))  # (..., num_domains, 4)
-        S = Vindex(S)[..., domain, :] * self.spread
-        return Vindex(D)[..., domain, :], S.unsqueeze(-2)  # (..., B), (..., 1, 4)
+        S = S[..., domain, :] * self.spread
+        return D[..., domain, :], S.unsqueeze(-2)  # (..., B), (..., 1, 4)
 
     def popularity(self, factors: Tensor) -> Tensor | None:
         """Sample Z, ``(..., num_levels, B)``, given F, ``(num_levels, 4)``."""
         if not self.config.confounders:
             return None
-        with pyro.plate("levels", len(factors), dim=-1):
+        with whole_plate("levels", len(factors)):
             return pyro.sample("Z", self.priors.Z(self.f_pop(factors)))
 
     def items(self, text: Tensor, D: Tensor | None, Z: Tensor | None, batch: Batch) -> Tensor:
@@ -246,7 +246,7 @@ class PreRecGraph(nn.Module):
 
     def item_vectors(self, text: Tensor, D: Tensor | None, Z: Tensor | None, weight: Tensor | None = None) -> Tensor:
         """Sample V, ``(..., num_rows, B)``, of rows whose f_e(X) and Z are aligned; the prior counts `weight` times."""
-        with pyro.plate("items", len(text), dim=-1), _weighted(weight):
+        with whole_plate("items", len(text)), _weighted(weight):
             return pyro.sample("V", self.priors.V(self.f_item(text, D, Z)))
 
     def users(self, history: Tensor, positions: Tensor, D: Tensor | None) -> Tensor:
@@ -261,39 +261,43 @@ class PreRecGraph(nn.Module):
         In training a column for the target comes first, and a negative that happens to be the target is masked. S is
         ``(..., 1 or num_queries, 4)``.
         """
-        match = self.matches(U if S is None else U * S[..., :1].exp(), V, Z, batch)
-        logits = self.mixed(match, self.background(Z, S, W.W_z, batch), S, batch)
+        U = U if S is None else U * S[..., :1].exp()
+        logits = self.mixed(self.matches(U, V, Z, batch), self.background(Z, S, W.W_z, batch), S, batch)
+        if batch.negatives is not None:
+            same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
+            target = self.of_targets(U, V, Z, S, W.W_z, batch)[..., None]
+            logits = torch.cat([target, logits.masked_fill(same, -torch.inf)], dim=-1)
         return logits if D is None else logits + _product(D.unsqueeze(-2), W.W_d)[..., None]
 
     def matches(self, U: Tensor, V: Tensor, Z: Tensor | None, batch: Batch) -> Tensor:
-        """Return U·V, ``(..., num_queries, num_candidates)``, the target's first in training."""
+        """Return U·V, ``(..., num_queries, num_candidates)``."""
         if self.f_item.from_popularity is not None and Z is not None:
-            target, scores = slotwise(U, V, batch)
-        else:
-            candidates = V if batch.negatives is None else V[..., batch.negatives, :]
-            scores = U @ candidates.mT  # (..., num_queries, num_candidates)
-            target = None if batch.negatives is None else (U * V[..., batch.targets, :]).sum(-1)
-        return scores if target is None else torch.cat([target[..., None], scores], dim=-1)
+            return slotwise(U, V, batch)
+        return U @ (V if batch.negatives is None else V[..., batch.negatives, :]).mT
 
     item_slots = staticmethod(item_slots)
 
     def background(self, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch) -> Tensor:
-        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, the target's first in training."""
+        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``."""
         if Z is None:
-            zeros = self.f_e.linear.weight.new_zeros
-            scores, target = zeros(batch.num_queries, batch.candidate_level.shape[1]), zeros(batch.num_queries)
+            scores = self.f_e.linear.weight.new_zeros(batch.num_queries, batch.candidate_level.shape[1])
         else:
-            effect = _product(Z, W_z)  # (..., num_levels)
-            scores = effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., queries, candidates)
-            target = None if batch.negatives is None else effect[..., batch.target_level]
-            if S is not None:
-                strength = S[..., 1:2].exp()  # (..., 1 or num_queries, 1)
-                scores, target = strength * scores, None if target is None else strength.squeeze(-1) * target
-        if self.config.repeats:
-            scores = self.with_repeats(scores, S, batch)
-            if batch.negatives is not None:
-                target = target + self.repeat_effect(S).squeeze(-1) * batch.target_repeats
-        return scores if batch.negatives is None else torch.cat([target[..., None], scores], dim=-1)
+            effect = _product(Z, W_z)[..., batch.candidate_level]  # (..., num_slots, num_candidates)
+            scores = effect.index_select(-2, batch.slot)  # (..., num_queries, num_candidates)
+            scores = scores if S is None else S[..., 1:2].exp() * scores
+        return self.with_repeats(scores, S, batch) if self.config.repeats else scores
+
+    def of_targets(
+        self, U: Tensor, V: Tensor, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch
+    ) -> Tensor:
+        """Return U·V + Z·W_z + w_h·1[j ∈ H] of each query's own target in training, ``(..., num_queries)``."""
+        by_slot = self.f_item.from_popularity is not None and Z is not None
+        own = V[..., -batch.num_queries :, :] if by_slot else V[..., batch.targets, :]
+        scores = (U * own).sum(-1)
+        if Z is not None:
+            effect = _product(Z, W_z)[..., batch.target_level]
+            scores = scores + (effect if S is None else S[..., 1].exp() * effect)
+        return scores + self.repeat_effect(S)[..., 0] * batch.target_repeats if self.config.repeats else scores
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
         """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω.
@@ -302,10 +306,7 @@ class PreRecGraph(nn.Module):
         what a miss costs, training makes matches ever sharper. ω is estimated after training; see `calibrate`.
         """
         followed = match + background
-        if batch.negatives is not None:
-            same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
-            return followed.masked_fill(nn.functional.pad(same, (1, 0)), -torch.inf)
-        if batch.is_training or not self.config.wandering:
+        if batch.negatives is not None or batch.is_training or not self.config.wandering:
             return followed
         w_o = self.w_o if S is None else self.w_o + S[..., 3:]  # (..., 1 or num_queries, 1)
         return torch.logaddexp(

@@ -19,16 +19,15 @@ def item_slots(batch: Batch) -> tuple[Tensor, Tensor]:
     return torch.cat([row, batch.targets]), torch.cat([level, batch.target_level])
 
 
-def slotwise(U: Tensor, V: Tensor, batch: Batch) -> tuple[Tensor | None, Tensor]:
-    """Return U·V of the targets and of the candidates, each query against the items of its own slot."""
+def slotwise(U: Tensor, V: Tensor, batch: Batch) -> Tensor:
+    """Return U·V, ``(..., num_queries, num_candidates)``, each query against the items of its own slot."""
     num_slots, num_candidates = batch.candidate_level.shape
     size = num_slots * num_candidates
     candidates = V[..., :size, :].unflatten(-2, (num_slots, num_candidates))
     order = torch.argsort(batch.slot)
     parts = U[..., order, :].split(torch.bincount(batch.slot, minlength=num_slots).tolist(), dim=-2)
     scores = torch.cat([part @ candidates[..., s, :, :].mT for s, part in enumerate(parts)], dim=-2)
-    scores = scores[..., torch.argsort(order), :]  # (..., num_queries, num_candidates)
-    return None if batch.negatives is None else (U * V[..., size:, :]).sum(-1), scores
+    return scores[..., torch.argsort(order), :]  # (..., num_queries, num_candidates)
 
 
 def share_among_slots(weight: Tensor, row: Tensor, batch: Batch) -> Tensor:

@@ -65,6 +65,19 @@ def center(fn: dist.TorchDistribution) -> Tensor:
     return base.loc if hasattr(base, "loc") else fn.mean
 
 
+class _Rows(dist.Independent):
+    """A distribution a row: the last dimension is one event."""
+
+    def __init__(self, base: dist.TorchDistribution) -> None:
+        super().__init__(base, 1)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> dist.TorchDistribution:
+        """Return it broadcast to `batch_shape`; as it is, where that is what it has, as under a plate of its rows."""
+        if _instance is None and torch.Size(batch_shape) == self.batch_shape:
+            return self
+        return dist.Independent(self.base_dist, 1).expand(batch_shape, _instance)
+
+
 def _shared_scale(scale: Scale, loc: Tensor) -> dict[str, Hyper]:
     if not isinstance(scale, ScalePrior):
         return {}
@@ -93,7 +106,7 @@ class Normal:
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
         """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` a row."""
-        return dist.Normal(loc, _value(self.scale, scale, loc)).to_event(1)
+        return _Rows(dist.Normal(loc, _value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ class StudentT:
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
         """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` a row."""
-        return dist.StudentT(torch.full_like(loc, self.df), loc, _value(self.scale, scale, loc)).to_event(1)
+        return _Rows(dist.StudentT(torch.full_like(loc, self.df), loc, _value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ class Laplace:
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
         """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` a row."""
-        return dist.Laplace(loc, _value(self.scale, scale, loc)).to_event(1)
+        return _Rows(dist.Laplace(loc, _value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,7 @@ class Horseshoe:
     def __call__(self, loc: Tensor, local: Tensor | None = None, scale: Tensor | None = None) -> dist.TorchDistribution:
         """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` a row."""
         local = torch.ones_like(loc) if local is None else local
-        return dist.Normal(loc, local * _value(self.scale, scale, loc)).to_event(1)
+        return _Rows(dist.Normal(loc, local * _value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
