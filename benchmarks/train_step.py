@@ -4,7 +4,7 @@
 
 Queries a second on the training users of one domain, in one run, two threads:
 
-(a) the SVI step: ``Trace_ELBO()(program, guide)``, backward, optimisers;
+(a) the SVI step: ``PathwiseELBO()(program, guide)``, backward, optimisers;
 (b) the same loss, written as a bare torch loop on the same batches;
 (c) one padded prefix of 64 items a sample and 256 negatives of its own, gathered, as the authors' code does, on the
     same number of samples a step as the paper's batch, 256.

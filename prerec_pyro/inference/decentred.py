@@ -13,6 +13,8 @@ from pyro.infer.reparam import LocScaleReparam
 from torch import Tensor
 from torch.distributions import constraints
 
+from prerec_pyro.inference.point import standing_at
+
 _ONE_DRAW = torch.Size()
 
 
@@ -30,7 +32,7 @@ class Decentred(LocScaleReparam):
         infer = {"is_observed": msg["is_observed"]}
         offset = pyro.sample(f"{msg['name']}_decentered", StandardNormal(fn.loc), infer=infer)
         value = fn.loc + fn.scale * offset
-        return {"fn": dist.Delta(value, event_dim=1).mask(False), "value": value, "is_observed": True}
+        return standing_at(value, 1)
 
 
 class StandardNormal(dist.TorchDistribution):

@@ -16,6 +16,7 @@ from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.inference.guides import noncentred, settled
+from prerec_pyro.inference.point import standing_at
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 Values = Mapping[str, Tensor]
@@ -207,7 +208,7 @@ class Affine(Reparam):
         back = AffineTransform(self.zero, self.one, event_dim=fn.event_dim).inv
         unit = pyro.sample(msg["name"] + _UNIT, dist.TransformedDistribution(fn, [back]))
         value = self.zero + self.one * unit
-        return {"fn": dist.Delta(value, event_dim=fn.event_dim).mask(False), "value": value, "is_observed": True}
+        return standing_at(value, fn.event_dim)
 
 
 class _Done(nn.Module):

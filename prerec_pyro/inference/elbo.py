@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoGuideList
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
 
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.inference.guides import NonCentred, trained_nodes
+from prerec_pyro.inference.point import Point
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
+
+_POINTS = (Point, dist.Delta)  # an `AutoDelta` stands where it is with log density 0
+
+
+class PathwiseELBO(Trace_ELBO):
+    """`Trace_ELBO` of guides whose draws are differentiable, as points and Gaussians are.
+
+    The value and the gradient are the same. Without score functions to look for, a step neither evaluates the density
+    of plates and points nor waits for the device to say what a site's density was.
+    """
+
+    def _get_trace(
+        self, model: Callable, guide: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[pyro.poutine.Trace, pyro.poutine.Trace]:
+        of_guide = pyro.poutine.trace(guide).get_trace(*args, **kwargs)
+        return pyro.poutine.trace(pyro.poutine.replay(model, trace=of_guide)).get_trace(*args, **kwargs), of_guide
+
+    def differentiable_loss(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> Tensor:
+        """Return minus the ELBO, a scalar on the device: the mean over particles of log q - log p."""
+        traces = self._get_traces(model, guide, args, kwargs)
+        losses = [q.log_prob_sum(_has_density) - p.log_prob_sum(_has_density) for p, q in traces]
+        return sum(losses) / len(losses)
+
+
+def _has_density(_: str, site: Mapping[str, Any]) -> bool:
+    return not (isinstance(site["fn"], _POINTS) or site_is_subsample(site))
 
 
 def map_trainer(
@@ -23,7 +55,7 @@ def map_trainer(
     config: TrainConfig,
     device: torch.device | str = "cpu",
 ) -> Trainer:
-    """Return the loop that maximises the ELBO of a guide: ``Trace_ELBO()(program, guide)`` is an ordinary module.
+    """Return the loop that maximises the ELBO of a guide: ``PathwiseELBO()(program, guide)`` is an ordinary module.
 
     Parameters
     ----------
@@ -32,9 +64,9 @@ def map_trainer(
     sources, config, device
         Of the `Trainer`.
     """
-    elbo, first = Trace_ELBO()(program, guide).to(device), sources[0].first_batch(config)
+    elbo, first = PathwiseELBO()(program, guide).to(device), sources[0].first_batch(config)
     with torch.no_grad(), pyro.validation_enabled(True):  # the guide gets its parameters in its first call
-        elbo(first.to(device))
+        Trace_ELBO()(program, guide)(first.to(device))  # the first call checks the two against each other
     elbo.to(device)
     queries = max(source.num_queries for source in sources)
     groups = optimizers(program, guide, config.for_queries(queries))

@@ -17,7 +17,9 @@ from prerec_pyro.data.batches import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.decentred import Decentred
 from prerec_pyro.inference.gaussian_node import GaussianNode
+from prerec_pyro.inference.point import Point, standing_at
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, center
 
 NODES = ("D", "Z", "V", "U", "S")
@@ -36,7 +38,7 @@ class AtPriorMean(Reparam):
     def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the site with its prior replaced by a point at the prior's mean; its log density is 0."""
         fn, value = msg["fn"], msg["value"]
-        return _point(center(fn) if value is None else value, fn.event_dim)
+        return standing_at(center(fn) if value is None else value, fn.event_dim)
 
 
 class AtStart(Reparam):
@@ -47,11 +49,7 @@ class AtStart(Reparam):
 
     def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the site with its distribution replaced by a point."""
-        return _point(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
-
-
-def _point(value: Tensor, event_dim: int) -> dict[str, Any]:
-    return {"fn": dist.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
+        return standing_at(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
 
 
 def settled(graph: PreRecGraph, free: Iterable[str] = ()) -> dict[str, Reparam]:
@@ -101,8 +99,7 @@ class ItemOffsets(AutoDelta):
         plates = self._create_plates(batch)
         with plates["items"]:
             value = self.table(item_rows(batch, plates["items"].size))
-            point = dist.Delta(value, event_dim=1).mask(False)  # at its own value its log density is 0
-            return {"V_decentered": pyro.sample("V_decentered", point)}
+            return {"V_decentered": pyro.sample("V_decentered", Point(value, 1))}
 
 
 def item_rows(batch: Batch, num_values: int) -> Tensor:
@@ -153,11 +150,12 @@ class NonCentred(nn.Module):
     def __init__(self, graph: PreRecGraph, free: Iterable[str]) -> None:
         super().__init__()
         self.graph = graph
+        self._strengths = "S" in set(free)  # else it would stand at 0: as good as none, at the cost of a few passes
         self._program = pyro.poutine.reparam(graph, config=noncentred(free) | settled(graph, {*free, *graph.lifted}))
 
     def forward(self, batch: Batch) -> Tensor:
         """Run the program on a batch; see `PreRecGraph.forward`."""
-        return self._program(batch)
+        return self._program(batch, strengths=self._strengths)
 
 
 def map_guide(
@@ -197,7 +195,7 @@ def map_guide(
         if graph.f_item.from_popularity is not None:
             size = len(graph.item_slots(batch)[0])
         # Made by hand: a guide would draw indices of its own for a plate it has to make up.
-        return [pyro.plate("items", size, dim=-1)]
+        return [whole_plate("items", size)]
 
     guide = AutoGuideList(program, create_plates=create_plates)
     points = {}

@@ -73,7 +73,7 @@ class Trainer:
     Parameters
     ----------
     objective
-        A module from batches to the loss, a scalar in nats a query; for PreRec ``Trace_ELBO()(model, guide)``.
+        A module from batches to the loss, a scalar in nats a query; for PreRec ``PathwiseELBO()(model, guide)``.
     optimizers
         Of its parameters; each group names its ``initial_lr``.
     sources

@@ -155,10 +155,7 @@ def test_training_that_diverges_is_said():
     one = trainer()
     with torch.no_grad():
         one.objective.model.graph.W_z.fill_(torch.nan)
-    with (
-        pytest.warns(UserWarning, match="NaN"),
-        pytest.raises(InputError, match=r"training diverged.* epoch 1 is nan"),
-    ):
+    with pytest.raises(InputError, match=r"training diverged.* epoch 1 is nan"):
         one.fit()
 
 
