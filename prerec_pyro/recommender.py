@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.domain_posterior import checks_on_others, posterior_of
 from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
@@ -24,15 +23,17 @@ from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.posterior import Method, Posterior
-from prerec_pyro.inference.predictive_checks import PredictiveChecks
-from prerec_pyro.inference.prior_predictive import PriorPredictive, prior_predictive
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
+
+if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
+    from prerec_pyro.inference.posterior import Method, Posterior
+    from prerec_pyro.inference.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.prior_predictive import PriorPredictive
 
 
 class PreRec(CausalQuestions, Facade):
@@ -273,6 +274,8 @@ class PreRec(CausalQuestions, Facade):
 
         The networks stand where training left them or, of a model that is not trained, where it would start.
         """
+        from prerec_pyro.inference.prior_predictive import prior_predictive
+
         encoded = self.encoded(domain).whitened(self.whitening)
         graph = self.graph
         if graph is None:
@@ -282,6 +285,8 @@ class PreRec(CausalQuestions, Facade):
 
     def posterior(self, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any) -> Posterior:
         """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`."""
+        from prerec_pyro.domain_posterior import posterior_of
+
         encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
         return posterior_of(self._fitted(), self.sources, encoded, method, **{"split_seed": seed} | settings)
 
@@ -289,6 +294,8 @@ class PreRec(CausalQuestions, Facade):
         self, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
     ) -> PredictiveChecks:
         """Return how a posterior predicts users whose log it was not given; see `checks_on_others`."""
+        from prerec_pyro.domain_posterior import checks_on_others
+
         encoded = self.encoded(domain).whitened(self.whitening)
         return checks_on_others(self._fitted(), self.sources, encoded, posterior, **settings)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs, people, sharded, uncertain
+from prerec_pyro.cli import console, memory, options, outputs, people, sharded, uncertain
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def command(
 
     A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
     """
-    with console.timed("imports"):
+    with console.timed("imports"), memory.kept():
         from prerec_pyro.baseline import TextBaseline
         from prerec_pyro.data.domain import Domain
         from prerec_pyro.inference.interventions import Intervention

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prerec_pyro.errors import InputError
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 _SHOWN = 3
 _EXACT_FLOAT = 2.0**53
@@ -84,6 +86,8 @@ def open_frame(frame: Any, origin: Origin) -> nw.DataFrame[Any]:
     InputError
         If it is no data frame, or two of its columns share a name.
     """
+    import narwhals as nw  # only those who bring a table wait for it
+
     try:
         opened = nw.from_native(frame)
         if isinstance(opened, nw.LazyFrame):

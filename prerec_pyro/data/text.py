@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from prerec_pyro.data.text_cache import EmbeddingCache, text_key
 from prerec_pyro.data.text_models import WAYS_OUT, check_folder, find_on_hub, folder_digest, packaged_folder
@@ -258,6 +257,8 @@ def _key(text: str, row: int) -> bytes:
 @contextlib.contextmanager
 def _progress_bar(total: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
     hidden = not total or (not sys.stderr.isatty() if progress is None else not progress)
+    from tqdm import tqdm
+
     with tqdm(total=total, desc="encoding texts", unit="text", disable=hidden) as bar:
         done = 0
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
 
-from prerec_pyro.cli.memory import forget_products
+from prerec_pyro.cli.memory import forget_products, kept
 
 PROGRAM = """
 import resource, sys
@@ -44,3 +45,27 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
     forget_products()
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+
+
+def test_what_is_kept_is_not_searched_for_garbage_and_what_comes_later_is():
+    before = gc.get_freeze_count()
+    try:
+        with kept():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        cycle: list = []
+        cycle.append(cycle)
+        del cycle
+        assert gc.collect() >= 1
+    finally:
+        gc.unfreeze()
+
+
+def test_the_garbage_collector_is_on_again_after_an_import_that_fails():
+    try:
+        with pytest.raises(ImportError), kept():
+            raise ImportError
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
