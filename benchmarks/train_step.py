@@ -208,7 +208,7 @@ def main() -> None:
     for name, values in rates.items():
         ours = rates["a and batch" if name == "c" else "a"]
         ratio = statistics.median(a / v for a, v in zip(ours, values, strict=True))
-        print(f"{LABELS[name]:46}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}{ratio:8.2f}")
+        print(f"{LABELS[name]:46}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}{ratio:8.3f}")
 
 
 def _endless(source: Source, config: TrainConfig) -> Iterator[Batch]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoGuideList
@@ -20,8 +19,6 @@ from prerec_pyro.inference.point import Point
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
-
-_POINTS = (Point, dist.Delta)  # an `AutoDelta` stands where it is with log density 0
 
 
 class PathwiseELBO(Trace_ELBO):
@@ -45,7 +42,7 @@ class PathwiseELBO(Trace_ELBO):
 
 
 def _has_density(_: str, site: Mapping[str, Any]) -> bool:
-    return not (isinstance(site["fn"], _POINTS) or site_is_subsample(site))
+    return not (isinstance(site["fn"], Point) or site_is_subsample(site))
 
 
 def map_trainer(

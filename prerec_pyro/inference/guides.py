@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import pyro
@@ -11,6 +12,7 @@ import torch
 from pyro.infer.autoguide import AutoDelta, AutoGuideList
 from pyro.infer.autoguide.initialization import init_to_value
 from pyro.infer.reparam.reparam import Reparam
+from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
 from prerec_pyro.data.batches import Batch
@@ -69,6 +71,20 @@ def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
     return {node: handler for node, handler in handlers.items() if node not in free.intersection(_OF_DOMAINS)}
 
 
+class Points(AutoDelta):
+    """`AutoDelta` that needs no plates: they say how often a density counts, and points have none."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Return the value of each site."""
+        if self.prototype_trace is None:
+            self._setup_prototype(*args, **kwargs)
+        plates = self._create_plates(*args, **kwargs)
+        return {
+            name: _sample_point(name, getattr(self, name), site, plates)
+            for name, site in self.prototype_trace.iter_stochastic_nodes()
+        }
+
+
 class ItemOffsets(AutoDelta):
     """`AutoDelta` for the items of a batch: one point a row of a table, of which a step touches the batch's rows only.
 
@@ -81,10 +97,13 @@ class ItemOffsets(AutoDelta):
         Exposes the one site ``V_decentered``.
     num_rows, dim
         Items of all domains, and B.
+    by_slot
+        Whether an item has a V in each time slot, as under the edge Z → V.
     """
 
-    def __init__(self, model: Callable, num_rows: int, dim: int) -> None:
+    def __init__(self, model: Callable, num_rows: int, dim: int, by_slot: bool = False) -> None:
         super().__init__(model)
+        self.by_slot = by_slot
         self.table = nn.Embedding(num_rows, dim, sparse=True)
         nn.init.zeros_(self.table.weight)
 
@@ -96,17 +115,32 @@ class ItemOffsets(AutoDelta):
         """Return ``{"V_decentered": (num_rows, B)}`` for the rows of the batch."""
         if self.prototype_trace is None:
             self._setup_prototype(batch)
-        plates = self._create_plates(batch)
-        with plates["items"]:
-            value = self.table(item_rows(batch, plates["items"].size))
-            return {"V_decentered": pyro.sample("V_decentered", Point(value, 1))}
+        ((name, site),) = self.prototype_trace.iter_stochastic_nodes()
+        return {name: _sample_point(name, self.table(item_rows(batch, self.by_slot)), site, self._create_plates(batch))}
 
 
-def item_rows(batch: Batch, num_values: int) -> Tensor:
-    """Return the ``(num_values,)`` table rows behind V: one an item, or one an item and slot under Z → V."""
-    if num_values == len(batch.item_rows):
-        return batch.item_rows
-    return batch.item_rows[PreRecGraph.item_slots(batch)[0]]
+class MapGuide(AutoGuideList):
+    """`AutoGuideList` that makes plates where a part has a density for them to scale, or where Pyro checks shapes."""
+
+    def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, pyro.plate]:
+        if is_validation_enabled() or any(isinstance(part, GaussianNode) for part in self):
+            return super()._create_plates(*args, **kwargs)
+        self.plates: dict[str, pyro.plate] = {}
+        return self.plates
+
+
+def _sample_point(name: str, value: Tensor, site: Mapping[str, Any], plates: Mapping[str, pyro.plate]) -> Tensor:
+    """Sample the node of a prototype's `site` where `value` is, under those of its plates that there are."""
+    with ExitStack() as stack:
+        for frame in site["cond_indep_stack"]:
+            if frame.name in plates:
+                stack.enter_context(plates[frame.name])
+        return pyro.sample(name, Point(value, site["fn"].event_dim))
+
+
+def item_rows(batch: Batch, by_slot: bool) -> Tensor:
+    """Return the table rows behind V, ``(num_values,)``: one an item, or one an item and slot under Z → V."""
+    return batch.item_rows[PreRecGraph.item_slots(batch)[0]] if by_slot else batch.item_rows
 
 
 def check_free(free: Iterable[str], lifted: Iterable[str] = ()) -> frozenset[str]:
@@ -189,15 +223,13 @@ def map_guide(
     graph, start = program.graph, start or {}
     free = check_free(free, graph.priors.lifted)
     check_offsets(free, graph.priors)
+    by_slot = graph.f_item.from_popularity is not None
 
     def create_plates(batch: Batch) -> list[pyro.plate]:
-        size = len(batch.items)
-        if graph.f_item.from_popularity is not None:
-            size = len(graph.item_slots(batch)[0])
         # Made by hand: a guide would draw indices of its own for a plate it has to make up.
-        return [whole_plate("items", size)]
+        return [whole_plate("items", len(item_rows(batch, by_slot)))]
 
-    guide = AutoGuideList(program, create_plates=create_plates)
+    guide = MapGuide(program, create_plates=create_plates)
     points = {}
     for node, prior in _prior_of(graph, free).items():
         value = start.get(node, center(prior)) if node in graph.lifted else center(prior)
@@ -208,10 +240,10 @@ def map_guide(
         points |= {site: start.get(site, default).clone() for site, default in graph.hypers[node].items()}
     if points:
         exposed = pyro.poutine.block(program, expose=list(points))
-        guide.append(AutoDelta(exposed, init_loc_fn=init_to_value(values=points)))
+        guide.append(Points(exposed, init_loc_fn=init_to_value(values=points)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
-        guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim))
+        guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim, by_slot))
     return guide
 
 

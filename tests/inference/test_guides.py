@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyro
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
 from pyro.infer.reparam import LocScaleReparam
+from pyro.poutine.util import site_is_subsample
 from small_worlds import (
     DIM,
     PRIORS,
@@ -24,6 +27,7 @@ from prerec_pyro.data.batches import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides import ItemOffsets, NonCentred, check_free, item_rows, map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
+from prerec_pyro.models.priors import LogNormal, Normal
 
 SCALE_D, SCALE_V = PRIORS.D.scale, PRIORS.V.scale
 
@@ -98,6 +102,36 @@ def test_the_guide_has_a_value_for_each_free_node(sources, free, confounders, po
     assert all((value == 0).all() for value in nodes.values()), "free nodes start at their prior mean"
 
 
+def plates_of(guide, batch) -> set[str]:
+    return {name for name, site in pyro.poutine.trace(guide).get_trace(batch).nodes.items() if site_is_subsample(site)}
+
+
+@pytest.mark.parametrize("popularity_to_item", [False, True])
+def test_points_have_plates_where_shapes_are_checked_and_the_same_values_without(sources, popularity_to_item):
+    graph = small_graph(popularity_to_item=popularity_to_item)
+    _, guide = program_and_guide(graph, sources, ("D", "V", "S"))
+    batch = batches(sources)[0]
+    guide(batch)
+    drawn(guide)
+    with pyro.validation_enabled(True):
+        checked, plates = guide(batch), plates_of(guide, batch)
+    with pyro.validation_enabled(False):
+        quick = guide(batch)
+        assert plates_of(guide, batch) == set()
+    assert plates == {"items", "domains"}
+    assert checked.keys() == quick.keys() == {"D", "S", "V_decentered"}
+    assert all(torch.equal(checked[name], quick[name]) for name in checked)
+
+
+def test_a_gaussian_has_its_plates_always(sources):
+    random = dataclasses.replace(PRIORS, D=Normal(LogNormal(0.5, 1.0)))
+    _, guide = program_and_guide(small_graph(priors=random), sources)
+    batch = batches(sources)[0]
+    guide(batch)
+    with pyro.validation_enabled(False):
+        assert plates_of(guide, batch) == {"items", "domains"}
+
+
 def test_with_the_edge_from_popularity_an_item_has_one_offset_for_all_its_slots(sources):
     graph = small_graph(popularity_to_item=True)
     _, guide = program_and_guide(graph, sources)
@@ -106,7 +140,7 @@ def test_with_the_edge_from_popularity_an_item_has_one_offset_for_all_its_slots(
     guide(batch)
     drawn(guide)
     row, _ = graph.item_slots(batch)
-    assert torch.equal(item_rows(batch, len(row)), batch.item_rows[row])
+    assert torch.equal(item_rows(batch, True), batch.item_rows[row])
     value = guide(batch)["V_decentered"]
     assert torch.equal(value, offsets_of(guide).table.weight[batch.item_rows[row]])
 
