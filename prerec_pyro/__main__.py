@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prerec_pyro.cli.main import main
+from prerec_pyro.cli.process import run
 
 if __name__ == "__main__":
-    main(prog_name="prerec-pyro")
+    run()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import importlib
 from typing import Any
 
 import click
 
 from prerec_pyro.cli import console, memory
-
-# What the libraries leave behind is not searched for garbage when the process ends: that takes longer than a list.
-atexit.register(gc.freeze)
 
 # Name → short help. A command is the object `command` of the module `prerec_pyro.cli.<name>`.
 COMMANDS = {
