@@ -89,7 +89,11 @@ class ArrowRecommender:
         asked = self.question
         users = batch.column("user_id").cast(pa.large_string()).to_numpy(zero_copy_only=False)
         lists = model.recommend(encoded, users, k=asked.top_k, do=asked.do, at=asked.at, seen=asked.seen)
-        return pa.RecordBatch.from_pandas(lists, SCHEMA, preserve_index=False) if len(lists) else _empty()
+        if not len(lists):
+            return _empty()
+        # By way of a table: strings of many users come in several chunks, of which a batch cannot be made at once.
+        (one,) = pa.Table.from_pandas(lists, SCHEMA, preserve_index=False).combine_chunks().to_batches()
+        return one
 
     def _load(self) -> tuple[Facade, EncodedDomain]:
         if self._loaded is None:

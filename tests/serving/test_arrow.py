@@ -12,6 +12,7 @@ import pytest
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference import ranking
 from prerec_pyro.methods import load_model
 from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, Question
 
@@ -70,3 +71,21 @@ def test_the_options_are_those_of_recommend(question, users):
 def test_batches_that_mean_nothing_are_refused(question, batch, says):
     with pytest.raises(InputError, match=says):
         list(ArrowRecommender(question).map([pa.record_batch({k: pa.array(v) for k, v in batch.items()})]))
+
+
+def test_users_who_are_scored_in_several_blocks_make_one_batch(question, users, monkeypatch):
+    """Lists of many users are put together from blocks, and their strings then lie in several chunks."""
+    one = ArrowRecommender(question)
+    (whole,) = one.map(batches(users, len(users)))
+    scored, blocks = ranking.score_histories, []
+
+    def in_blocks(scorer, encoded, histories):
+        for block in scored(scorer, encoded, histories, max_scores=2 * encoded.num_items):
+            blocks.append(block[0])
+            yield block
+
+    monkeypatch.setattr(ranking, "score_histories", in_blocks)
+    (found,) = one.map(batches(users, len(users)))
+    assert len(blocks) > 1, "the test needs several blocks"
+    assert found.schema == SCHEMA
+    pd.testing.assert_frame_equal(found.to_pandas(), whole.to_pandas(), rtol=1e-4, atol=1e-5)
