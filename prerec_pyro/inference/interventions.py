@@ -20,7 +20,7 @@ from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.streaming import Effects
-from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights
+from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights, effect_of
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
 
@@ -129,7 +129,8 @@ class InterventionalScorer:
             with torch.no_grad():
                 turned = None if Z is None else value * Z
                 match = self._matches(batch, turned, strength) if fixed is None else fixed
-                scores = self.graph.mixed(match, self.graph.background(turned, S, self._W_z, batch), S, batch)
+                effect = None if turned is None else effect_of(turned, self._W_z)
+                scores = self.graph.mixed(match, self.graph.background(effect, S, batch), S, batch)
             yield scores
 
     def given(self, nodes: Mapping[str, Tensor]) -> InterventionalScorer:

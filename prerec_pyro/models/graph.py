@@ -262,12 +262,13 @@ class PreRecGraph(nn.Module):
         ``(..., 1 or num_queries, 4)``.
         """
         U = U if S is None else U * S[..., :1].exp()
-        logits = self.mixed(self.matches(U, V, Z, batch), self.background(Z, S, W.W_z, batch), S, batch)
+        effect = None if Z is None else effect_of(Z, W.W_z)  # (..., num_levels)
+        logits = self.mixed(self.matches(U, V, Z, batch), self.background(effect, S, batch), S, batch)
         if batch.negatives is not None:
             same = batch.items[batch.negatives] == batch.items[batch.targets][:, None]
-            target = self.of_targets(U, V, Z, S, W.W_z, batch)[..., None]
+            target = self.of_targets(U, V, effect, S, batch)[..., None]
             logits = torch.cat([target, logits.masked_fill(same, -torch.inf)], dim=-1)
-        return logits if D is None else logits + _product(D.unsqueeze(-2), W.W_d)[..., None]
+        return logits if D is None else logits + effect_of(D.unsqueeze(-2), W.W_d)[..., None]
 
     def matches(self, U: Tensor, V: Tensor, Z: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V, ``(..., num_queries, num_candidates)``."""
@@ -277,26 +278,23 @@ class PreRecGraph(nn.Module):
 
     item_slots = staticmethod(item_slots)
 
-    def background(self, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch) -> Tensor:
-        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``."""
-        if Z is None:
+    def background(self, effect: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
+        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, given Z·W_z of the levels."""
+        if effect is None:
             scores = self.f_e.linear.weight.new_zeros(batch.num_queries, batch.candidate_level.shape[1])
         else:
-            effect = _product(Z, W_z)[..., batch.candidate_level]  # (..., num_slots, num_candidates)
-            scores = effect.index_select(-2, batch.slot)  # (..., num_queries, num_candidates)
+            scores = effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., queries, candidates)
             scores = scores if S is None else S[..., 1:2].exp() * scores
         return self.with_repeats(scores, S, batch) if self.config.repeats else scores
 
-    def of_targets(
-        self, U: Tensor, V: Tensor, Z: Tensor | None, S: Tensor | None, W_z: Tensor | None, batch: Batch
-    ) -> Tensor:
+    def of_targets(self, U: Tensor, V: Tensor, effect: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V + Z·W_z + w_h·1[j ∈ H] of each query's own target in training, ``(..., num_queries)``."""
-        by_slot = self.f_item.from_popularity is not None and Z is not None
+        by_slot = self.f_item.from_popularity is not None and effect is not None
         own = V[..., -batch.num_queries :, :] if by_slot else V[..., batch.targets, :]
         scores = (U * own).sum(-1)
-        if Z is not None:
-            effect = _product(Z, W_z)[..., batch.target_level]
-            scores = scores + (effect if S is None else S[..., 1].exp() * effect)
+        if effect is not None:
+            own_effect = effect[..., batch.target_level]
+            scores = scores + (own_effect if S is None else S[..., 1].exp() * own_effect)
         return scores + self.repeat_effect(S)[..., 0] * batch.target_repeats if self.config.repeats else scores
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
@@ -333,7 +331,7 @@ class PreRecGraph(nn.Module):
         return torch.zeros_like(batch.targets)
 
 
-def _product(X: Tensor, W: Tensor) -> Tensor:
+def effect_of(X: Tensor, W: Tensor) -> Tensor:
     """Return X·W, ``(..., rows)``, given ``(..., rows, B)`` and a weight."""
     with torch.autocast(X.device.type, enabled=False):  # small, and compared between all items
         return X @ W if W.ndim == 1 else (X * W).sum(-1)

@@ -16,7 +16,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.do import Scaled
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
-from prerec_pyro.models.graph import PreRecGraph, Weights
+from prerec_pyro.models.graph import PreRecGraph, Weights, effect_of
 from prerec_pyro.models.priors import Normal
 
 ENCODED = small_encoded(num_users=6)
@@ -43,7 +43,7 @@ def test_the_dial_at_observed_is_the_plain_score_bit_for_bit(edge, nodes):
     stops = list(one.dial(BATCH, (0.0, 1.0, 2.0)))
     with torch.no_grad():
         S, Z = one._strengths(BATCH), one._popularity(BATCH)
-        background = one.graph.background(Z, S, one.graph.W_z, BATCH)
+        background = one.graph.background(effect_of(Z, one.graph.W_z), S, BATCH)
         plain = one.graph.mixed(one._matches(BATCH, Z, S[:, :1].exp()), background, S, BATCH)
     assert torch.equal(stops[1], plain)
     assert torch.equal(stops[1], one(BATCH))
