@@ -54,7 +54,7 @@ class Story:
     user_noise: float = 0.2
     history: float = 0.75
     taste: float = 0.2
-    domain: float = 0.1
+    domain: float = 0.2
     memory: float = 0.7
 
     def __post_init__(self) -> None:
@@ -86,15 +86,15 @@ def simulate(
     """Return domains ``sim-0``, ``sim-1``, … drawn from Fig. 1 with D → U, D → V, Z → R and U, V → R.
 
     - D ~ Normal(0, λ_d^-1/2), per domain.
-    - V_j ~ Normal(item_mean_j + A D, λ_v^-1/2); ``item_mean`` is a weighted sum over the words of the item's text.
+    - V_j ~ Normal(item_mean_j + A D, λ_v^-1/2); ``item_mean`` is the sum over the words of the item's text.
     - Z_j·W_z ~ Normal(w_z log(1 + F_{j,2}), …) plus bursts, per item and day; F are the factors of eq. 10 over
       the events drawn so far.
     - U ~ Normal(history · mean of recent items + taste · user's taste + domain · D, λ_u^-1/2), per event.
     - R ~ Categorical(logits = β U·V + Z·W_z) over all items of the domain.
 
-    The edge Z → V, which the graph allows, is not drawn. Words, their meanings and A are shared; each domain uses
-    other words, and differs in size, traffic and period. The same `seed` gives the same domains, and domain i does
-    not depend on `num_domains`.
+    The edge Z → V, which the graph allows, is not drawn. Words, their meanings (`Vocabulary.draw`) and A are shared;
+    each domain uses other words, and differs in size, traffic and period. The same `seed` gives the same domains, and
+    domain i does not depend on `num_domains`.
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ def simulate(
     num_items, num_users, num_days
         Of domain 0; the others have 0.5 to 1.3 times as many.
     latent_dim
-        Of D, U and V.
+        Of D, U and V; at most 64.
     story
         Strengths of the edges; by default `Story()`.
 
     Raises
     ------
     ValueError
-        If a number is too small, or `num_items` more than the words can name.
+        If a number is too small, `num_items` more than the words can name, or `latent_dim` above 64.
     """
     _check_least({"num_domains": num_domains, "latent_dim": latent_dim}, 1)
     _check_least({"num_items": num_items, "num_users": num_users, "num_days": num_days}, 2)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
-# facet → group → words. Words of a group are close in meaning, for a text encoder and in the truth.
+# facet → group → words. Words of a group are close in meaning.
 TYPE = "type"
 WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     TYPE: {
@@ -61,11 +63,10 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "strong": ("sturdy", "waterproof", "heavy duty", "professional"),
     },
 }
-# How much a facet's word says about an item, and how often a text names the facet.
-_WEIGHT = {"material": 0.4, "colour": 0.3, "style": 0.4, "pattern": 0.4, "use": 0.4, "size": 0.25, "quality": 0.3}
-_CHANCE = {"material": 0.5, "colour": 0.6, "style": 0.4, "pattern": 0.4, "use": 0.3, "size": 0.35, "quality": 0.35}
-_WORD_NOISE = 0.6  # how far a word lies from its group, whose own length is 1
+# How often a text names a facet.
+CHANCE = {"material": 0.5, "colour": 0.6, "style": 0.4, "pattern": 0.4, "use": 0.3, "size": 0.35, "quality": 0.35}
 _TEXT = "{size} {quality} {style} {colour} {material} {type} with {pattern} for {use}"
+MEANINGS = Path(__file__).with_name("word_meanings.safetensors")  # made by word_meanings.py
 NUM_TOPICS = 6  # of the ten, in one domain
 _SHARE = 0.65  # of a group's words that one domain uses
 
@@ -77,31 +78,38 @@ class Vocabulary:
     Parameters
     ----------
     vectors
-        ``vectors[facet][word]`` is ``(latent_dim,)`` float64; a word is its group's vector plus noise of its own.
+        ``vectors[facet][word]`` is ``(latent_dim,)`` float64: what the word adds to what a text says.
     """
 
     vectors: Mapping[str, Mapping[str, np.ndarray]]
 
     @classmethod
     def draw(cls, rng: np.random.Generator, latent_dim: int) -> Vocabulary:
-        """Return meanings drawn at random; groups have unit length, words scatter around their group."""
-        vectors: dict[str, dict[str, np.ndarray]] = {}
-        for facet, groups in WORDS.items():
-            vectors[facet] = {}
-            for words in groups.values():
-                centre = rng.standard_normal(latent_dim)
-                centre /= np.linalg.norm(centre)
-                for word in words:
-                    noise = rng.standard_normal(latent_dim) * (_WORD_NOISE / np.sqrt(latent_dim))
-                    vectors[facet][word] = centre + noise
+        """Return what the words mean to a sentence encoder, along its principal directions, turned at random.
+
+        Meanings are an encoder's own, measured once and kept in a table: what a model learns of texts in one domain
+        then holds for the words of another, as it does in the world. Only inner products of meanings matter, which a
+        turn leaves as they are.
+
+        Raises
+        ------
+        ValueError
+            If `latent_dim` is more than the table has directions.
+        """
+        table = load_file(MEANINGS)
+        most = len(next(iter(table.values())))
+        if latent_dim > most:
+            raise ValueError(f"latent_dim is {latent_dim}; the meanings of words have {most} directions, ask for fewer")
+        turn = np.linalg.qr(rng.standard_normal((latent_dim, latent_dim)))[0]
+        vectors: dict[str, dict[str, np.ndarray]] = {facet: {} for facet in WORDS}
+        for name, meaning in table.items():
+            facet, word = name.split("/")
+            vectors[facet][word] = meaning[:latent_dim].astype(np.float64) @ turn
         return cls(vectors)
 
     def mean(self, words: Mapping[str, str]) -> np.ndarray:
-        """Return what a text says: the weighted sum of its words' vectors, ``(latent_dim,)`` of unit length."""
-        total = self.vectors[TYPE][words[TYPE]].copy()
-        for facet, word in words.items():
-            if facet != TYPE:
-                total += _WEIGHT[facet] * self.vectors[facet][word]
+        """Return what a text says: the sum of its words' vectors, brought to unit length, ``(latent_dim,)``."""
+        total = np.sum([self.vectors[facet][word] for facet, word in words.items()], axis=0)
         return total / np.linalg.norm(total)
 
 
@@ -129,8 +137,8 @@ def draw_catalogue(vocabulary: Vocabulary, rng: np.random.Generator, num_items: 
         if len(texts) == num_items:
             break
         chosen = {TYPE: _pick(words[TYPE], rng)}
-        chosen |= {facet: _pick(words[facet], rng) for facet, chance in _CHANCE.items() if rng.random() < chance}
-        texts.setdefault(_sentence(chosen), vocabulary.mean(chosen))
+        chosen |= {facet: _pick(words[facet], rng) for facet, chance in CHANCE.items() if rng.random() < chance}
+        texts.setdefault(sentence(chosen), vocabulary.mean(chosen))
     if len(texts) < num_items:
         raise ValueError(f"num_items is {num_items}; the words make about {len(texts)} different texts, ask for fewer")
     return list(texts), np.stack(list(texts.values()))
@@ -153,7 +161,8 @@ def _pick(words: list[str], rng: np.random.Generator) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _sentence(chosen: Mapping[str, str]) -> str:
+def sentence(chosen: Mapping[str, str]) -> str:
+    """Return the text that names the chosen word of each facet, such as ``"mini pink felt purse with owls"``."""
     text = _TEXT
     for facet in WORDS:
         before = {"pattern": " with ", "use": " for "}.get(facet, "")
