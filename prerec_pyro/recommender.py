@@ -24,6 +24,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
@@ -205,13 +206,17 @@ class PreRec(CausalQuestions, Facade):
         first = self.sources.first_rows
         program = guides.NonCentred(self.graph, self.free)
         guide = guides.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
-        trainer = map_trainer(program, guide, run.sources(first), self.training, self.device)
+        sources = run.sources(first)
+        aside = StrengthsAside(self.graph, sources, self.training)
+        trainer = map_trainer(program, guide, sources, self.training, self.device)
 
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
-            return self._validation(parts)
+            with aside.returned():
+                return self._validation(parts)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
+        aside.put_back()
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
         self.history = progress.history
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
+from prerec_pyro.inference import checkpoint
+from prerec_pyro.inference.svi import Trainer
+from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.recommender import PreRec
 
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -95,12 +99,63 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
 
 
 def test_with_few_queries_the_steps_are_small():
-    config = training(rates_at=400, learning_rate=0.2, text_rate=0.1, item_rate=0.4)
+    config = training(rates_at=400, learning_rate=2.0, text_rate=0.1, item_rate=0.4)
     few = config.for_queries(4)
-    assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.02, 0.01, 0.04))
+    assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.002, 0.01, 0.04))
     assert few.popularity_rate == config.popularity_rate
     assert config.for_queries(400) is config
     assert training().for_queries(1) == training(), "unless asked, rates stand"
+
+
+def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are_ranked(model, monkeypatch):
+    """The domain's own log has the last word on them: what was trained without them is ranked with them."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.graph.f_seq.log_length.fill_(0.5)
+    trained, ranked = [], []
+    step, validate, forward = Trainer.step, PreRec._validation, SequenceEncoder.forward
+    monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
+    monkeypatch.setattr(
+        PreRec, "_validation", lambda self, p: ranked.append(self.graph.w_h.item()) or validate(self, p)
+    )
+    monkeypatch.setattr(StrengthReading, "after_fine_tuning", lambda self: None)
+    before = model.graph.w_h.item()
+    assert before != 0.0
+    still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)
+    lengths = []
+    monkeypatch.setattr(
+        SequenceEncoder, "forward", lambda self, *a: lengths.append(self.log_length.item()) or forward(self, *a)
+    )
+    new = model.fine_tune(TARGET, training=still)
+    assert {round(length, 5) for length in lengths} == {0.5, round(math.log(model.config.sharpness), 5)}
+    assert new.graph.f_seq.log_length.item() == pytest.approx(0.5)
+    assert set(trained) == {0.0}
+    assert set(ranked) == {before}
+    assert new.graph.w_h.item() == before
+    assert new.graph.w_h.requires_grad
+    trained.clear()
+    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10, repeat_rate=0.1))
+    assert 0.0 not in trained
+    assert new.graph.w_h.item() != before
+
+
+def test_w_h_is_trained_where_nothing_is_known_of_it_or_nothing_could_read_it(monkeypatch):
+    few = training(epochs=1, strengths_at=10_000, repeat_rate=0.1)
+    monkeypatch.setattr(StrengthReading, "after_pre_training", lambda self: None)
+    assert prerec(training=few).fit([TARGET]).graph.w_h.item() != 0.0
+    without = prerec({"confounders": False}, training=few).fit([TARGET])
+    assert without.fine_tune(TARGET, training=few).graph.w_h.item() != without.graph.w_h.item()
+
+
+def test_w_h_that_stood_aside_is_read_from_the_log(model, monkeypatch):
+    monkeypatch.setattr(StrengthReading, "_unless_worse", lambda self, change: change())
+    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
+    assert new.graph.w_h.item() != model.graph.w_h.item()
+
+
+def w_h_of(trainer: Trainer) -> float:
+    (w_h,) = (value for name, value in trainer.objective.named_parameters() if name.endswith("w_h"))
+    return w_h.item()
 
 
 def test_what_is_kept_is_no_worse_on_validation_than_the_start(model):
@@ -128,6 +183,24 @@ def test_it_resumes_where_it_was(model, tmp_path):
     again = model.fine_tune(TARGET, training=training(epochs=2, **FAST), progress_folder=tmp_path / "p", resume=True)
     assert again.history == whole.history
     np.testing.assert_array_equal(again.graph.W_z.detach(), whole.graph.W_z.detach())
+
+
+def test_it_resumes_where_w_h_stands_aside(model, tmp_path):
+    few = training(epochs=3, strengths_at=10_000, **FAST)
+    whole = model.fine_tune(TARGET, training=few)
+    save = checkpoint.save_progress
+
+    def cut(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save_progress", cut)
+        with pytest.raises(KeyboardInterrupt):
+            model.fine_tune(TARGET, training=few, progress_folder=tmp_path / "p")
+    again = model.fine_tune(TARGET, training=few, progress_folder=tmp_path / "p", resume=True)
+    assert again.history == whole.history
+    assert all(torch.equal(value, again.graph.state_dict()[name]) for name, value in whole.graph.state_dict().items())
 
 
 def test_an_untrained_model_is_refused():

@@ -48,21 +48,36 @@ class TrainConfig(LoopConfig):
     rates_at: int | None = Field(
         None,
         ge=1,
-        description="queries that learning_rate, text_rate and item_rate are for: with fewer they fall with the square "
-        "root; none: they stand",
+        description="queries that learning_rate, text_rate and item_rate are for: with a share r of them the latter "
+        "two fall by r^0.5 and learning_rate by r^1.5; none: they stand",
+    )
+    strengths_at: int | None = Field(
+        None,
+        ge=1,
+        description="queries from which fine-tuning starts at the w_h and length of U that were read of the sources: "
+        "with fewer these stand aside and are read of the log afterwards; none: it starts there always",
     )
 
     def for_queries(self, num_queries: int) -> TrainConfig:
-        """Return it with the rates for that many training queries: a few rows at large steps undo what was known."""
+        """Return it with the rates for that many training queries: a few rows at large steps undo what was known.
+
+        A sequence network learns few rows by heart long before they teach it anything, so its rate falls the fastest.
+        """
         if self.rates_at is None or num_queries >= self.rates_at:
             return self
-        share = (num_queries / self.rates_at) ** 0.5
-        names = ("learning_rate", "text_rate", "item_rate")
-        return self.model_copy(update={name: share * getattr(self, name) for name in names})
+        root = (num_queries / self.rates_at) ** 0.5
+        factors = {"learning_rate": root**3, "text_rate": root, "item_rate": root}
+        return self.model_copy(update={name: factor * getattr(self, name) for name, factor in factors.items()})
 
 
 FINE_TUNING = TrainConfig(
-    epochs=10, num_negatives=8192, learning_rate=2e-3, text_rate=2e-3, item_rate=3e-3, rates_at=200_000
+    epochs=10,
+    num_negatives=8192,
+    learning_rate=2e-3,
+    text_rate=2e-3,
+    item_rate=3e-3,
+    rates_at=100_000,
+    strengths_at=100_000,
 )
 """How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""
 

@@ -1,0 +1,72 @@
+"""What was read of U·V and of repeats, out of the way while networks are trained on few choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from prerec_pyro.inference.reading import Source
+from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.models.graph import PreRecGraph
+
+
+class StrengthsAside:
+    """Holds w_h at 0 and U at its first length during training, and puts both back wherever users are ranked.
+
+    Items met before are the hardest rivals of a choice: they look most like what the history asks for, and are seldom
+    taken. Where w_h alone rules them out, U·V learns nothing from them. Without w_h it has to tell them apart, and of
+    few choices that is the most there is to learn. The length of U that was read together with ω is short for a
+    training without ω. What both are in the domain is read off its log afterwards, with S.
+
+    Nothing stands aside in a model that starts from nothing: its w_h is 0, and there is nothing to put back where users
+    are ranked. Nor in one without S, which has no way to read them afterwards; nor with many choices, see
+    ``TrainConfig.strengths_at``.
+
+    Parameters
+    ----------
+    graph
+        Changed, until `put_back`.
+    sources
+        What it is trained on.
+    config
+        How.
+    """
+
+    def __init__(self, graph: PreRecGraph, sources: Sequence[Source], config: TrainConfig) -> None:
+        few = config.strengths_at is not None and max(s.num_queries for s in sources) < config.strengths_at
+        known = graph.config.repeats and graph.has_strengths and bool(graph.w_h != 0)
+        self.graph = graph if few and known else None
+        if self.graph is not None:
+            self.w_h = graph.w_h.detach().clone()
+            self.shift = math.log(graph.config.sharpness) - graph.f_seq.log_length.detach()
+            graph.w_h.requires_grad_(False).zero_()
+            self._shift(self.shift)
+
+    @contextmanager
+    def returned(self) -> Iterator[None]:
+        """Put both back for as long as the context lasts."""
+        if self.graph is None:
+            yield
+            return
+        in_training = self.graph.f_seq.log_length.detach().clone()
+        self.graph.w_h.copy_(self.w_h)
+        self._shift(-self.shift)
+        try:
+            yield
+        finally:
+            self.graph.w_h.zero_()
+            with torch.no_grad():
+                self.graph.f_seq.log_length.copy_(in_training)
+
+    def put_back(self) -> None:
+        """Let w_h be what it was, and the length what it was and what training changed in it."""
+        if self.graph is not None:
+            self.graph.w_h.copy_(self.w_h).requires_grad_(True)
+            self._shift(-self.shift)
+
+    @torch.no_grad()
+    def _shift(self, by: torch.Tensor) -> None:
+        self.graph.f_seq.log_length += by
