@@ -58,6 +58,17 @@ class StrengthReading:
         else:
             self._unless_worse(self._learn)
 
+    def score_when_read(self) -> float:
+        """Return what validation users would be ranked at after `after_fine_tuning`; the model stays as it is."""
+        graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
+        before = self.validation(self.run.parts)
+        self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide's own are not touched
+        self._absorb()
+        after = self.validation(self.run.parts)
+        self.graph.load_state_dict(graph)
+        self.sources.nodes = nodes
+        return max(before, after)
+
     def logs(self) -> list[Log]:
         """Return the log of each domain from which S is read: that of its validation users, which no network fitted.
 

@@ -213,7 +213,8 @@ class PreRec(CausalQuestions, Facade):
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
             with aside.returned():
-                return self._validation(parts)
+                # What stood aside is read anew in the end: an epoch is as good as it is then.
+                return self._reading(run).score_when_read() if aside else self._validation(parts)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
         aside.put_back()

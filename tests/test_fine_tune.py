@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.svi import Trainer
 from prerec_pyro.models.networks import SequenceEncoder
+from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommender import PreRec
 
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -119,6 +121,7 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are
         PreRec, "_validation", lambda self, p: ranked.append(self.graph.w_h.item()) or validate(self, p)
     )
     monkeypatch.setattr(StrengthReading, "after_fine_tuning", lambda self: None)
+    monkeypatch.setattr(StrengthReading, "score_when_read", lambda self: self.validation(self.run.parts))
     before = model.graph.w_h.item()
     assert before != 0.0
     still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)
@@ -151,6 +154,30 @@ def test_w_h_that_stood_aside_is_read_from_the_log(model, monkeypatch):
     monkeypatch.setattr(StrengthReading, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
     assert new.graph.w_h.item() != model.graph.w_h.item()
+
+
+@pytest.mark.parametrize("lifted", [False, True], ids=["parameters", "lifted weights"])
+def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, lifted, monkeypatch):
+    if lifted:
+        priors = dataclasses.replace(model.priors, W_z=Normal(0.3))
+        model = model.with_priors(priors).fit([small_domain("a"), small_domain("b", seed=1)])
+    scored, as_they_were = [], []
+    score = StrengthReading.score_when_read
+
+    def checked(self):
+        before = {name: value.clone() for name, value in (self.graph.state_dict() | self.sources.nodes).items()}
+        scored.append(score(self))
+        after = self.graph.state_dict() | self.sources.nodes
+        as_they_were.append(all(torch.equal(value, after[name]) for name, value in before.items()))
+        return scored[-1]
+
+    monkeypatch.setattr(StrengthReading, "score_when_read", checked)
+    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
+    assert len(scored) == 3
+    assert all(as_they_were)
+    assert new.facts["validation_r_ndcg"] == max(scored)
+    parts = [(new.encode(TARGET), split_users(TARGET).validation)]
+    assert validation_score(new, parts, new.training.k_percent, 100) == pytest.approx(max(scored), abs=1e-6)
 
 
 def w_h_of(trainer: Trainer) -> float:

@@ -45,6 +45,10 @@ class StrengthsAside:
             graph.w_h.requires_grad_(False).zero_()
             self._shift(self.shift)
 
+    def __bool__(self) -> bool:
+        """Whether anything stands aside."""
+        return self.graph is not None
+
     @contextmanager
     def returned(self) -> Iterator[None]:
         """Put both back for as long as the context lasts."""
