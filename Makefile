@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+WORKERS ?= 2
+TEST = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: demo test test-all lint clean
 
@@ -20,10 +22,10 @@ lint: $(STAMP)
 	$(RUN)/ruff format --check .
 
 test: lint
-	$(RUN)/python -m pytest -m 'not slow'
+	$(TEST) -m 'not slow'
 
 test-all: lint
-	$(RUN)/python -m pytest
+	$(TEST)
 
 clean:
 	rm -rf $(VENV) demo

@@ -32,3 +32,8 @@ def timed() -> EncodedDomain:
 def untimed() -> EncodedDomain:
     """Ten users, twelve items, and only the order of events."""
     return make_encoded("untimed", timed=False, seed=1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the README, a minute or two in one test: the others then go on beside it."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
