@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,9 +110,7 @@ def command(
     A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
     """
     with console.timed("imports"), memory.kept():
-        from prerec_pyro.baseline import TextBaseline
         from prerec_pyro.data.domain import Domain
-        from prerec_pyro.inference.interventions import Intervention
         from prerec_pyro.methods import load_model
 
     sources = [model, domain, *(path for path in (users, posterior) if path)]
@@ -120,17 +118,10 @@ def command(
         sharded.check(out, sources, uncertainty)
     else:
         outputs.check_out_file(out, _SUFFIXES, sources)
-    if posterior is not None and not uncertainty:
-        raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
-    if approximate is not None and (uncertainty or engine == "ray"):
-        other = "--uncertainty" if uncertainty else "--engine ray"
-        raise InputError(f"--approximate: not with {other}; leave one of the two out")
+    _check_together(uncertainty, posterior, approximate, engine)
     with console.timed("loading the model"):
         trained = load_model(model, device)
-    if isinstance(trained, TextBaseline):
-        trained.refuse(do)
-    else:
-        Intervention.check(do, latent_dim=trained.config.latent_dim)
+    _check_do(trained, do)
     with console.timed("loading the domain"):
         shop = Domain.load(domain)
     named = _whom(users, shop)
@@ -148,13 +139,32 @@ def command(
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
     if approximate is not None:
         asked["approximation"] = _approximation(approximate, shop)
-    rows, columns = 0, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())]
-    with (
-        console.timed("recommending"),
-        outputs.staged_file(out) as beside,
-        _writer(beside, out.suffix.lower(), columns) as write,
-    ):
-        for lists in _recommend(ask, encoded, named, asked):
+    with console.timed("recommending"):
+        _write(_recommend(ask, encoded, named, asked), out, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())])
+
+
+def _check_together(uncertainty: bool, posterior: Path | None, approximate: int | None, engine: str) -> None:
+    if posterior is not None and not uncertainty:
+        raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
+    if approximate is not None and (uncertainty or engine == "ray"):
+        other = "--uncertainty" if uncertainty else "--engine ray"
+        raise InputError(f"--approximate: not with {other}; leave one of the two out")
+
+
+def _check_do(model: Model, do: dict[str, Any]) -> None:
+    from prerec_pyro.baseline import TextBaseline
+    from prerec_pyro.inference.interventions import Intervention
+
+    if isinstance(model, TextBaseline):
+        model.refuse(do)
+    else:
+        Intervention.check(do, latent_dim=model.config.latent_dim)
+
+
+def _write(pieces: Iterable[pd.DataFrame], out: Path, columns: list[str]) -> None:
+    rows = 0
+    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower(), columns) as write:
+        for lists in pieces:
             write(lists)
             rows += len(lists)
     if not rows:
