@@ -26,6 +26,7 @@ TINY_TRAINING = {
     "batch_tokens": 40,
     "num_negatives": 8,
     "learning_rate": 3e-3,
+    "learning_rate_at": None,
     "text_rate": 3e-3,
     "popularity_rate": 1e-2,
     "repeat_rate": 1e-2,

@@ -15,7 +15,7 @@ from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.svi import Trainer
+from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommender import PreRec
@@ -101,12 +101,21 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
 
 
 def test_with_few_queries_the_steps_are_small():
-    config = training(rates_at=400, learning_rate=2.0, text_rate=0.1, item_rate=0.4)
+    config = training(rates_at=400, learning_rate_at=100, learning_rate=2.0, text_rate=0.1, item_rate=0.4)
     few = config.for_queries(4)
-    assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.002, 0.01, 0.04))
+    assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.016, 0.01, 0.04))
     assert few.popularity_rate == config.popularity_rate
-    assert config.for_queries(400) is config
+    assert config.for_queries(400) == config
+    assert config.for_queries(100).learning_rate == 2.0
     assert training().for_queries(1) == training(), "unless asked, rates stand"
+
+
+def test_pre_training_asks_it_of_sequences_alone():
+    """What small sources say of offsets and texts carries over; what they say of sequences does not."""
+    config = TrainConfig()
+    few = config.for_queries(config.learning_rate_at // 100)
+    assert few.learning_rate == pytest.approx(config.learning_rate / 1000)
+    assert (few.text_rate, few.item_rate) == (config.text_rate, config.item_rate)
 
 
 def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are_ranked(model, monkeypatch):

@@ -45,11 +45,17 @@ class TrainConfig(LoopConfig):
     strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
     scale_rate: float = Field(3e-2, ge=0, description="of random scales of priors, in e-folds")
     item_rate: float = Field(3e-4, ge=0, description="of the item offsets, in units of V")
+    learning_rate_at: int | None = Field(
+        100_000,
+        ge=1,
+        description="queries of the largest domain that learning_rate is for: with a share r of them it falls by "
+        "r^1.5; none: it stands",
+    )
     rates_at: int | None = Field(
         None,
         ge=1,
-        description="queries that learning_rate, text_rate and item_rate are for: with a share r of them the latter "
-        "two fall by r^0.5 and learning_rate by r^1.5; none: they stand",
+        description="queries that text_rate and item_rate are for: with a share r of them they fall by r^0.5; none: "
+        "they stand",
     )
     strengths_at: int | None = Field(
         None,
@@ -63,10 +69,12 @@ class TrainConfig(LoopConfig):
 
         A sequence network learns few rows by heart long before they teach it anything, so its rate falls the fastest.
         """
-        if self.rates_at is None or num_queries >= self.rates_at:
-            return self
-        root = (num_queries / self.rates_at) ** 0.5
-        factors = {"learning_rate": root**3, "text_rate": root, "item_rate": root}
+
+        def share(of: int | None) -> float:
+            return 1.0 if of is None else min(1.0, num_queries / of)
+
+        sequence, others = share(self.learning_rate_at) ** 1.5, share(self.rates_at) ** 0.5
+        factors = {"learning_rate": sequence, "text_rate": others, "item_rate": others}
         return self.model_copy(update={name: factor * getattr(self, name) for name, factor in factors.items()})
 
 

@@ -267,8 +267,9 @@ def test_any_module_of_batches_is_an_objective(together, width):
 def test_the_optimiser_takes_the_rates_for_the_queries_there_are() -> None:
     most = max(source.num_queries for source in small_sources(A, B))
 
-    def rates(rates_at: int | None) -> set[float]:
-        return {group["initial_lr"] for one in trainer(rates_at=rates_at).optimizers for group in one.param_groups}
+    def rates(at: int | None) -> set[float]:
+        optimizers = trainer(rates_at=at, learning_rate_at=at).optimizers
+        return {group["initial_lr"] for one in optimizers for group in one.param_groups}
 
     asked, full, quarter = tiny(), rates(None), rates(4 * most)
     assert full == rates(most)
