@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from prerec_pyro.inference.point import Point
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
+
+logger = logging.getLogger(__name__)
 
 
 class PathwiseELBO(Trace_ELBO):
@@ -66,7 +69,12 @@ def map_trainer(
         Trace_ELBO()(program, guide)(first.to(device))  # the first call checks the two against each other
     elbo.to(device)
     queries = max(source.num_queries for source in sources)
-    groups = optimizers(program, guide, config.for_queries(queries))
+    rates = config.for_queries(queries)
+    for name in ("learning_rate", "text_rate", "item_rate"):
+        if getattr(rates, name) < getattr(config, name):
+            asked, taken = getattr(config, name), getattr(rates, name)
+            logger.info("%s is %.2g, not %g: no domain has more than %s training queries", name, taken, asked, queries)
+    groups = optimizers(program, guide, rates)
     return Trainer(elbo, groups, sources, config, device, peak=lambda batch: log_peak(program.graph, guide, batch))
 
 

@@ -67,7 +67,18 @@ def saved(shop: Path, run: Run, tmp_path: Path) -> Path:
 # A model that is small, and wide awake: every part of it makes a difference that a test can see.
 TINY = (
     *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16", "--set", "batch_tokens=256"),
-    *("--set", "k_percent=5", "--set", "learning_rate=0.01", "--set", "text_rate=0.01", "--set", "item_rate=0.01"),
+    *(
+        "--set",
+        "k_percent=5",
+        "--set",
+        "learning_rate=0.01",
+        "--set",
+        "learning_rate_at=none",
+        "--set",
+        "text_rate=0.01",
+        "--set",
+        "item_rate=0.01",
+    ),
     *("--epochs", "2", "--device", "cpu", "--quiet"),
 )
 

@@ -49,6 +49,7 @@ def test_it_says_how_it_went_on_stderr_alone(run: Run, world: Path, tmp_path: Pa
     manifest = json.loads((out / "manifest.json").read_text())
     assert said[0].startswith("source sim-0: ")
     assert said[0].endswith(" of 50 users with 40 items")
+    assert said.pop(1).endswith(", not 5e-05: no domain has more than 120 training queries")
     assert said[1].startswith("epoch 1: loss ")
     best = (manifest["best_epoch"], manifest["validation_r_ndcg"])
     assert said[2:] == ["best epoch {}: validation r-NDCG {:.4f}".format(*best), f"wrote {out}"]

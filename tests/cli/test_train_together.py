@@ -63,7 +63,12 @@ def command(world: Path) -> Callable[..., list[object]]:
     chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     sources = ["--source", world / "sim-0", "--source", world / "sim-1"]
     last = ["--epochs", 3, "--device", "cpu"]
-    return lambda out, *more: ["train", *sources, "--out", out, *chosen, *last, *more]
+
+    def arguments(out: Path, *more: object) -> list[object]:
+        as_set = [] if {"unisrec", "sasrec"} & set(more) else ["--set", "learning_rate_at=none"]
+        return ["train", *sources, "--out", out, *chosen, *as_set, *last, *more]
+
+    return arguments
 
 
 def assert_same(one: Path, other: Path) -> None:
