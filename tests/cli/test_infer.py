@@ -239,6 +239,11 @@ def test_what_cannot_be_is_refused(
     refused("infer", "--model", model, "--domain", world / "sim-2", "--out", out, "-q", *options, says=says)
 
 
+def test_do_is_checked_before_the_domain_is_read(refused: Callable[..., None], model: Path, tmp_path: Path) -> None:
+    where = ("--model", model, "--domain", tmp_path / "nowhere", "--out", tmp_path / "lists.csv")
+    refused("infer", *where, "--do", "X=1", says="do(X)")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
