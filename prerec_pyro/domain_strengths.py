@@ -60,13 +60,8 @@ class StrengthReading:
 
     def score_when_read(self) -> float:
         """Return what validation users would be ranked at after `after_fine_tuning`; the model stays as it is."""
-        graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
-        before = self.validation(self.run.parts)
-        self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide's own are not touched
-        self._absorb()
-        after = self.validation(self.run.parts)
-        self.graph.load_state_dict(graph)
-        self.sources.nodes = nodes
+        before, after, undo = self._tried(self._absorb)
+        undo()
         return max(before, after)
 
     def logs(self) -> list[Log]:
@@ -96,15 +91,22 @@ class StrengthReading:
 
     def _unless_worse(self, change: Callable[[], None]) -> None:
         """Make a change, and undo it where validation users are then ranked worse: a few rows can mislead S."""
+        before, after, undo = self._tried(change)
+        if after < before:
+            undo()
+
+    def _tried(self, change: Callable[[], None]) -> tuple[float, float, Callable[[], None]]:
+        """Make a change; return what validation users are ranked at before and after it, and what takes it back."""
+        graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
         before = self.validation(self.run.parts)
-        graph, nodes = ({name: value.clone() for name, value in of.items()} for of in self._state())
+        self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide's own are not touched
         change()
-        if self.validation(self.run.parts) < before:
+
+        def undo() -> None:
             self.graph.load_state_dict(graph)
             self.sources.nodes = nodes
 
-    def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return self.graph.state_dict(), self.sources.nodes
+        return before, self.validation(self.run.parts), undo
 
     @property
     def _W_z(self) -> Tensor:
