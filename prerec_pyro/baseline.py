@@ -112,7 +112,7 @@ class TextBaseline(Facade):
         torch.manual_seed(self.training.seed)
         self.module = self._build(encoded[0].texts.shape[1])
         self.module.start_from([e.texts for e in encoded])
-        return self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
+        return self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed))
 
     def fine_tune(
         self,
@@ -160,7 +160,7 @@ class TextBaseline(Facade):
         torch.manual_seed(new.training.seed)
         new.module = new._build(encoded.texts.shape[1])
         new._start_from(old, self.sources.item_rows(encoded.domain))
-        new._train(TrainingRun([encoded], split_seed, num_samples, progress_folder, resume))
+        new._train(TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, new.training.seed))
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 

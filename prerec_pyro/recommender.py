@@ -133,7 +133,7 @@ class PreRec(CausalQuestions, Facade):
         """
         encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
         self._build(encoded)
-        self._train(run := TrainingRun(encoded, split_seed, num_samples, progress_folder, resume))
+        self._train(run := TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed))
         if self.graph.has_strengths and "S" not in self.free:
             self._reading(run).after_pre_training()
         return self
@@ -178,7 +178,7 @@ class PreRec(CausalQuestions, Facade):
         new.graph.load_state_dict(old.state_dict())
         new.graph.f_e.turn_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
-        run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume)
+        run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, training.seed)
         new._train(run)
         if self.graph.has_strengths:
             new._reading(run).after_fine_tuning()

@@ -35,6 +35,8 @@ class TrainingRun:
         Where to keep the state after each epoch; None keeps none.
     resume
         Go on from the state in `progress_folder`.
+    seed
+        Of training, and of which queries they are: several seeds then also tell how much hangs on that.
     """
 
     encoded: Sequence[EncodedDomain]
@@ -42,6 +44,7 @@ class TrainingRun:
     num_samples: int | None
     progress_folder: Path | None
     resume: bool
+    seed: int
 
     @property
     def parts(self) -> Parts:
@@ -53,7 +56,7 @@ class TrainingRun:
         sources = []
         for k, e in enumerate(self.encoded):
             train = split_users(e.domain, self.split_seed).train
-            users, lengths = first_samples(e.domain, train, self.num_samples, self.split_seed)
+            users, lengths = first_samples(e.domain, train, self.num_samples, self.seed)
             sources.append(Source(e, users, k, int(first_rows[k]), lengths))
         return sources
 

@@ -71,7 +71,7 @@ def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec
 @pytest.mark.parametrize(("after", "taken"), [(0.4, False), (0.5, True), (0.6, True)])
 def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_worse(after: float, taken: bool) -> None:
     model = prerec(training=training(epochs=1)).fit([TARGET], num_samples=12)
-    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False)
+    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
     scores = iter([0.5, after])
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
     S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)

@@ -29,7 +29,7 @@ def first_samples(
     num_samples
         Queries, which are events that follow another of the same user. None, or more than there are, takes all.
     seed
-        Of the order of users; the seed of the split.
+        Of the order of users; that of training.
 
     Returns
     -------
