@@ -208,13 +208,14 @@ class PreRec(CausalQuestions, Facade):
         guide = guides.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         sources = run.sources(first)
         aside = StrengthsAside(self.graph, sources, self.training)
+        # Of a run on some samples S is read in the end: an epoch is as good as it is then.
+        is_read = self.graph.has_strengths and len(sources) == 1 and (bool(aside) or run.num_samples is not None)
         trainer = map_trainer(program, guide, sources, self.training, self.device)
 
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
             with aside.returned():
-                # What stood aside is read anew in the end: an epoch is as good as it is then.
-                return self._reading(run).score_when_read() if aside else self._validation(parts)
+                return self._reading(run).score_when_read() if is_read else self._validation(parts)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
         aside.put_back()

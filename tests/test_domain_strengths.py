@@ -63,9 +63,10 @@ def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec
     else:
         model.fine_tune(TARGET, num_samples=12, training=more)
     samples = first_samples(TARGET, split_users(TARGET).train, 12, 0)
-    ((_, users, lengths),) = asked
-    np.testing.assert_array_equal(users, samples[0])
-    np.testing.assert_array_equal(lengths, samples[1])
+    assert len(asked) == 5, "at the start, after each epoch and in the end"
+    for _, users, lengths in asked:
+        np.testing.assert_array_equal(users, samples[0])
+        np.testing.assert_array_equal(lengths, samples[1])
 
 
 @pytest.mark.parametrize(("after", "taken"), [(0.4, False), (0.5, True), (0.6, True)])
