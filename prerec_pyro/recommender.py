@@ -133,7 +133,8 @@ class PreRec(CausalQuestions, Facade):
         """
         encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
         self._build(encoded)
-        self._train(run := TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed))
+        run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
+        self._train(run, self.training.model_copy(update={"popularity_at": None}))
         if self.graph.has_strengths and "S" not in self.free:
             self._reading(run).after_pre_training()
         return self
@@ -179,7 +180,7 @@ class PreRec(CausalQuestions, Facade):
         new.graph.f_e.turn_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, training.seed)
-        new._train(run)
+        new._train(run, training)
         if self.graph.has_strengths:
             new._reading(run).after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
@@ -201,16 +202,16 @@ class PreRec(CausalQuestions, Facade):
         self.graph.f_e.start_from([e.texts for e in encoded])
         return self.graph
 
-    def _train(self, run: TrainingRun) -> None:
+    def _train(self, run: TrainingRun, training: TrainConfig) -> None:
         """Fit the parameters and the MAP of the free nodes."""
         first = self.sources.first_rows
         program = guides.NonCentred(self.graph, self.free)
         guide = guides.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         sources = run.sources(first)
-        aside = StrengthsAside(self.graph, sources, self.training)
+        aside = StrengthsAside(self.graph, sources, training)
         # Of a run on some samples S is read in the end: an epoch is as good as it is then.
         is_read = self.graph.has_strengths and len(sources) == 1 and (bool(aside) or run.num_samples is not None)
-        trainer = map_trainer(program, guide, sources, self.training, self.device)
+        trainer = map_trainer(program, guide, sources, training, self.device)
 
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
+from prerec_pyro import recommender
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.domain_strengths import StrengthReading
@@ -101,10 +102,13 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
 
 
 def test_with_few_queries_the_steps_are_small():
-    config = training(rates_at=400, learning_rate_at=100, learning_rate=2.0, text_rate=0.1, item_rate=0.4)
+    config = training(
+        rates_at=400, learning_rate_at=100, popularity_at=400, learning_rate=2.0, text_rate=0.1, item_rate=0.4
+    )
     few = config.for_queries(4)
     assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.016, 0.01, 0.04))
-    assert few.popularity_rate == config.popularity_rate
+    assert few.popularity_rate == pytest.approx(config.popularity_rate / 10)
+    assert few.repeat_rate == config.repeat_rate
     assert config.for_queries(400) == config
     assert config.for_queries(100).learning_rate == 2.0
     assert training().for_queries(1) == training(), "unless asked, rates stand"
@@ -116,6 +120,17 @@ def test_pre_training_asks_it_of_sequences_alone():
     few = config.for_queries(config.learning_rate_at // 100)
     assert few.learning_rate == pytest.approx(config.learning_rate / 1000)
     assert (few.text_rate, few.item_rate) == (config.text_rate, config.item_rate)
+    assert few.popularity_rate == config.popularity_rate
+
+
+def test_popularity_moves_slowly_only_where_it_was_learnt_before(model, monkeypatch):
+    """Who starts from nothing has it to learn."""
+    seen, plain = [], recommender.map_trainer
+    monkeypatch.setattr(recommender, "map_trainer", lambda *a: seen.append(a[3].popularity_at) or plain(*a))
+    config = training(epochs=0, popularity_at=10)
+    prerec(training=config).fit([TARGET])
+    model.fine_tune(TARGET, training=config)
+    assert seen == [None, 10]
 
 
 def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are_ranked(model, monkeypatch):

@@ -70,7 +70,7 @@ def map_trainer(
     elbo.to(device)
     queries = max(source.num_queries for source in sources)
     rates = config.for_queries(queries)
-    for name in ("learning_rate", "text_rate", "item_rate"):
+    for name in ("learning_rate", "text_rate", "item_rate", "popularity_rate"):
         if getattr(rates, name) < getattr(config, name):
             asked, taken = getattr(config, name), getattr(rates, name)
             logger.info("%s is %.2g, not %g: no domain has more than %s training queries", name, taken, asked, queries)

@@ -57,6 +57,12 @@ class TrainConfig(LoopConfig):
         description="queries that text_rate and item_rate are for: with a share r of them they fall by r^0.5; none: "
         "they stand",
     )
+    popularity_at: int | None = Field(
+        None,
+        ge=1,
+        description="queries that popularity_rate is for where popularity was learnt before: with a share r of them it "
+        "falls by r^0.5; none: it stands",
+    )
     strengths_at: int | None = Field(
         None,
         ge=1,
@@ -75,6 +81,7 @@ class TrainConfig(LoopConfig):
 
         sequence, others = share(self.learning_rate_at) ** 1.5, share(self.rates_at) ** 0.5
         factors = {"learning_rate": sequence, "text_rate": others, "item_rate": others}
+        factors["popularity_rate"] = share(self.popularity_at) ** 0.5
         return self.model_copy(update={name: factor * getattr(self, name) for name, factor in factors.items()})
 
 
@@ -85,6 +92,7 @@ FINE_TUNING = TrainConfig(
     text_rate=2e-3,
     item_rate=3e-3,
     rates_at=100_000,
+    popularity_at=100_000,
     strengths_at=100_000,
 )
 """How `PreRec.fine_tune` trains unless told: networks and items may move; the softmax is exact up to 8,192 items."""

@@ -268,11 +268,12 @@ def test_the_optimiser_takes_the_rates_for_the_queries_there_are() -> None:
     most = max(source.num_queries for source in small_sources(A, B))
 
     def rates(at: int | None) -> set[float]:
-        optimizers = trainer(rates_at=at, learning_rate_at=at).optimizers
+        optimizers = trainer(rates_at=at, learning_rate_at=at, popularity_at=at).optimizers
         return {group["initial_lr"] for one in optimizers for group in one.param_groups}
 
     asked, full, quarter = tiny(), rates(None), rates(4 * most)
     assert full == rates(most)
     of_offsets = max(full)  # item_rate is in units of V, whose prior scale turns it into a rate of its own
-    wanted = [asked.learning_rate / 8, asked.text_rate / 2, asked.popularity_rate, of_offsets / 2]
+    others = (asked.text_rate, asked.popularity_rate, of_offsets)
+    wanted = {asked.learning_rate / 8, asked.repeat_rate, asked.domain_rate, *(rate / 2 for rate in others)}
     assert sorted(quarter) == pytest.approx(sorted(wanted))
