@@ -34,7 +34,7 @@ PARTS: dict[str, tuple[dict, dict, dict]] = {
     "no D → V": ({"domain_to_item": False}, {}, {}),
     "no V → U": ({"item_to_user": False}, {}, {}),
     "with Z → V": ({"popularity_to_item": True}, {}, {}),
-    "no w_h": ({"repeats": False}, {}, {}),
+    "no kind of its own for repeats": ({"repeats": False}, {}, {}),
     "no ω": ({"wandering": False}, {}, {}),
     "no S": ({"strengths": False}, {}, {}),
     "no whitening": ({}, {}, {"whitening": 0.0}),

@@ -36,7 +36,7 @@ def draw(num_items: int, num_users: int) -> tuple[Effects, torch.Tensor]:
     users = users + 0.5 / DIM**0.5 * torch.randn(users.shape, generator=generator)
     counts = np.bincount(rng.zipf(1.3, 2 * num_items) % num_items, minlength=num_items)
     popularity = torch.from_numpy(np.log1p(counts).astype(np.float32))
-    return Effects(items, popularity, -1.0, -1.5), 15.0 * users / users.norm(dim=1, keepdim=True)
+    return Effects(items, popularity, None, -1.5), 15.0 * users / users.norm(dim=1, keepdim=True)
 
 
 def recall(exact: torch.Tensor, found: torch.Tensor) -> float:

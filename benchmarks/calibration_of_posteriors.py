@@ -43,7 +43,7 @@ def networks() -> PreRecGraph:
     graph = PreRecGraph(config, num_domains=1, text_dim=DIM, priors=priors).eval()
     with torch.no_grad():
         graph.f_pop.linear.weight += 0.5 * torch.randn_like(graph.f_pop.linear.weight)
-        graph.w_h += 0.5
+        graph.w_r += 0.5
         for block in graph.f_seq.blocks:
             for layer in (block.attention_out, block.contract):
                 layer.weight += 0.5 * torch.randn_like(layer.weight)

@@ -22,6 +22,7 @@ import time
 import numpy as np
 import torch
 
+from prerec_pyro.data.repeats import Met, met_before
 from prerec_pyro.inference.streaming import BLOCK_ITEMS, Effects, StreamingTopK
 
 HISTORY = 10
@@ -36,7 +37,7 @@ def draw(num_items: int, num_users: int, dim: int, device: torch.device) -> tupl
     users = 4.0 * torch.randn(num_users, dim, generator=generator).to(device)
     counts = np.bincount(rng.zipf(1.3, 2 * num_items) % num_items, minlength=num_items)
     popularity = torch.from_numpy(np.log1p(counts).astype(np.float32)).to(device)
-    return Effects(items, popularity, -1.0, -1.5), users, rng.integers(0, num_items, (num_users, HISTORY))
+    return Effects(items, popularity, 0.0, -1.5), users, rng.integers(0, num_items, (num_users, HISTORY))
 
 
 def bare(users: torch.Tensor, items: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,24 +51,22 @@ def bare(users: torch.Tensor, items: torch.Tensor, k: int) -> tuple[torch.Tensor
     return best, index.gather(1, at)
 
 
-def pairs(history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return distinct (row, item) pairs."""
-    rows = np.repeat(np.arange(len(history)), history.shape[1])
-    return tuple(np.unique(np.stack([rows, history.ravel()]), axis=1))
+def met(history: np.ndarray) -> Met:
+    """Return what each met before."""
+    return met_before(history, np.arange(1, len(history) + 1) * history.shape[1] - 1)
 
 
 def check(effects: Effects, users: torch.Tensor, history: np.ndarray, found: torch.Tensor) -> tuple[int, int]:
     """Return how many places of the lists dense scores in double precision agree with, and of how many."""
-    rows, items = pairs(history)
+    rows, items, _ = met(history)
     background = effects.popularity.double().repeat(len(users), 1)
-    background[rows, items] += effects.repeat
+    background[rows, items] = -torch.inf  # what was met before is hidden, and no rival of what is new
     scores = users.double() @ effects.items.double().mT + background
     odds = torch.tensor(effects.wander, dtype=torch.float64)
     scores = torch.logaddexp(
         scores.log_softmax(1) + torch.nn.functional.logsigmoid(-odds),
         background.log_softmax(1) + torch.nn.functional.logsigmoid(odds),
     )
-    scores[rows, items] = -torch.inf
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, : found.shape[1]]
     return int((order == found).sum()), order.numel()
 
@@ -96,9 +95,9 @@ def main() -> None:
     lists = []
     for begin in range(0, options.users - size + 1, size):
         rows = slice(begin, begin + size)
-        seen = pairs(history[rows])
+        seen = met(history[rows])
         start = clock()
-        lists.append(streaming(users[rows], options.top_k, repeats=seen, hidden=seen)[1])
+        lists.append(streaming(users[rows], options.top_k, met=seen, hidden=seen[:2])[1])
         middle = clock()
         bare(users[rows], streaming.items, options.top_k)
         seconds["a"].append(middle - start)

@@ -134,6 +134,34 @@ def met(batch: Batch) -> torch.Tensor:
     return result
 
 
+def taken_again(batch: Batch) -> torch.Tensor:
+    """``(num_queries, 2)`` events of the history that repeat an earlier one, and those that do not: the long way."""
+    result = torch.zeros(batch.num_queries, 2)
+    for query, position in enumerate(batch.positions.tolist()):
+        sequence, last = divmod(position, batch.history.shape[1])
+        read = batch.history[sequence, : last + 1].tolist()
+        for step in range(1, last + 1):
+            result[query, 0 if read[step] in read[:step] else 1] += 1
+    return result
+
+
+def kinds_of_choice(match, background, is_met, counts, again=None, wander=None) -> torch.Tensor:
+    """log P of each item query by query, written as it is defined; None is no such kind of choice."""
+    rows = []
+    for query in range(len(match)):
+        share = torch.sigmoid(torch.as_tensor(-torch.inf if wander is None else wander, dtype=match.dtype))
+        met = is_met[query] > 0 if again is not None else torch.zeros(match.shape[1], dtype=torch.bool)
+        row = torch.zeros(match.shape[1], dtype=match.dtype)
+        U, b = match[query], background[query]
+        row[~met] = (1 - share) * (U + b)[~met].softmax(0) + share * b[~met].softmax(0)
+        if again is not None:
+            repeats = torch.sigmoid(again + ((counts[query, 0] + 0.3) / (counts[query, 1] + 2.0)).log())
+            row[~met] *= 1 - repeats
+            row[met] = repeats * (0.3 * U + b)[met].softmax(0)
+        rows.append(row.log())
+    return torch.stack(rows)
+
+
 def prerec(graph: dict | None = None, **changes: object) -> PreRec:
     settings = {"training": training(), "priors": PRIORS, "window": 3, "device": "cpu"}
     return PreRec(graph_config(**(graph or {})), **(settings | changes))

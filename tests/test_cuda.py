@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
+from prerec_pyro.data.repeats import Met
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.recommender import PreRec
 
@@ -33,10 +34,10 @@ def test_lists_made_block_by_block_on_cuda_are_those_of_the_cpu() -> None:
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
-    pairs = np.arange(8), np.arange(8) * 100
+    met = Met(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
     lists = [
         StreamingTopK(Effects(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
-            users.to(device), 20, repeats=pairs, hidden=pairs
+            users.to(device), 20, met=met, hidden=met[:2]
         )
         for device in ("cpu", "cuda")
     ]

@@ -75,7 +75,7 @@ def test_S_becomes_part_of_the_parameters(model, monkeypatch):
     new = model.fine_tune(TARGET, training=training(epochs=0))
     change = 0.5 * model.graph.spread
     torch.testing.assert_close(new.graph.w_o, model.graph.w_o + change[3])
-    torch.testing.assert_close(new.graph.w_h, model.graph.w_h + change[2])
+    torch.testing.assert_close(new.graph.w_r, model.graph.w_r + change[2])
     torch.testing.assert_close(new.graph.f_seq.log_length, model.graph.f_seq.log_length + change[0])
 
 
@@ -133,17 +133,15 @@ def test_popularity_moves_slowly_only_where_it_was_learnt_before(model, monkeypa
     assert seen == [None, 10]
 
 
-def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are_ranked(model, monkeypatch):
-    """The domain's own log has the last word on them: what was trained without them is ranked with them."""
+def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(model, monkeypatch):
+    """Users are ranked at the length that was read, on which the domain's own log has the last word."""
     model = copy.deepcopy(model)
     with torch.no_grad():
         model.graph.f_seq.log_length.fill_(0.5)
-    trained, ranked = [], []
-    step, validate, forward = Trainer.step, PreRec._validation, SequenceEncoder.forward
+        model.graph.w_h.fill_(-1.0)
+    trained = []
+    step, forward = Trainer.step, SequenceEncoder.forward
     monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
-    monkeypatch.setattr(
-        PreRec, "_validation", lambda self, p: ranked.append(self.graph.w_h.item()) or validate(self, p)
-    )
     monkeypatch.setattr(StrengthReading, "after_fine_tuning", lambda self: None)
     monkeypatch.setattr(StrengthReading, "score_when_read", lambda self: self.validation(self.run.parts))
     before = model.graph.w_h.item()
@@ -157,7 +155,6 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_where_users_are
     assert {round(length, 5) for length in lengths} == {0.5, round(math.log(model.config.sharpness), 5)}
     assert new.graph.f_seq.log_length.item() == pytest.approx(0.5)
     assert set(trained) == {0.0}
-    assert set(ranked) == {before}
     assert new.graph.w_h.item() == before
     assert new.graph.w_h.requires_grad
     trained.clear()
@@ -174,10 +171,10 @@ def test_w_h_is_trained_where_nothing_is_known_of_it_or_nothing_could_read_it(mo
     assert without.fine_tune(TARGET, training=few).graph.w_h.item() != without.graph.w_h.item()
 
 
-def test_w_h_that_stood_aside_is_read_from_the_log(model, monkeypatch):
+def test_how_often_items_are_taken_again_is_read_from_the_log(model, monkeypatch):
     monkeypatch.setattr(StrengthReading, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
-    assert new.graph.w_h.item() != model.graph.w_h.item()
+    assert new.graph.w_r.item() != model.graph.w_r.item()
 
 
 @pytest.mark.parametrize("lifted", [False, True], ids=["parameters", "lifted weights"])

@@ -165,12 +165,13 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     if "S" in posterior.draws:
         nats = (posterior.draws["S"] * graph.spread.cpu()).flatten(0, 1).double().numpy()  # (num_draws, 4)
         w_o = float(graph.w_o) if graph.config.wandering else -np.inf
-        w_h = float(graph.w_h.detach()) if graph.config.repeats else 0.0
+        w_r = float(graph.w_r) if graph.config.repeats else 0.0
         shares = 1 / (1 + np.exp(-(w_o + nats[:, 3])))
         for i, name in enumerate(STRENGTHS[:2]):
             lines.append(f"S[{name}]: {_MEANING[name]} {_interval(np.exp(nats[:, i]), posterior)} times the usual")
-        lines.append(f"S[repeats]: an item met before has odds times {_interval(np.exp(w_h + nats[:, 2]), posterior)}")
-        lines.append(f"S[wandering]: {_interval(100 * shares, posterior)} % of choices do not follow the history")
+        odds = _interval(np.exp(w_r + nats[:, 2]), posterior)
+        lines.append(f"S[repeats]: the odds of an item met before are {odds} times those of the user's habit")
+        lines.append(f"S[wandering]: {_interval(100 * shares, posterior)} % of new choices do not follow the history")
     if "D" in posterior.draws and not posterior.is_point:
         D, prior = (x["D"].flatten(0, 1).double().numpy() for x in (posterior.draws, posterior.prior))
         low, high = np.quantile(D, [0.05, 0.95], axis=0)

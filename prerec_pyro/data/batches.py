@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.levels import number_levels
-from prerec_pyro.data.repeats import repeated_targets, repeats_among, repeats_in_catalogue
+from prerec_pyro.data.repeats import repeat_counts, repeated_targets, repeats_among, repeats_in_catalogue
 from prerec_pyro.data.windows import Windows, buckets, exact_windows, training_windows
 
 
@@ -62,6 +62,9 @@ class Batch:
         ``(2, num_repeats)`` the (query, candidate) pairs in which the candidate stands in the query's history.
     target_repeats
         ``(num_queries,)`` bool, the same for the targets.
+    repeat_counts
+        ``(num_queries, 2)`` how many events of the history repeat an earlier one, and do not; kept where all rows are
+        candidates.
     times
         ``(num_slots,)`` time slot of the domain behind each row of `candidate_level`.
     counts
@@ -86,6 +89,7 @@ class Batch:
     targets: Tensor | None = None
     target_level: Tensor | None = None
     target_repeats: Tensor | None = None
+    repeat_counts: Tensor | None = None
     negatives: Tensor | None = None
     prior_weight: Tensor | None = None
     counts: Tensor | None = None
@@ -324,6 +328,7 @@ def candidates_batch(
         slot=torch.from_numpy(slot),
         times=torch.from_numpy(distinct),
         repeats=torch.from_numpy(np.stack(repeats_in_catalogue(history, positions))),
+        repeat_counts=torch.from_numpy(repeat_counts(history, positions)),
         counts=torch.from_numpy(counts),
         **number_levels(encoded, distinct, slot, counts, None),
     )

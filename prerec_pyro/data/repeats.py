@@ -1,8 +1,23 @@
-"""Which candidates a query's user has met before: 1[j ∈ H_i], kept as the few pairs for which it holds."""
+"""Which candidates a query's user has met before, 1[j ∈ H_i], and how often the user took such an item again."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Met(NamedTuple):
+    """What some users met before: distinct (row, item) pairs, by row, and the ``(num_users, 2)`` `repeat_counts`."""
+
+    rows: np.ndarray
+    items: np.ndarray
+    counts: np.ndarray
+
+
+def met_before(history: np.ndarray, positions: np.ndarray) -> Met:
+    """Return both for queries as below."""
+    return Met(*repeats_in_catalogue(history, positions), repeat_counts(history, positions))
 
 
 def repeats_in_catalogue(history: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,3 +65,21 @@ def repeated_targets(history: np.ndarray, positions: np.ndarray, targets: np.nda
     sequence, last = np.divmod(positions, length)
     read = np.arange(length) <= last[:, None]
     return ((history[sequence] == targets[:, None]) & read).any(axis=1)
+
+
+def repeat_counts(history: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return ``(num_queries, 2)`` float32: how many events that a query reads repeat an earlier one, and do not.
+
+    The first event of what is read counts as neither: it could not.
+
+    Parameters
+    ----------
+    history, positions
+        As above.
+    """
+    order = history.argsort(axis=1, kind="stable")
+    of_item = np.take_along_axis(history, order, axis=1)
+    repeats = np.zeros(history.shape, dtype=np.int32)
+    np.put_along_axis(repeats, order[:, 1:], (of_item[:, 1:] == of_item[:, :-1]).astype(np.int32), axis=1)
+    again = repeats.cumsum(axis=1).reshape(-1)[positions]
+    return np.stack([again, positions % history.shape[1] - again], axis=1).astype(np.float32)

@@ -2,8 +2,8 @@
 
 An inverted file (faiss, the extra ``ann``) finds items with a large U·V + b without looking at most of them. Items that
 are chosen for their background alone, popularity, need not be among those, so the most popular items are candidates of
-everybody, and items with a repeat effect of those who have them. Candidates get the exact U·V + b. Of the normalisers
-of the mixture that of b is exact; that of U·V + b takes what is no candidate from a sample of the catalogue.
+everybody, and items met before of those who met them. Candidates get the exact U·V + b. Of the normalisers of the
+mixture that of b is exact; that of U·V + b takes what is no candidate from a sample of the catalogue.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from prerec_pyro.data.repeats import Met
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.inference.top_k import top_k
+from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +52,19 @@ class Approximation:
     def lists(self, effects: Effects, users: Tensor) -> ApproximateTopK:
         """Return the lists of some effects; `users`, some of ``(num_queries, B)``, say how long U is."""
         popularity = effects.popularity
-        mark = (*effects.items.shape, float(effects.items.double().sum()), effects.repeat, effects.wander or np.inf)
+        odds = (np.inf if value is None else value for value in (effects.again, effects.wander))
+        mark = (*effects.items.shape, float(effects.items.double().sum()), *odds)
         mark += (float(popularity.double().sum()) if popularity is not None else 0.0,)
         if self._made is None or self._made[0] != mark:
             self._made, self.recall = (mark, ApproximateTopK(effects, users, self.probes)), None
         return self._made[1]
 
-    def measure(self, effects: Effects, users: Tensor, k: int, repeats: Pairs, hidden: Pairs) -> None:
+    def measure(self, effects: Effects, users: Tensor, k: int, met: Met | None, hidden: Pairs) -> None:
         """Compare the lists of some users with the exact ones, once for an index, and say what was found."""
         if self.recall is not None:
             return
-        exact = StreamingTopK(effects)(users, k, repeats=repeats, hidden=hidden)[1].tolist()
-        found = self.lists(effects, users)(users, k, repeats=repeats, hidden=hidden)[1].tolist()
+        exact = StreamingTopK(effects)(users, k, met=met, hidden=hidden)[1].tolist()
+        found = self.lists(effects, users)(users, k, met=met, hidden=hidden)[1].tolist()
         self.recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
         logger.info(
             "approximate lists, %d cells each: %.1f %% of the exact ones (%d users, the %d best)",
@@ -108,27 +111,33 @@ class ApproximateTopK:
         return BLOCK_QUERIES
 
     @torch.no_grad()
-    def __call__(self, users: Tensor, k: int, *, repeats: Pairs = None, hidden: Pairs = None) -> tuple[Tensor, Tensor]:
+    def __call__(self, users: Tensor, k: int, *, met: Met | None = None, hidden: Pairs = None) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; see `StreamingTopK`."""
-        again, out = self._keys(repeats), self._keys(hidden)
-        index, real = self._gathered(users, k, again)  # (num_queries, num_candidates)
+        met = None if self.effects.again is None else met
+        known, out = self._keys(None if met is None else met[:2]), self._keys(hidden)
+        index, real = self._gathered(users, k, known)  # (num_queries, num_candidates)
         rows = torch.arange(len(users), device=index.device)[:, None]
-        repeated = torch.isin(rows * self.num_items + index, again)
-        background = self.background[index] + self.effects.repeat * repeated
-        scores = (self.effects.items[index] @ users[..., None]).squeeze(-1) + background
-        scores = scores.masked_fill(~real, -torch.inf)
-        if self.effects.wander is not None:
-            scores = self._mixed(scores, background, self._normaliser(users, scores, index, real), again)
+        background = self.background[index]
+        match = (self.effects.items[index] @ users[..., None]).squeeze(-1)
+        scores = (match + background).masked_fill(~real, -torch.inf)
+        if self.effects.wander is not None or met is not None:
+            is_met = real & torch.isin(rows * self.num_items + index, known)
+            scores = scores.masked_fill(is_met, -torch.inf)
+            odds = None if met is None else self.effects.again + habit(torch.from_numpy(met.counts).to(match))[:, 0]
+            scores = self._new(scores, background, self._normaliser(users, scores, index, real), known, odds)
+            if odds is not None:
+                row, column = is_met.nonzero(as_tuple=True)  # all that each met are candidates
+                scores[row, column] = log_again((MATCH_AGAIN * match + background)[row, column], row, odds)
         scores = scores.masked_fill(~real | torch.isin(rows * self.num_items + index, out), -torch.inf)
         best, at = top_k(scores, k)
         return best, index.gather(1, at)
 
-    def _gathered(self, users: Tensor, k: int, again: Tensor) -> tuple[Tensor, Tensor]:
+    def _gathered(self, users: Tensor, k: int, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return each user's candidates, by item index, and whether each stands there for the first time."""
         asked = torch.cat([users, users.new_full((len(users), 1), self._length)], 1)
         number = min(max(self.candidates, 10 * k), self.num_items)
         _, found = self._index.search(asked.float().cpu().numpy(), number)  # -1 where the cells hold no more
-        own = [again[again // self.num_items == row] % self.num_items for row in range(len(users))]
+        own = [known[known // self.num_items == row] % self.num_items for row in range(len(users))]
         own = torch.nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1)
         popular = self._popular.expand(len(users), -1)
         index = torch.cat([torch.from_numpy(found).to(own), popular, own], 1).sort(1).values
@@ -149,16 +158,22 @@ class ApproximateTopK:
         of_rest = rest.masked_fill(taken, -torch.inf).double().logsumexp(1) + weight
         return torch.logaddexp(scores.double().logsumexp(1), of_rest)
 
-    def _mixed(self, followed: Tensor, background: Tensor, normaliser: Tensor, again: Tensor) -> Tensor:
-        """Return log[(1 - ω) softmax(U·V + b) + ω softmax(b)] of the candidates."""
-        share = (self.background[again % self.num_items].double() - self._lse_background).exp()
-        change = torch.zeros(len(followed), dtype=torch.float64, device=share.device)
-        change.index_add_(0, again // self.num_items, share * np.expm1(self.effects.repeat))
-        of_background = self._lse_background + change.log1p()
+    def _new(
+        self, followed: Tensor, background: Tensor, normaliser: Tensor, known: Tensor, again: Tensor | None
+    ) -> Tensor:
+        """Return the log probability of candidates that are new to the user."""
+        share = torch.zeros_like(normaliser) if again is None else logsigmoid(-again.double())
+        normaliser = normaliser.nan_to_num(neginf=0.0)  # of those who met all items: no candidate is new
+        if self.effects.wander is None:
+            return followed - (normaliser - share)[:, None].to(followed.dtype)
+        of_item = (self.background[known % self.num_items].double() - self._lse_background).exp()
+        met = torch.zeros(len(followed), dtype=torch.float64, device=of_item.device)
+        met.index_add_(0, known // self.num_items, of_item)
+        of_background = self._lse_background + (-met.clamp_max(1.0)).log1p()
         odds = torch.tensor(self.effects.wander, dtype=torch.float64)
         return torch.logaddexp(
-            followed - (normaliser - logsigmoid(-odds).to(normaliser))[:, None].to(followed.dtype),
-            background - (of_background - logsigmoid(odds).to(of_background))[:, None].to(background.dtype),
+            followed - (normaliser - logsigmoid(-odds).to(normaliser) - share)[:, None].to(followed.dtype),
+            background - (of_background - logsigmoid(odds).to(of_background) - share)[:, None].to(background.dtype),
         )
 
     def _keys(self, pairs: Pairs) -> Tensor:

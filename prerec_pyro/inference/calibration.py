@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.batches import query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.kinds import MATCH_AGAIN, habit
 
 if TYPE_CHECKING:
     from prerec_pyro.inference.interventions import InterventionalScorer
@@ -48,14 +50,20 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a log says of S: the three effects of each choice, and of those that were not chosen.
+    """What a log says of S: the effects of each choice, and of its rivals.
+
+    Rivals of an item met before are the others of the history; of a new item, new ones, drawn uniformly.
 
     Attributes
     ----------
     effects
-        ``(num_queries, 1 + NUM_CANDIDATES, 3)`` U·V, Z·W_z and 1[j ∈ H] of the target and of others drawn uniformly.
+        ``(num_queries, 1 + NUM_CANDIDATES, 2)`` U·V and Z·W_z of the target and of its rivals.
     weight
-        ``(num_queries, 1 + NUM_CANDIDATES)`` log of how many items each stands for; -inf for draws of the target.
+        ``(num_queries, 1 + NUM_CANDIDATES)`` log of how many items each stands for; -inf for what is no rival.
+    again
+        ``(num_queries,)`` bool: the target was met before.
+    habit
+        ``(num_queries,)`` log odds of that by what the user did so far; see `habit`.
     times
         ``(num_queries,)`` time slots.
     events
@@ -64,11 +72,13 @@ class Evidence:
 
     effects: Tensor
     weight: Tensor
+    again: Tensor
+    habit: Tensor
     times: Tensor
     events: Tensor
 
     def __getitem__(self, which: slice | Tensor) -> Evidence:
-        return Evidence(self.effects[which], self.weight[which], self.times[which], self.events[which])
+        return Evidence(*(getattr(self, field.name)[which] for field in dataclasses.fields(self)))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -138,24 +148,35 @@ def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.nda
 def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarray, seed: int = 0) -> Evidence:
     """Return the evidence in the queries of `users`, sorted by time."""
     generator = torch.Generator().manual_seed(seed)
-    share = math.log(max(encoded.num_items - 1, 1) / NUM_CANDIDATES)
-    effects, weight, times, events = [], [], [], []
+    width, num_items = 1 + NUM_CANDIDATES, encoded.num_items
+    share = math.log(max(num_items - 1, 1) / NUM_CANDIDATES)
+    parts = []
     for batch, _ in query_batches(encoded, users, max_scores=1 << 21):
-        drawn = torch.randint(encoded.num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
-        candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, 1 + NUM_CANDIDATES)
-        parts = [part.cpu().gather(1, candidates) for part in scorer.effects(batch)]
-        effects.append(torch.stack(parts, dim=-1))
-        stands_for = torch.full(candidates.shape, share).masked_fill(candidates == batch.targets[:, None], -torch.inf)
-        stands_for[:, 0] = 0.0
-        weight.append(stands_for)
-        times.append(batch.times[batch.slot])
-        events.append(batch.events)
-    if not times:
-        width = 1 + NUM_CANDIDATES
-        return Evidence(torch.zeros(0, width, 3), torch.zeros(0, width), *torch.zeros(2, 0).long())
-    time = torch.cat(times)
-    order = time.argsort(stable=True)
-    return Evidence(torch.cat(effects)[order], torch.cat(weight)[order], time[order], torch.cat(events)[order])
+        drawn = torch.randint(num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
+        candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, width)
+        is_met = torch.zeros(batch.num_queries, num_items, dtype=torch.bool)
+        again = torch.zeros(batch.num_queries, dtype=torch.bool)
+        if scorer.graph.config.repeats:
+            is_met[tuple(batch.repeats)] = True
+            again = is_met.gather(1, batch.targets[:, None])[:, 0]
+        rival = ~is_met.gather(1, candidates)
+        weight = torch.full(candidates.shape, share)
+        if again.any():
+            own, item = is_met[again].nonzero(as_tuple=True)  # of the queries that are met again
+            count = torch.bincount(own)
+            column = 1 + torch.arange(len(own)) - (count.cumsum(0) - count)[own]
+            row = again.nonzero()[:, 0][own]
+            rival[again], weight[again] = False, 0.0
+            candidates[row, column], rival[row, column] = item, True
+        weight[~rival | (candidates == batch.targets[:, None])] = -torch.inf
+        weight[:, 0] = 0.0
+        effects = torch.stack([part.cpu().gather(1, candidates) for part in scorer.effects(batch)], dim=-1)
+        parts.append((effects, weight, again, habit(batch.repeat_counts)[:, 0], batch.times[batch.slot], batch.events))
+    if not parts:
+        none = torch.zeros(0, width)
+        return Evidence(torch.zeros(0, width, 2), none, none[:, 0].bool(), none[:, 0], *none[:, :2].long().unbind(1))
+    evidence = Evidence(*map(torch.cat, zip(*parts, strict=True)))
+    return evidence[evidence.times.argsort(stable=True)]
 
 
 def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
@@ -173,22 +194,26 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
     if not len(evidence):
         return torch.zeros(len(SPREAD), dtype=torch.float64)
     S = start.clone().requires_grad_(True)
-    match, popularity, repeats = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
+    match, popularity = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
+    again = evidence.again
+    match = torch.where(again[:, None], MATCH_AGAIN * match, match)
     spread = graph.spread.cpu().double()
-    w_h = graph.w_h.item() if graph.config.repeats else 0.0
+    habits = evidence.habit + graph.w_r.item() if graph.config.repeats else None
     w_o = graph.w_o.item() if graph.config.wandering else -math.inf
     optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         text, popular, repeat, wander = (S * spread).float()
-        repeat = (w_h + repeat) * graph.config.repeats
-        background = popular.exp() * popularity + repeat * repeats + evidence.weight
+        background = popular.exp() * popularity + evidence.weight
         followed = (text.exp() * match + background).log_softmax(dim=1)[:, 0]
         wandered = background.log_softmax(dim=1)[:, 0]
         chosen = torch.logaddexp(
             followed + nn.functional.logsigmoid(-w_o - wander), wandered + nn.functional.logsigmoid(w_o + wander)
         )
+        if habits is not None:
+            sign = torch.where(again, 1.0, -1.0)
+            chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(sign * (habits + repeat))
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()
         return value

@@ -49,7 +49,7 @@ class InterventionalScorer:
     """P(R | do(…)) of every item of one domain, for any queries.
 
     ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax
-    (w_h is added where the item is in the history). Zero-shot (`trained` is None) D is integrated out: U and V are
+    (for what is made of it see `log_choice`). Zero-shot (`trained` is None) D is integrated out: U and V are
     computed at D = 0, Z at f_pop(F). After training, all four stand at their MAP.
 
     Parameters
@@ -179,17 +179,15 @@ class InterventionalScorer:
         return self.graph.f_item.from_popularity is not None
 
     @torch.no_grad()
-    def effects(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return U·V, Z·W_z and 1[j ∈ H], each ``(num_queries, num_items)``: what S weighs against each other."""
+    def effects(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return U·V and Z·W_z, each ``(num_queries, num_items)``: what S weighs against each other."""
         batch = self._by_item(batch.to(self._device))
         Z = self._popularity(batch)
         match = self._matches(batch, Z)
-        popularity, repeats = torch.zeros_like(match), torch.zeros_like(match)
+        popularity = torch.zeros_like(match)
         if Z is not None:
             popularity = (Z @ self._W_z)[batch.candidate_level][batch.slot]
-        query, candidate = batch.repeats
-        repeats[query, candidate] = 1.0
-        return match, popularity, repeats
+        return match, popularity
 
     def _matches(self, batch: Batch, Z: Tensor | None, strength: Tensor | float = 1.0) -> Tensor:
         """Return strength × U·V, ``(num_queries, num_items)``."""
@@ -220,8 +218,9 @@ class InterventionalScorer:
         if Z is not None:
             popularity = (Z @ self._W_z)[batch.candidate_level[0]] * (1.0 if S is None else S[0, 1].exp())
         config, graph = self.graph.config, self.graph
+        again = (graph.w_r if S is None else graph.w_r + S[0, 2]).item() if config.repeats else None
         wander = (graph.w_o if S is None else graph.w_o + S[0, 3]).item() if config.wandering else None
-        return Effects(items, popularity, graph.repeat_effect(S)[0, 0].item() if config.repeats else 0.0, wander)
+        return Effects(items, popularity, again, wander)
 
     @torch.no_grad()
     def user_vectors(self, batch: Batch) -> Tensor:

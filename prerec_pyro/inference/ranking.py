@@ -14,7 +14,7 @@ from torch import Tensor
 from prerec_pyro.data.batches import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.histories import Histories
-from prerec_pyro.data.repeats import repeats_in_catalogue
+from prerec_pyro.data.repeats import Met, met_before
 from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.streaming import FactoredScorer, StreamingTopK
 from prerec_pyro.inference.top_k import top_k
@@ -137,26 +137,26 @@ def streamed_lists(
     effects = scorer.effects_at(moment)
     moment = moment.to(effects.items.device)  # once, not with each block of users
 
-    def asked(rows: slice) -> tuple[Tensor, Pairs, Pairs]:
-        """Return U, and the pairs that are repeated and hidden."""
+    def asked(rows: slice) -> tuple[Tensor, Met | None, Pairs]:
+        """Return U, what was met before, and the pairs that are hidden."""
         history, positions = histories.padded(rows)
         batch = dataclasses.replace(
             moment, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
         )
-        repeats = repeats_in_catalogue(history, positions) if effects.repeat else None
-        return scorer.user_vectors(batch), repeats, histories.seen(rows) if drop_seen else None
+        met = None if effects.again is None else met_before(history, positions)
+        return scorer.user_vectors(batch), met, histories.seen(rows) if drop_seen else None
 
     if approximation is None:
         lists = StreamingTopK(effects)
     else:
-        users, repeats, hidden = asked(slice(0, min(MEASURED_USERS, len(histories))))
+        users, met, hidden = asked(slice(0, min(MEASURED_USERS, len(histories))))
         lists = approximation.lists(effects, users)
-        approximation.measure(effects, users, k, repeats, hidden)
+        approximation.measure(effects, users, k, met, hidden)
     size = lists.block_queries(k)
     for begin in range(0, len(histories), size):
         rows = slice(begin, min(begin + size, len(histories)))
-        users, repeats, hidden = asked(rows)
-        best, index = lists(users, k, repeats=repeats, hidden=hidden)
+        users, met, hidden = asked(rows)
+        best, index = lists(users, k, met=met, hidden=hidden)
         yield rows, (best.cpu(), index.cpu())
 
 

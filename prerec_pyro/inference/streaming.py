@@ -1,11 +1,11 @@
 """The k best of millions of items, exactly, in memory that holds neither (users × items) nor a second pass.
 
-Against a whole catalogue R is ``log[(1 - ω) softmax(U·V + b) + ω softmax(b)]`` with the background b, popularity and
-repeats. Which items are best depends on the two normalisers, and these are known only when all items have been seen.
-But the mixture grows with both ``U·V + b`` and ``b``: of items that share one b, the k best are those with the k
-largest products, whatever the normalisers are. Popularity is a count, so nearly all items of a large catalogue share a
-few values of b. They are scored block by block, and each block leaves k candidates behind; the few items whose b is
-rare, and those with a repeat effect, are all candidates. At the end only candidates are mixed.
+Against a whole catalogue R of what is new to a user is ``log[(1 - ω) softmax(U·V + b) + ω softmax(b)]`` with the
+background b, popularity; see `log_choice`. Which items are best depends on the two normalisers, and these are known
+only when all items have been seen. But the mixture grows with both ``U·V + b`` and ``b``: of items that share one b,
+the k best are those with the k largest products, whatever the normalisers are. Popularity is a count, so nearly all
+items of a large catalogue share a few values of b. They are scored block by block, and each block leaves k candidates
+behind; the few items whose b is rare, and those met before, are all candidates. At the end only candidates are mixed.
 
 The lists are those of the dense scores. Where rounding alone makes dense scores equal, since the background outweighs
 U·V by more than the digits of a float, they go by U·V here.
@@ -22,7 +22,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.repeats import Met
 from prerec_pyro.inference.top_k import top_k
+from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again
 
 BLOCK_ITEMS = 8192
 BLOCK_QUERIES = 256
@@ -41,15 +43,15 @@ class Effects:
         V, ``(num_items, B)``.
     popularity
         Z·W_z as it counts in the domain, ``(num_items,)``; None where there is none.
-    repeat
-        w_h in the domain, what is added to items of the history.
+    again
+        What the domain adds to the log odds of an item met before; None where these are items like others.
     wander
-        Log odds of ω; None where R is one softmax, whose logits are then the scores.
+        Log odds of ω; None where there is no such kind of choice. Without both the scores are the logits U·V + b.
     """
 
     items: Tensor
     popularity: Tensor | None = None
-    repeat: float = 0.0
+    again: float | None = None
     wander: float | None = None
 
 
@@ -83,7 +85,7 @@ class StreamingTopK:
         background = effects.popularity
         if background is None:
             background = effects.items.new_zeros(len(effects.items))
-        self.repeat, self.wander = effects.repeat, effects.wander
+        self.again, self.wander = effects.again, effects.wander
         self.num_items, self.block_items = len(background), block_items
         _, group, size = torch.unique(background, return_inverse=True, return_counts=True)
         rare = size[group] < common
@@ -113,7 +115,7 @@ class StreamingTopK:
         users: Tensor,
         k: int,
         *,
-        repeats: tuple[np.ndarray, np.ndarray] | None = None,
+        met: Met | None = None,
         hidden: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; equal scores go by item index.
@@ -124,26 +126,28 @@ class StreamingTopK:
             U, ``(num_queries, B)``.
         k
             At most ``num_items``.
-        repeats
-            Distinct (row, item) pairs that get the repeat effect. None is none.
+        met
+            What each met before, at least one item; needed where this is a kind of choice, and else not read.
         hidden
             (row, item) pairs that are left out of the lists; they stay in the softmax. None is none.
         """
-        repeated, left_out = self._pairs(repeats), self._pairs(hidden)
-        scores, places, normaliser = self._candidates(users, k, repeated, left_out)
+        met = None if self.again is None else met
+        known, left_out = self._pairs(None if met is None else met[:2]), self._pairs(hidden)
+        scores, places, normaliser = self._candidates(users, k, known, left_out)
         background = self.background[places]  # (num_queries, num_candidates)
-        extra, extra_places = self._repeated_candidates(users, repeated, left_out)
-        scores = torch.cat([scores, extra], dim=1)
-        background = torch.cat([background, self.background[extra_places] + self.repeat], dim=1)
-        index = self.index[torch.cat([places, extra_places], dim=1)]
-        if self.wander is not None:
-            scores = self._mixed(scores, background, normaliser, self._background_normaliser(repeated, len(users)))
+        index = self.index[places]
+        if self.wander is not None or met is not None:
+            odds = None if met is None else self._odds(met)
+            scores = self._new(scores, background, normaliser, self._background_normaliser(known, len(users)), odds)
+            if odds is not None:
+                extra, extra_index = self._met_candidates(users, known, left_out, odds)
+                scores, index = torch.cat([scores, extra], dim=1), torch.cat([index, extra_index], dim=1)
         by_index = index.argsort(dim=1)  # `top_k` lets the first of equals win
         best, at = top_k(scores.gather(1, by_index), k)
         return best, index.gather(1, by_index).gather(1, at)
 
-    def _candidates(self, users: Tensor, k: int, repeated: _Pairs, left_out: _Pairs) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the candidates' U·V + b, their places, and the log of its sum of exponentials over all items."""
+    def _candidates(self, users: Tensor, k: int, known: _Pairs, left_out: _Pairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return U·V + b of new candidates, their places, and the log of its sum of exponentials over all new items."""
         kept, places, parts = [], [], []
         for begin, end in self._blocks:
             scores = users @ self.items[begin:end].mT
@@ -152,13 +156,10 @@ class StreamingTopK:
             background = self.background[begin:end] if is_rare else self.background[begin]
             if is_rare:
                 scores += background
-            rows, columns = repeated.within(begin, end)
-            scores[rows, columns] += self.repeat
-            if self.wander is not None:
-                # log_softmax is one pass over the block, logsumexp is four
-                part = scores[:, 0] - scores.log_softmax(1)[:, 0]
+            scores[known.within(begin, end)] = -torch.inf
+            if self.wander is not None or self.again is not None:
+                part = _lse(scores)
                 parts.append((part if is_rare else part + background).double())
-            scores[rows, columns] = -torch.inf  # their background is their own: they join at the end
             scores[left_out.within(begin, end)] = -torch.inf
             if is_rare:
                 place = torch.arange(begin, end, device=scores.device).expand_as(scores)
@@ -170,38 +171,51 @@ class StreamingTopK:
         normaliser = torch.stack(parts).logsumexp(0) if parts else users.new_zeros(len(users)).double()
         return torch.cat(kept, dim=1), torch.cat(places, dim=1), normaliser
 
-    def _repeated_candidates(self, users: Tensor, repeated: _Pairs, left_out: _Pairs) -> tuple[Tensor, Tensor]:
-        """Return U·V + b of the items with a repeat effect, ``(num_queries, most of a query)``, -inf where hidden."""
+    def _met_candidates(self, users: Tensor, known: _Pairs, left_out: _Pairs, odds: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores and indices of items met before, ``(num_queries, most of a query)``, -inf where hidden."""
         num_queries = len(users)
-        rows, places = repeated.rows, repeated.places
+        order = known.rows.argsort(stable=True)
+        rows, places = known.rows[order], known.places[order]
         count = torch.bincount(rows, minlength=num_queries)
-        width = int(count.max()) if len(rows) else 0
-        scores = users.new_full((num_queries, width), -torch.inf)
-        place = torch.zeros((num_queries, width), dtype=torch.int64, device=users.device)
-        order = rows.argsort(stable=True)
-        rows, places = rows[order], places[order]
-        column = torch.arange(len(rows), device=users.device) - (count.cumsum(0) - count)[rows]
-        value = (users[rows] * self.items[places]).sum(1) + self.background[places] + self.repeat
+        width = int(count.max())
+        value = log_again(MATCH_AGAIN * (users[rows] * self.items[places]).sum(1) + self.background[places], rows, odds)
         hidden = torch.isin(rows * self.num_items + places, left_out.rows * self.num_items + left_out.places)
+        column = torch.arange(len(rows), device=users.device) - (count.cumsum(0) - count)[rows]
+        scores = users.new_full((num_queries, width), -torch.inf)
+        index = torch.zeros((num_queries, width), dtype=torch.int64, device=users.device)
         scores[rows, column] = value.masked_fill(hidden, -torch.inf)
-        place[rows, column] = places
-        return scores, place
+        index[rows, column] = self.index[places]
+        return scores, index
 
-    def _background_normaliser(self, repeated: _Pairs, num_queries: int) -> Tensor:
-        """Return the log of the sum of exponentials of b over all items, ``(num_queries,)``, repeats included."""
-        share = (self.background[repeated.places].double() - self._lse_background).exp()
-        change = torch.zeros(num_queries, dtype=torch.float64, device=share.device)
-        change.index_add_(0, repeated.rows, share * np.expm1(self.repeat))
-        return self._lse_background + change.log1p()
+    def _odds(self, met: Met) -> Tensor:
+        """Return the log odds of an item met before, ``(num_queries,)``."""
+        counts = torch.from_numpy(met.counts).to(self.background)
+        return self.again + habit(counts)[:, 0]
 
-    def _mixed(self, followed: Tensor, background: Tensor, of_followed: Tensor, of_background: Tensor) -> Tensor:
+    def _background_normaliser(self, known: _Pairs, num_queries: int) -> Tensor:
+        """Return the log of the sum of exponentials of b over all new items, ``(num_queries,)``."""
+        share = (self.background[known.places].double() - self._lse_background).exp()
+        met = torch.zeros(num_queries, dtype=torch.float64, device=share.device)
+        met.index_add_(0, known.rows, share)
+        return self._lse_background + (-met.clamp_max(1.0)).log1p()
+
+    def _new(
+        self, followed: Tensor, background: Tensor, of_followed: Tensor, of_background: Tensor, again: Tensor | None
+    ) -> Tensor:
+        """Return the log probability of new items, given U·V + b and b and their normalisers."""
+        share = torch.zeros_like(of_followed) if again is None else logsigmoid(-again.double())
+        of_followed = of_followed.nan_to_num(neginf=0.0)  # of those who met all items: no candidate is new
+        if self.wander is None:
+            return followed - (of_followed - share)[:, None].to(followed.dtype)
         wander = torch.tensor(self.wander, dtype=torch.float64)
         # Whole vector registers only: the rest of a row would be rounded by other instructions, and ties be none.
         num_candidates = followed.shape[1]
         followed = pad(followed, (0, -num_candidates % _LANES), value=-torch.inf)
         background = pad(background, (0, -num_candidates % _LANES))
-        followed = followed - (of_followed - logsigmoid(-wander).to(of_followed))[:, None].to(followed.dtype)
-        background = background - (of_background - logsigmoid(wander).to(of_background))[:, None].to(background.dtype)
+        of_followed = of_followed - (logsigmoid(-wander).to(of_followed) + share)
+        of_background = of_background - (logsigmoid(wander).to(of_background) + share)
+        followed = followed - of_followed[:, None].to(followed.dtype)
+        background = background - of_background[:, None].to(background.dtype)
         mixed = torch.logaddexp(followed, background).masked_fill(followed == -torch.inf, -torch.inf)
         return mixed[:, :num_candidates]
 
@@ -211,6 +225,16 @@ class StreamingTopK:
         places = self._place[torch.from_numpy(items.astype(np.int64)).to(device)]
         order = places.argsort()
         return _Pairs(torch.from_numpy(rows.astype(np.int64)).to(device)[order], places[order])
+
+
+def _lse(scores: Tensor) -> Tensor:
+    """Return ``scores.logsumexp(1)``."""
+    # log_softmax is one pass over the block, logsumexp is four
+    found = scores[:, 0] - scores.log_softmax(1)[:, 0]
+    lost = found.isnan()  # the first is an item met before, at -inf
+    if lost.any():
+        found[lost] = scores[lost].logsumexp(1)
+    return found
 
 
 def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

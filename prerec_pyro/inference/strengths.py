@@ -20,7 +20,7 @@ def learn_prior(graph: PreRecGraph, S: Tensor, W_z: Tensor) -> Tensor:
     Parameters
     ----------
     graph
-        Changed: length of U, w_h, w_o, ``spread``.
+        Changed: length of U, w_r, w_o, ``spread``.
     S
         ``(num_domains, 4)``, that of the sources.
     W_z
@@ -41,6 +41,6 @@ def absorb(graph: PreRecGraph, nats: Tensor, W_z: Tensor) -> None:
     graph.f_seq.log_length += nats[0]
     W_z *= nats[1].exp()
     if graph.config.repeats:
-        graph.w_h += nats[2]
+        graph.w_r += nats[2]
     if graph.config.wandering:
         graph.w_o += nats[3]

@@ -1,4 +1,4 @@
-"""What was read of U·V and of repeats, out of the way while networks are trained on few choices."""
+"""What was learnt of repeats and of how long U is, out of the way while networks are trained on few choices."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from prerec_pyro.models.graph import PreRecGraph
 
 
 class StrengthsAside:
-    """Holds w_h at 0 and U at its first length during training, and puts both back wherever users are ranked.
+    """Holds w_h at 0 and U at its first length during training, and puts the length back wherever users are ranked.
 
     Items met before are the hardest rivals of a choice: they look most like what the history asks for, and are seldom
     taken. Where w_h alone rules them out, U·V learns nothing from them. Without w_h it has to tell them apart, and of
     few choices that is the most there is to learn. The length of U that was read together with ω is short for a
-    training without ω. What both are in the domain is read off its log afterwards, with S.
+    training without ω. What it is in the domain is read off its log afterwards, with S.
 
-    Nothing stands aside in a model that starts from nothing: its w_h is 0, and there is nothing to put back where users
-    are ranked. Nor in one without S, which has no way to read them afterwards; nor with many choices, see
-    ``TrainConfig.strengths_at``.
+    Nothing stands aside in a model of which nothing was read: its w_h is 0 and its length the first. Nor in one without
+    S, which has no way to read it afterwards; nor with many choices, see ``TrainConfig.strengths_at``.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class StrengthsAside:
 
     def __init__(self, graph: PreRecGraph, sources: Sequence[Source], config: TrainConfig) -> None:
         few = config.strengths_at is not None and max(s.num_queries for s in sources) < config.strengths_at
-        known = graph.config.repeats and graph.has_strengths and bool(graph.w_h != 0)
+        known = graph.config.repeats and graph.has_strengths and bool(graph.w_r != 0)
         self.graph = graph if few and known else None
         if self.graph is not None:
             self.w_h = graph.w_h.detach().clone()
@@ -51,17 +50,15 @@ class StrengthsAside:
 
     @contextmanager
     def returned(self) -> Iterator[None]:
-        """Put both back for as long as the context lasts."""
+        """Put the length back for as long as the context lasts."""
         if self.graph is None:
             yield
             return
         in_training = self.graph.f_seq.log_length.detach().clone()
-        self.graph.w_h.copy_(self.w_h)
         self._shift(-self.shift)
         try:
             yield
         finally:
-            self.graph.w_h.zero_()
             with torch.no_grad():
                 self.graph.f_seq.log_length.copy_(in_training)
 

@@ -40,7 +40,7 @@ class TrainConfig(LoopConfig):
     learning_rate: float = Field(5e-5, ge=0, description="of f_seq and f_item")
     text_rate: float = Field(1e-5, ge=0, description="of f_e")
     popularity_rate: float = Field(3e-3, ge=0, description="of f_pop, W_z and W_d")
-    repeat_rate: float = Field(1e-1, ge=0, description="of w_h")
+    repeat_rate: float = Field(1e-1, ge=0, description="of w_h, which stands for repeats in training")
     domain_rate: float = Field(3e-4, ge=0, description="of D")
     strength_rate: float = Field(3e-2, ge=0, description="of S, where it is free")
     scale_rate: float = Field(3e-2, ge=0, description="of random scales of priors, in e-folds")
@@ -66,8 +66,8 @@ class TrainConfig(LoopConfig):
     strengths_at: int | None = Field(
         None,
         ge=1,
-        description="queries from which fine-tuning starts at the w_h and length of U that were read of the sources: "
-        "with fewer these stand aside and are read of the log afterwards; none: it starts there always",
+        description="queries from which fine-tuning starts at the w_h and length of U of the sources: with fewer these "
+        "stand aside, and the length is read of the log afterwards; none: it starts there always",
     )
 
     def for_queries(self, num_queries: int) -> TrainConfig:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.models.choice import Choice
 from prerec_pyro.models.graph_config import GraphConfig
+from prerec_pyro.models.kinds import Odds, habit, log_choice
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 from prerec_pyro.models.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
@@ -61,15 +62,16 @@ class PreRecGraph(nn.Module):
     A history is the vectors of its items, V_j, where each item is one vector: what an item's offset has learnt of those
     who took it then also tells what they take next. This edge, V → U, is not in the paper, whose U reads texts.
 
-    Beyond the paper, R also reads the observed history itself: ``w_h · 1[j ∈ H_i]``, one learned number (0 at the
-    start) for how much less, or more, likely an item is that the user has met before. H is data, so no back-door path
-    is opened.
+    Beyond the paper, R also reads the observed history itself. Some take again what they took before, others never
+    do: with probability ρ_i a choice falls on the items of the history, whose log odds are ``w_r`` and those of how
+    often this user did so already (`habit`). H is data, so no back-door path is opened. In training, where few rivals
+    are drawn, it is ``w_h · 1[j ∈ H_i]``, one learned number (0 at the start), that stands for it.
 
-    Not every choice follows the history. With probability ω a choice *wanders*: it is made by popularity and repeats,
-    without U·V. R is then the mixture of the two softmaxes, in which U·V may be sharp where it speaks.
+    Not every choice follows the history. With probability ω a choice of a new item *wanders*: it is made by popularity,
+    without U·V. R is the mixture of these kinds (`log_choice`), in which U·V may be sharp where it speaks.
 
     How far to trust texts, popularity, repeats and histories differs from domain to domain: S_k, four numbers in units
-    of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_h + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
+    of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_r + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
     effects. At its prior mean, 0, it changes nothing.
 
     With ``repeats``, ``wandering`` and ``strengths`` switched off R is eq. 2 to the letter; with ``item_to_user`` and
@@ -91,7 +93,7 @@ class PreRecGraph(nn.Module):
     Attributes
     ----------
     spread
-        ``(4,)`` how much S differs between domains: e-folds of U·V and of Z·W_z, nats of w_h and of w_o.
+        ``(4,)`` how much S differs between domains: e-folds of U·V and of Z·W_z, nats of w_r and of w_o.
     """
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
@@ -117,6 +119,7 @@ class PreRecGraph(nn.Module):
         )
         if config.repeats:
             self.w_h = nn.Parameter(torch.zeros(()))
+            self.register_buffer("w_r", torch.zeros(()))
         if config.wandering:
             self.register_buffer("w_o", torch.zeros(()))
         if config.confounders:
@@ -279,13 +282,16 @@ class PreRecGraph(nn.Module):
     item_slots = staticmethod(item_slots)
 
     def background(self, effect: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
-        """Return Z·W_z + w_h·1[j ∈ H], ``(..., num_queries, num_candidates)``, given Z·W_z of the levels."""
+        """Return Z·W_z of the candidates, ``(..., num_queries, num_candidates)``, in training with w_h·1[j ∈ H]."""
         if effect is None:
             scores = self.f_e.linear.weight.new_zeros(batch.num_queries, batch.candidate_level.shape[1])
         else:
             scores = effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., queries, candidates)
             scores = scores if S is None else S[..., 1:2].exp() * scores
-        return self.with_repeats(scores, S, batch) if self.config.repeats else scores
+        if batch.is_training and self.config.repeats:
+            query, candidate = batch.repeats  # each pair occurs once
+            scores[..., query, candidate] += self.repeat_effect(S).expand(*scores.shape[:-1], 1)[..., query, 0]
+        return scores
 
     def of_targets(self, U: Tensor, V: Tensor, effect: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V + Z·W_z + w_h·1[j ∈ H] of each query's own target in training, ``(..., num_queries)``."""
@@ -298,31 +304,27 @@ class PreRecGraph(nn.Module):
         return scores + self.repeat_effect(S)[..., 0] * batch.target_repeats if self.config.repeats else scores
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
-        """Return log[(1 - ω) softmax(match + background) + ω softmax(background)], or their sum without ω.
+        """Return the log probability of each candidate, see `log_choice`; in training match + background.
 
-        In training it is their sum too: a few sampled negatives miss the rivals of a sharp match, and where ω bounds
-        what a miss costs, training makes matches ever sharper. ω is estimated after training; see `calibrate`.
+        A few sampled negatives miss the rivals of a sharp match, and where ω bounds what a miss costs, training makes
+        matches ever sharper. ω and ρ are estimated after training; see `calibrate`.
         """
-        followed = match + background
-        if batch.negatives is not None or batch.is_training or not self.config.wandering:
-            return followed
-        w_o = self.w_o if S is None else self.w_o + S[..., 3:]  # (..., 1 or num_queries, 1)
-        return torch.logaddexp(
-            followed.log_softmax(-1) + nn.functional.logsigmoid(-w_o),
-            background.log_softmax(-1) + nn.functional.logsigmoid(w_o),
-        )
+        if batch.is_training:
+            return match + background
+        return log_choice(match, background, self.odds(S, batch), batch.repeats)
+
+    def odds(self, S: Tensor | None, batch: Batch) -> Odds:
+        """Return the log odds of the kinds of choice, ``(..., 1 or num_queries, 1)``."""
+        again = self.w_r + habit(batch.repeat_counts) if self.config.repeats else None
+        wander = self.w_o[None, None] if self.config.wandering else None
+        if S is not None:
+            again = None if again is None else again + S[..., 2:3]
+            wander = None if wander is None else wander + S[..., 3:]
+        return Odds(again, wander)
 
     def repeat_effect(self, S: Tensor | None) -> Tensor:
         """Return w_h in a domain, ``(..., 1 or num_queries, 1)``."""
         return self.w_h[None, None] if S is None else self.w_h + S[..., 2:3]
-
-    def with_repeats(self, scores: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
-        """Return the scores with w_h added where the candidate stands in the query's history."""
-        query, candidate = batch.repeats  # each pair occurs once
-        effect = self.repeat_effect(S)
-        of_query = effect.expand(*effect.shape[:-2], batch.num_queries, 1)[..., 0]  # (..., num_queries)
-        scores[..., query, candidate] += of_query[..., query]
-        return scores
 
     def response(self, batch: Batch) -> Tensor | None:
         """Return the observed R: candidate 0 in training, the target against the catalogue, None to predict."""

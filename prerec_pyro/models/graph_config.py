@@ -25,6 +25,8 @@ class GraphConfig(BaseModel):
         description="the edge V → U: a history is read as the vectors of its items, and not as f_e of their texts; "
         "not in Fig. 1, and off under Z → V",
     )
-    repeats: bool = Field(True, description="the effect of H on R: has the user met the item before; not in eq. 2")
+    repeats: bool = Field(
+        True, description="the effect of H on R: was an item met before, and how often such were taken"
+    )
     wandering: bool = Field(True, description="some choices do not follow the history; not in eq. 2")
     strengths: bool = Field(True, description="node S: how much the effects weigh in a domain; not in Fig. 1")

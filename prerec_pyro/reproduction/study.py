@@ -19,6 +19,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import top_k_size
 from prerec_pyro.evaluation.protocol import evaluate, num_queries
+from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.ranking import Recommender
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.recommender import PreRec
@@ -190,6 +191,7 @@ class Study:
             "window": self.plan.window,
             "encoder": [self._wish.encoder_name, self._wish.encoder_revision],
             "version": version("prerec-pyro"),
+            "model_format": checkpoint.FORMAT_VERSION,
         }
 
     def _check_target(self, target: Domain) -> None:

@@ -68,7 +68,7 @@ def test_without_popularity_what_is_shown_is_less_popular(dial):
     shown = dial.table["mean_popularity"].tolist()
     assert dial.table["value"].tolist() == [0.0, 0.5, 1.0, 2.0]
     assert shown == sorted(shown)
-    assert stop(dial, 0.0)["mean_popularity_change_high"] < 0 < stop(dial, 2.0)["mean_popularity_change_low"]
+    assert stop(dial, 0.0)["mean_popularity_change_high"] < 0 < stop(dial, 2.0)["mean_popularity_change"]
 
 
 def test_intervals_are_those_of_the_paired_bootstrap(model, new_shop, everybody, dial):

@@ -4,7 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data.repeats import repeated_targets, repeats_among, repeats_in_catalogue
+from prerec_pyro.data.repeats import (
+    met_before,
+    repeat_counts,
+    repeated_targets,
+    repeats_among,
+    repeats_in_catalogue,
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -22,3 +28,10 @@ def test_pairs_are_those_of_the_prefix(num_sequences: int, length: int, seed: in
     assert pairs == [(q, c) for q, prefix in enumerate(prefixes) for c, n in enumerate(negatives) if n in prefix]
     repeated = repeated_targets(history, positions, targets)
     assert repeated.tolist() == [t in prefix for t, prefix in zip(targets.tolist(), prefixes, strict=True)]
+    reads = [history[p // length, : p % length + 1].tolist() for p in positions]
+    again = [sum(item in read[:step] for step, item in enumerate(read)) for read in reads]
+    counts = repeat_counts(history, positions)
+    assert counts.tolist() == [[a, len(read) - 1 - a] for a, read in zip(again, reads, strict=True)]
+    met = met_before(history, positions)
+    assert list(zip(met.rows, met.items, strict=True)) == sorted({(q, i) for q, p in enumerate(prefixes) for i in p})
+    assert np.array_equal(met.counts, counts)

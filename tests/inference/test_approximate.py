@@ -26,10 +26,10 @@ pytest.importorskip("faiss")
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(1, 40))
 def test_with_all_items_as_candidates_lists_are_exact(world, k):
-    effects, users, repeats, hidden = world
+    effects, users, met, hidden = world
     k = min(k, len(effects.items))
     lists = ApproximateTopK(effects, users, probes=100, candidates=len(effects.items))
-    assert_lists(lists(users, k, repeats=repeats, hidden=hidden), effects, dense(effects, users, repeats, hidden))
+    assert_lists(lists(users, k, met=met, hidden=hidden), effects, dense(effects, users, met, hidden))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def market() -> tuple[Effects, torch.Tensor]:
     items = torch.nn.functional.normalize(items + 0.4 * torch.randn(items.shape, generator=generator), dim=1)
     users = 10.0 * items[torch.from_numpy(rng.integers(0, 20_000, 64))]
     counts = np.bincount(rng.zipf(1.3, 40_000) % 20_000, minlength=20_000)
-    return Effects(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), -1.0, -1.5), users
+    return Effects(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), None, -1.5), users
 
 
 def test_few_cells_find_nearly_all(market):
@@ -70,7 +70,7 @@ def test_what_is_liked_for_its_popularity_alone_is_found(market):
     popularity[star] = popularity.max() + 8.0
     items = effects.items.clone()
     items[star] = -users[0] / users[0].norm()
-    wandering = Effects(items, popularity, -1.0, 2.0)
+    wandering = Effects(items, popularity, None, 2.0)
     exact, found = (
         lists(users[:1], 10)[1] for lists in (StreamingTopK(wandering), ApproximateTopK(wandering, users, 1))
     )

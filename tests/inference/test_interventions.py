@@ -6,7 +6,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from small_worlds import DIM, PRIORS, met, small_encoded, small_graph
+from small_worlds import DIM, PRIORS, kinds_of_choice, met, small_encoded, small_graph, taken_again
 
 from prerec_pyro.data.batches import Batch, query_batches
 from prerec_pyro.errors import InputError
@@ -42,25 +42,24 @@ def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=EN
 
 @torch.no_grad()
 def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offset=0.0) -> torch.Tensor:
-    """U·V + Z·W_z + w_h·1[j in H] as strong as S says; what is not given stands at the mean of its network."""
+    """The kinds of choice as strong as S says; what is not given stands at the mean of its network."""
     strength = torch.zeros(4) if S is None else S * graph.spread
-    share = torch.sigmoid(graph.w_o + strength[3])
     D = torch.zeros(DIM) if D is None else D
     text = graph.f_e(ENCODED.texts)
     read = text
     if graph.reads_items:
         read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
     U = graph.f_seq(D, read[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
-    repeats, rows = (graph.w_h + strength[2]) * met(batch), []
+    matches, backgrounds = [], []
     for query in range(batch.num_queries):
         slot = batch.slot[query]
         levels = batch.candidate_level[slot]
         own = graph.f_pop(batch.factors[levels]) if Z is None else Z.expand(NUM_ITEMS, DIM)
         items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
-        wandered = strength[1].exp() * own @ graph.W_z + repeats[query]
-        followed = strength[0].exp() * items @ U[query] + wandered
-        rows.append(((1 - share) * followed.softmax(0) + share * wandered.softmax(0)).log())
-    return torch.stack(rows)
+        backgrounds.append(strength[1].exp() * own @ graph.W_z)
+        matches.append(strength[0].exp() * items @ U[query])
+    odds = graph.w_r + strength[2], graph.w_o + strength[3]
+    return kinds_of_choice(torch.stack(matches), torch.stack(backgrounds), met(batch), taken_again(batch), *odds)
 
 
 def close(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -96,7 +95,9 @@ def test_without_confounders_it_is_a_match_of_user_and_item(batch):
         moved = text + PRIORS.V.scale * trained()["V_decentered"]
         for V, nodes in ((text, None), (moved, trained())):
             U = graph.f_seq(None, V[batch.history], batch.positions)
-            assert close(scorer(graph, nodes=nodes)(batch), U @ V.T + graph.w_h * met(batch))
+            match = U @ V.T
+            expected = kinds_of_choice(match, torch.zeros_like(match), met(batch), taken_again(batch), graph.w_r)
+            assert close(scorer(graph, nodes=nodes)(batch), expected)
 
 
 VECTOR = torch.linspace(-1, 1, DIM)
@@ -181,7 +182,7 @@ def test_popularity_set_to_nothing_is_taste_alone(batch):
 
 
 def test_equal_popularity_cancels(batch):
-    graph = small_graph(wandering=False)
+    graph = small_graph(wandering=False, repeats=False)
     none, mean = scorer(graph, {"Z": 0})(batch), scorer(graph, {"Z": "mean"})(batch)
     assert close(none.log_softmax(1), mean.log_softmax(1))
     assert not close(none, mean), "at the mean, not at 0"

@@ -20,7 +20,6 @@ from small_worlds import (
     PRIORS,
     TEXT_DIM,
     graph_config,
-    met,
     prerec,
     shaken,
     small_domain,
@@ -94,7 +93,7 @@ def minimise(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> None:
 def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[int, ...]) -> None:
     """The prior counts once against the sum over all queries, which are weighed so that domains count alike."""
     torch.manual_seed(0)
-    shape = graph_config(wandering=False, strengths=False)
+    shape = graph_config(wandering=False, repeats=False, strengths=False)
     graph = LinearGraph(shape, num_domains=len(sizes), text_dim=TEXT_DIM, priors=LIFTED).double()
     graph.f_pop.linear.weight.data.abs_()  # else some coordinates of Z are 0 everywhere
     program = NonCentred(graph, ())
@@ -133,7 +132,7 @@ def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[in
 
 
 def test_of_the_choice_itself_the_map_is_that_of_a_multinomial_logistic_regression() -> None:
-    graph = small_graph(1, wandering=False, strengths=False, priors=LIFTED)
+    graph = small_graph(1, wandering=False, repeats=False, strengths=False, priors=LIFTED)
     program = NonCentred(graph, ())
     guide = map_guide(program, 1, ())
     batch = catalogue(small_encoded(num_users=30))
@@ -144,7 +143,7 @@ def test_of_the_choice_itself_the_map_is_that_of_a_multinomial_logistic_regressi
     with torch.no_grad():
         text = graph.f_e(batch.texts)
         Z = graph.f_pop(batch.factors)[batch.candidate_level][batch.slot].double().numpy()  # (queries, items, B)
-        match = graph.f_seq(torch.zeros(DIM), text[batch.history], batch.positions) @ text.T + graph.w_h * met(batch)
+        match = graph.f_seq(torch.zeros(DIM), text[batch.history], batch.positions) @ text.T
 
     def negative(w: np.ndarray) -> float:
         logits = match.double().numpy() + Z @ w

@@ -18,7 +18,14 @@ DIM, NUM_ITEMS, NUM_USERS, NUM_DOMAINS = 8, 60, 800, 3
 def test_D_is_recovered_given_the_networks() -> None:
     torch.manual_seed(0)
     config = GraphConfig(
-        latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3, wandering=False
+        latent_dim=DIM,
+        num_layers=1,
+        feedforward=1,
+        dropout=0,
+        history_dropout=0,
+        sharpness=3,
+        wandering=False,
+        repeats=False,
     )
     graph = PreRecGraph(config, num_domains=NUM_DOMAINS, text_dim=DIM, priors=Priors(D=Normal(0.5))).eval()
     D = 0.5 * torch.randn(NUM_DOMAINS, DIM)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_worlds import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded, small_graph
+from small_worlds import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded, small_graph, taken_again
 
 from prerec_pyro.data.batches import query_batches
 from prerec_pyro.errors import InputError
@@ -62,8 +62,8 @@ def test_a_stop_of_the_dial_is_a_do_with_the_same_noise(edge, value):
 
 
 def test_the_scores_along_the_dial_are_linear_without_the_mixture():
-    """score(value) = U·V + w_h·1[j in H] + value · e^S_2 · Z·W_z."""
-    graph = small_graph(wandering=False)
+    """score(value) = U·V + value · e^S_2 · Z·W_z."""
+    graph = small_graph(wandering=False, repeats=False)
     none, once, twice = scorer(graph).dial(BATCH, (0.0, 1.0, 2.0))
     torch.testing.assert_close(twice - once, once - none, atol=1e-5, rtol=0)
     Z = graph.f_pop(BATCH.factors).detach()
@@ -72,13 +72,17 @@ def test_the_scores_along_the_dial_are_linear_without_the_mixture():
 
 
 def test_at_no_popularity_a_choice_that_wanders_knows_repeats_alone():
-    """Both terms of the mixture read the same Z: at 0 what does not follow the history is uniform but for w_h."""
+    """All kinds of choice read the same Z: at 0 a new item that does not follow the history is any of them."""
     graph = small_graph()
     with torch.no_grad():
         graph.w_o += 50.0  # all choices wander
     found = next(scorer(graph, nodes=None).dial(BATCH, [0.0])).exp()
-    expected = (graph.w_h.detach() * met(BATCH)).softmax(1)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    new = 1 - met(BATCH)
+    expected = new / new.sum(1, keepdim=True)
+    again = (found * met(BATCH)).sum(1)
+    counts = taken_again(BATCH)
+    torch.testing.assert_close(again, torch.sigmoid(graph.w_r + ((counts[:, 0] + 0.3) / (counts[:, 1] + 2)).log()))
+    torch.testing.assert_close(found * new, expected * (1 - again)[:, None], atol=1e-6, rtol=0)
 
 
 def test_the_match_is_computed_once_where_the_graph_allows(monkeypatch):

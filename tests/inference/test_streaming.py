@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_expit, log_softmax
-from small_worlds import DIM, small_encoded, small_graph
+from small_worlds import DIM, kinds_of_choice, small_encoded, small_graph
 
 from prerec_pyro.data.histories import known_users
+from prerec_pyro.data.repeats import Met
 from prerec_pyro.inference import ranking
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
@@ -22,18 +22,20 @@ ENCODED = small_encoded(num_users=9)
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
-def dense(effects: Effects, users: torch.Tensor, repeats: Pairs, hidden: Pairs) -> torch.Tensor:
+def dense(effects: Effects, users: torch.Tensor, met: Met, hidden: Pairs) -> torch.Tensor:
     """The scores of every item, in double precision, written as they are defined."""
-    background = np.zeros((len(users), len(effects.items)))
+    match = users.double() @ effects.items.double().mT
+    background = torch.zeros_like(match)
     if effects.popularity is not None:
-        background += effects.popularity.numpy()
-    background[repeats] += effects.repeat
-    scores = users.double().numpy() @ effects.items.double().numpy().T + background
-    if effects.wander is not None:
-        followed = log_softmax(scores, axis=1) + log_expit(-effects.wander)
-        scores = np.logaddexp(followed, log_softmax(background, axis=1) + log_expit(effects.wander))
-    scores[hidden] = -np.inf
-    return torch.from_numpy(scores)
+        background += effects.popularity.double()
+    scores = match + background
+    if effects.wander is not None or effects.again is not None:
+        is_met = torch.zeros_like(match)
+        is_met[met.rows, met.items] = 1
+        counts = torch.from_numpy(met.counts).double()
+        scores = kinds_of_choice(match, background, is_met, counts, effects.again, effects.wander)
+    scores[hidden] = -torch.inf
+    return scores
 
 
 @st.composite
@@ -47,19 +49,21 @@ def worlds(draw):
 
     levels = halves(draw(st.integers(1, 6)))
     popularity = levels[torch.from_numpy(rng.integers(0, len(levels), num_items))] if draw(st.booleans()) else None
-    repeat, wander = draw(st.sampled_from([0.0, 1.5, -2.0])), draw(st.sampled_from([None, -3.0, 0.0, 2.0]))
-    effects = Effects(halves(num_items, dim), popularity, repeat, wander)
-    pairs = [tuple(np.nonzero(rng.random((num_queries, num_items)) < draw(st.sampled_from([0.0, 0.3])))) for _ in "rh"]
-    return effects, halves(num_queries, dim), pairs[0], pairs[1]
+    again, wander = draw(st.sampled_from([None, 1.5, -2.0])), draw(st.sampled_from([None, -3.0, 0.0, 2.0]))
+    effects = Effects(halves(num_items, dim), popularity, again, wander)
+    known, hidden = (rng.random((num_queries, num_items)) < draw(st.sampled_from([0.0, 0.3])) for _ in "kh")
+    known[:, rng.integers(num_items)] = True  # a history has one item at least
+    met = Met(*np.nonzero(known), rng.integers(0, 5, (num_queries, 2)).astype(np.float32))
+    return effects, halves(num_queries, dim), met, tuple(np.nonzero(hidden))
 
 
 @settings(max_examples=300, deadline=None)
 @given(worlds(), st.integers(1, 40), st.integers(1, 9), st.integers(1, 8))
 def test_lists_are_those_of_the_dense_scores(world, k, block_items, common):
-    effects, users, repeats, hidden = world
+    effects, users, met, hidden = world
     k = min(k, len(effects.items))
     streaming = StreamingTopK(effects, block_items=block_items, common=common)
-    assert_lists(streaming(users, k, repeats=repeats, hidden=hidden), effects, dense(effects, users, repeats, hidden))
+    assert_lists(streaming(users, k, met=met, hidden=hidden), effects, dense(effects, users, met, hidden))
 
 
 def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], effects: Effects, scores: torch.Tensor) -> None:
@@ -71,7 +75,7 @@ def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], effects: Effects, sco
     torch.testing.assert_close(best, expected[:, :k], rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(scores.gather(1, index)[listed], expected[:, :k][listed], rtol=1e-10, atol=1e-10)
     assert all(len(set(row[mask].tolist())) == mask.sum() for row, mask in zip(index, listed, strict=True))
-    if effects.wander is None:
+    if effects.wander is None and effects.again is None:
         assert torch.equal(index[listed], order[:, :k][listed])
 
 
@@ -95,10 +99,10 @@ def test_single_precision_finds_the_same_lists_where_scores_are_apart():
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
-    none = (np.empty(0, np.int64),) * 2
-    wide = dense(Effects(items, popularity, 0.0, -1.0), users, none, none)
+    met = Met(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
+    wide = dense(Effects(items, popularity, 0.0, -1.0), users, met, (np.empty(0, np.int64),) * 2)
     streaming = StreamingTopK(Effects(items, popularity, 0.0, -1.0), block_items=256, common=100)
-    best, index = streaming(users, 20)
+    best, index = streaming(users, 20, met=met)
     expected, order = wide.sort(dim=1, descending=True, stable=True)
     torch.testing.assert_close(best.double(), expected[:, :20], rtol=1e-5, atol=1e-5)
     assert torch.equal(index, order[:, :20])

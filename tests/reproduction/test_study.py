@@ -13,6 +13,7 @@ from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.inference import checkpoint
 from prerec_pyro.methods import new_model
 from prerec_pyro.recommender import FINE_TUNING, PreRec
 from prerec_pyro.reproduction import study as study_module
@@ -120,6 +121,14 @@ def test_settings_and_samples_make_other_cells(tmp_path: Path, counted) -> None:
     other = tiny_study(tmp_path, methods={"sasrec": tiny_settings("sasrec", learning_rate=0.5)})
     other.cell(row, shop, 0, 2)
     assert counted["evaluate"] == 4
+
+
+def test_a_model_of_another_format_is_another_cell(tmp_path: Path, counted, monkeypatch) -> None:
+    row, study = ROWS["sasrec_scratch"], tiny_study(tmp_path)
+    study.cell(row, study.targets[0], 0, 2)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", checkpoint.FORMAT_VERSION + 1)
+    study.cell(row, study.targets[0], 0, 2)
+    assert counted["evaluate"] == 2
 
 
 def test_table2_has_its_rows(tmp_path: Path) -> None:

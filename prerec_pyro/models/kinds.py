@@ -1,0 +1,99 @@
+"""Three kinds of choice: of an item met before, of a new one that follows the history, of a new one that does not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+HABIT = (0.3, 2.0)
+"""Choices of an item met before, and of others, that a user is taken to have made before any was seen."""
+
+MATCH_AGAIN = 0.3
+"""How much U·V counts among the items that a user has met before: they are all like what the history asks for."""
+
+_NEVER = -1e4  # and not -inf, whose gradients are not numbers
+
+
+class Odds(NamedTuple):
+    """Log odds of the kinds, each ``(..., 1 or num_queries, 1)``; None where there is no such kind.
+
+    ``again`` is that of ρ, the share of choices that fall on items met before; ``wander`` that of ω, the share of the
+    others that do not follow the history.
+    """
+
+    again: Tensor | None
+    wander: Tensor | None
+
+
+def habit(counts: Tensor) -> Tensor:
+    """Return the log odds that a user takes an item met before, ``(num_queries, 1)``, but for what a domain adds.
+
+    They are those of the posterior mean of a share with a beta prior (`HABIT`) given what the user did so far.
+
+    Parameters
+    ----------
+    counts
+        ``(num_queries, 2)`` choices of an item met before, and others; see `repeat_counts`.
+    """
+    again, other = (counts + counts.new_tensor(HABIT)).log().unbind(-1)
+    return (again - other)[:, None]
+
+
+def log_choice(match: Tensor, background: Tensor, odds: Odds, repeats: Tensor) -> Tensor:
+    """Return the log probability of each candidate, ``(..., num_queries, num_items)``, all items being candidates.
+
+    Among items that are new to the user it is
+    ``(1 - ρ) [(1 - ω) softmax(match + background) + ω softmax(background)]``, among those met before
+    ``ρ softmax(MATCH_AGAIN · match + background)``, each softmax over its own items.
+
+    Parameters
+    ----------
+    match
+        U·V, ``(..., num_queries, num_items)``.
+    background
+        Z·W_z, of the same shape; overwritten.
+    odds
+        Of the kinds; without both the result is ``match + background``.
+    repeats
+        ``(2, num_repeats)`` (query, item) pairs met before, by query.
+    """
+    followed = match + background
+    if odds.again is None:
+        return followed if odds.wander is None else _new(followed, background, odds.wander, 0.0)
+    query, item = repeats
+    met = MATCH_AGAIN * match[..., query, item] + background[..., query, item]  # (..., num_repeats)
+    followed[..., query, item] = background[..., query, item] = _NEVER
+    scores = _new(followed, background, odds.wander, logsigmoid(-odds.again))
+    scores[..., query, item] = log_again(met, query, odds.again.expand(*scores.shape[:-1], 1)[..., 0])
+    return scores
+
+
+def log_again(met: Tensor, query: Tensor, again: Tensor) -> Tensor:
+    """Return log[ρ softmax(met)] of (query, item) pairs, the softmax over those of a query, ``(..., num_repeats)``.
+
+    Parameters
+    ----------
+    met
+        Scores of the pairs, ``(..., num_repeats)``.
+    query
+        ``(num_repeats,)`` of which query each is.
+    again
+        Log odds of ρ, ``(..., num_queries)``.
+    """
+    index = query.expand(met.shape)
+    most = met.new_full(again.shape, -torch.inf).scatter_reduce(-1, index, met.detach(), "amax")
+    above = torch.zeros_like(again, dtype=met.dtype).scatter_add(-1, index, (met - most[..., query]).exp())
+    return met - (most[..., query] + above[..., query].log()) + logsigmoid(again)[..., query]
+
+
+def _new(followed: Tensor, background: Tensor, wander: Tensor | None, share: Tensor | float) -> Tensor:
+    """Return the log of `share`, itself a logarithm, times the mixture of the two softmaxes."""
+    if wander is None:
+        return followed.log_softmax(-1) + share
+    return torch.logaddexp(
+        followed.log_softmax(-1) + (logsigmoid(-wander) + share),
+        background.log_softmax(-1) + (logsigmoid(wander) + share),
+    )
