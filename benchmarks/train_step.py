@@ -50,13 +50,14 @@ LABELS = {
 }
 
 
-def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig) -> Trainer:
+def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig, device: torch.device) -> Trainer:
     """Return a fresh trainer of the default graph."""
     torch.manual_seed(0)
     graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
+    graph.to(device)  # before the guide, whose points start where the graph is
     program = NonCentred(graph, FREE_BY_DEFAULT)
     source = Source(encoded, users, 0, 0)
-    trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config)
+    trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config, device)
     trainer.objective.train()
     return trainer
 
@@ -75,11 +76,11 @@ def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
     effect = Z @ graph.W_z
     target = (U * V[batch.targets]).sum(-1) + effect[batch.target_level] + graph.w_h * batch.target_repeats
     scores = U @ V[batch.negatives].T + effect[batch.candidate_level][batch.slot]
-    seen = torch.zeros(scores.shape, dtype=torch.bool)
+    seen = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     seen[batch.repeats[0], batch.repeats[1]] = True
     scores = (scores + graph.w_h * seen).masked_fill(batch.negatives == batch.targets[:, None], -torch.inf)
     logits = torch.cat([target[:, None], scores], dim=1) + own @ graph.W_d
-    fit = F.cross_entropy(logits, torch.zeros(len(U), dtype=torch.long))
+    fit = F.cross_entropy(logits, torch.zeros(len(U), dtype=torch.long, device=U.device))
     scale_D = float(graph.priors.D(torch.zeros(1, 2)).base_dist.scale[0, 0])
     prior = 0.5 * (batch.prior_weight * offsets.square().sum(1)).sum() + 0.5 * (own / scale_D).square().sum()
     return fit + prior / batch.num_domain_queries
@@ -88,7 +89,7 @@ def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
 def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, starts: np.ndarray) -> torch.Tensor:
     """Return the loss of one padded prefix a sample, each with negatives of its own."""
     graph = trainer.objective.model.graph
-    item_index, length = encoded.domain.item_index, 64
+    item_index, length, device = encoded.domain.item_index, 64, trainer.device
     begin = np.maximum(starts, events - length)
     read = np.minimum(begin[:, None] + np.arange(length), events[:, None] - 1)  # (n, 64)
     ends = events - begin - 1
@@ -99,18 +100,20 @@ def padded_loss(trainer: Trainer, encoded: EncodedDomain, events: np.ndarray, st
 
     def vectors(items: np.ndarray) -> torch.Tensor:
         rows = torch.from_numpy(items.astype(np.int64))
-        return graph.f_item(graph.f_e(encoded.texts[rows]), own, None) + offset_scale(graph) * table(rows)
+        texts = encoded.texts[rows].to(device)
+        return graph.f_item(graph.f_e(texts), own, None) + offset_scale(graph) * table(rows.to(device))
 
-    U = graph.f_seq(own, vectors(item_index[read]), torch.from_numpy(np.arange(len(events)) * length + ends))
+    U = graph.f_seq(own, vectors(item_index[read]), torch.from_numpy(np.arange(len(events)) * length + ends).to(device))
     V = vectors(candidates)  # (n, 1 + negatives, B)
     slots = encoded.slots[events][:, None]
     counts = encoded.popularity.counts(candidates, slots)
     factors = encoded.popularity.factors(counts, np.broadcast_to(slots, counts.shape))
-    effect = graph.f_pop(torch.from_numpy(factors)) @ graph.W_z
+    effect = graph.f_pop(torch.from_numpy(factors).to(device)) @ graph.W_z
     scores = (U[:, None] * V).sum(-1) + effect
-    same = torch.zeros(scores.shape, dtype=torch.bool)
-    same[:, 1:] = torch.from_numpy(candidates[:, 1:] == candidates[:, :1])
-    return F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.zeros(len(events), dtype=torch.long))
+    same = torch.zeros(scores.shape, dtype=torch.bool, device=device)
+    same[:, 1:] = torch.from_numpy(candidates[:, 1:] == candidates[:, :1]).to(device)
+    none = torch.zeros(len(events), dtype=torch.long, device=device)
+    return F.cross_entropy(scores.masked_fill(same, -torch.inf), none)
 
 
 def update(trainer: Trainer, make_loss: Callable[[], torch.Tensor]) -> None:
@@ -125,14 +128,19 @@ def update(trainer: Trainer, make_loss: Callable[[], torch.Tensor]) -> None:
 
 
 def timed(step: Callable[[Batch], object], batch: Batch) -> float:
-    """Return the seconds that one step takes."""
+    """Return the seconds that one step takes; on CUDA until it is done, not only asked for."""
     started = time.perf_counter()
     step(batch)
+    if batch.targets.is_cuda:
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
 def time_round(
-    steps: dict[str, Callable[[Batch], object]], stream: Iterator[Batch], num_steps: int, of_padded: int
+    steps: dict[str, Callable[[Batch], object]],
+    stream: Iterator[Batch],
+    num_steps: int,
+    of_padded: int,
 ) -> dict[str, float]:
     """Return queries a second of each. (a) and (b) take the same batches in turn: a busy moment then slows both."""
     seconds, queries = dict.fromkeys(steps, 0.0), dict.fromkeys(steps, 0)
@@ -161,14 +169,17 @@ def main() -> None:
     parser.add_argument("--padded-steps", type=int, default=2, help="of (c) in each round")
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of all three")
     parser.add_argument("--batch-tokens", type=int, default=TrainConfig().batch_tokens)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    device = torch.device(options.device)
+    torch.set_num_threads(options.threads)
     keep_freed_memory()  # as `prerec-pyro train` does
     domain = Domain.load(options.domain) if options.domain else read_online_retail(options.data)
     encoded = encode_domain(domain)
     users = split_users(domain).train
     config = TrainConfig(batch_tokens=options.batch_tokens, precision=options.precision)
-    trainers = {name: make_trainer(encoded, users, config) for name in "abc"}
+    trainers = {name: make_trainer(encoded, users, config, device) for name in "abc"}
 
     rng = np.random.default_rng(0)
     starts = domain.offsets[:-1][domain.user_of_event]
@@ -184,7 +195,7 @@ def main() -> None:
         "b": lambda batch: update(trainers["b"], lambda: bare_loss(trainers["b"], batch)),
         "c": padded,
     }
-    stream = _endless(Source(encoded, users, 0, 0), config)
+    stream = _endless(Source(encoded, users, 0, 0), config, device)
     batch = next(stream)
     constant = trainers["a"].peaks[batch.domain]
     torch.manual_seed(1)
@@ -199,7 +210,10 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, value in time_round(steps, stream, options.steps, options.padded_steps).items():
                 rates[name].append(value)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 2 threads, torch {torch.__version__}")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, "
+        f"torch {torch.__version__}, {torch.cuda.get_device_name() if device.type == 'cuda' else 'no GPU'}"
+    )
     print(
         f"B = 256, {config.num_negatives} negatives, {config.batch_tokens} positions a batch, {options.rounds} rounds, "
         f"precision {config.precision}\n"
@@ -211,9 +225,10 @@ def main() -> None:
         print(f"{LABELS[name]:46}{statistics.median(values):11.0f}{min(values):9.0f}{max(values):9.0f}{ratio:8.3f}")
 
 
-def _endless(source: Source, config: TrainConfig) -> Iterator[Batch]:
+def _endless(source: Source, config: TrainConfig, device: torch.device) -> Iterator[Batch]:
     for number in itertools.count(1):
-        yield from source.batches(config, number)
+        for batch in source.batches(config, number):
+            yield batch.to(device)
 
 
 if __name__ == "__main__":

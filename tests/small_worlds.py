@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -155,7 +157,7 @@ def kinds_of_choice(match, background, is_met, counts, again=None, wander=None) 
         U, b = match[query], background[query]
         row[~met] = (1 - share) * (U + b)[~met].softmax(0) + share * b[~met].softmax(0)
         if again is not None:
-            repeats = torch.sigmoid(again + ((counts[query, 0] + 0.3) / (counts[query, 1] + 2.0)).log())
+            repeats = torch.sigmoid(((counts[query, 0] + 0.3 * math.exp(again)) / (counts[query, 1] + 5.0)).log())
             row[~met] *= 1 - repeats
             row[met] = repeats * (0.3 * U + b)[met].softmax(0)
         rows.append(row.log())

@@ -160,6 +160,7 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     import numpy as np
 
     from prerec_pyro.inference.posterior import STRENGTHS
+    from prerec_pyro.models.kinds import HABIT
 
     lines, graph = [], model.graph
     if "S" in posterior.draws:
@@ -169,8 +170,9 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
         shares = 1 / (1 + np.exp(-(w_o + nats[:, 3])))
         for i, name in enumerate(STRENGTHS[:2]):
             lines.append(f"S[{name}]: {_MEANING[name]} {_interval(np.exp(nats[:, i]), posterior)} times the usual")
-        odds = _interval(np.exp(w_r + nats[:, 2]), posterior)
-        lines.append(f"S[repeats]: the odds of an item met before are {odds} times those of the user's habit")
+        prior = HABIT[0] * np.exp(w_r + nats[:, 2])
+        again = _interval(100 * prior / (prior + HABIT[1]), posterior)
+        lines.append(f"S[repeats]: of a user not yet known, {again} % of choices fall on items met before")
         lines.append(f"S[wandering]: {_interval(100 * shares, posterior)} % of new choices do not follow the history")
     if "D" in posterior.draws and not posterior.is_point:
         D, prior = (x["D"].flatten(0, 1).double().numpy() for x in (posterior.draws, posterior.prior))

@@ -123,7 +123,7 @@ class ApproximateTopK:
         if self.effects.wander is not None or met is not None:
             is_met = real & torch.isin(rows * self.num_items + index, known)
             scores = scores.masked_fill(is_met, -torch.inf)
-            odds = None if met is None else self.effects.again + habit(torch.from_numpy(met.counts).to(match))[:, 0]
+            odds = None if met is None else habit(torch.from_numpy(met.counts).to(match), self.effects.again)[:, 0]
             scores = self._new(scores, background, self._normaliser(users, scores, index, real), known, odds)
             if odds is not None:
                 row, column = is_met.nonzero(as_tuple=True)  # all that each met are candidates

@@ -62,8 +62,8 @@ class Evidence:
         ``(num_queries, 1 + NUM_CANDIDATES)`` log of how many items each stands for; -inf for what is no rival.
     again
         ``(num_queries,)`` bool: the target was met before.
-    habit
-        ``(num_queries,)`` log odds of that by what the user did so far; see `habit`.
+    counts
+        ``(num_queries, 2)`` how often the user did so before, and not; see `repeat_counts`.
     times
         ``(num_queries,)`` time slots.
     events
@@ -73,7 +73,7 @@ class Evidence:
     effects: Tensor
     weight: Tensor
     again: Tensor
-    habit: Tensor
+    counts: Tensor
     times: Tensor
     events: Tensor
 
@@ -171,10 +171,10 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
         weight[~rival | (candidates == batch.targets[:, None])] = -torch.inf
         weight[:, 0] = 0.0
         effects = torch.stack([part.cpu().gather(1, candidates) for part in scorer.effects(batch)], dim=-1)
-        parts.append((effects, weight, again, habit(batch.repeat_counts)[:, 0], batch.times[batch.slot], batch.events))
+        parts.append((effects, weight, again, batch.repeat_counts, batch.times[batch.slot], batch.events))
     if not parts:
         none = torch.zeros(0, width)
-        return Evidence(torch.zeros(0, width, 2), none, none[:, 0].bool(), none[:, 0], *none[:, :2].long().unbind(1))
+        return Evidence(torch.zeros(0, width, 2), none, none[:, 0].bool(), none[:, :2], *none[:, :2].long().unbind(1))
     evidence = Evidence(*map(torch.cat, zip(*parts, strict=True)))
     return evidence[evidence.times.argsort(stable=True)]
 
@@ -198,7 +198,7 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
     again = evidence.again
     match = torch.where(again[:, None], MATCH_AGAIN * match, match)
     spread = graph.spread.cpu().double()
-    habits = evidence.habit + graph.w_r.item() if graph.config.repeats else None
+    w_r = graph.w_r.item() if graph.config.repeats else None
     w_o = graph.w_o.item() if graph.config.wandering else -math.inf
     optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
@@ -211,9 +211,9 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
         chosen = torch.logaddexp(
             followed + nn.functional.logsigmoid(-w_o - wander), wandered + nn.functional.logsigmoid(w_o + wander)
         )
-        if habits is not None:
-            sign = torch.where(again, 1.0, -1.0)
-            chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(sign * (habits + repeat))
+        if w_r is not None:
+            odds = habit(evidence.counts, w_r + repeat)[:, 0]
+            chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(torch.where(again, odds, -odds))
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()
         return value

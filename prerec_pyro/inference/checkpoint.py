@@ -22,7 +22,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.tensors import write_tensors
 from prerec_pyro.errors import InputError
 
-FORMAT_VERSION = 3  # 2: a history is made of the items; 3: repeats are a kind of choice of their own
+FORMAT_VERSION = 4  # 2: a history is made of the items; 3: repeats are a kind of choice of their own; 4: by a prior
 _WEIGHTS, _CONFIG, _MANIFEST = "weights.safetensors", "config.json", "manifest.json"
 
 

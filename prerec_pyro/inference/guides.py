@@ -207,7 +207,7 @@ def map_guide(
     Parameters
     ----------
     program
-        The model.
+        The model, on the device where it is to be trained.
     num_rows
         Items of all source domains together.
     free

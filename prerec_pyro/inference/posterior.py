@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Method = Literal["delta", "laplace", "normal", "low_rank", "nuts"]
 METHODS: tuple[Method, ...] = get_args(Method)
 STRENGTHS = ("match", "popularity", "repeats", "wandering")
-"""Coordinates of S, in its order: e-folds of U·V and of Z·W_z, nats of w_r and of w_o."""
+"""Coordinates of S, in its order: e-folds of U·V, of Z·W_z and of the prior of ρ, nats of w_o."""
 _DIMS = {
     "D": ("domain", "latent"),
     "S": ("domain", "strength"),

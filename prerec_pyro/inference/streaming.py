@@ -44,7 +44,7 @@ class Effects:
     popularity
         Z·W_z as it counts in the domain, ``(num_items,)``; None where there is none.
     again
-        What the domain adds to the log odds of an item met before; None where these are items like others.
+        What the domain is in `habit`, for items met before; None where these are items like others.
     wander
         Log odds of ω; None where there is no such kind of choice. Without both the scores are the logits U·V + b.
     """
@@ -190,7 +190,7 @@ class StreamingTopK:
     def _odds(self, met: Met) -> Tensor:
         """Return the log odds of an item met before, ``(num_queries,)``."""
         counts = torch.from_numpy(met.counts).to(self.background)
-        return self.again + habit(counts)[:, 0]
+        return habit(counts, self.again)[:, 0]
 
     def _background_normaliser(self, known: _Pairs, num_queries: int) -> Tensor:
         """Return the log of the sum of exponentials of b over all new items, ``(num_queries,)``."""

@@ -63,9 +63,9 @@ class PreRecGraph(nn.Module):
     who took it then also tells what they take next. This edge, V → U, is not in the paper, whose U reads texts.
 
     Beyond the paper, R also reads the observed history itself. Some take again what they took before, others never
-    do: with probability ρ_i a choice falls on the items of the history, whose log odds are ``w_r`` and those of how
-    often this user did so already (`habit`). H is data, so no back-door path is opened. In training, where few rivals
-    are drawn, it is ``w_h · 1[j ∈ H_i]``, one learned number (0 at the start), that stands for it.
+    do: with probability ρ_i a choice falls on the items of the history, a share that is estimated from how often this
+    user did so already and a prior with ``w_r`` in it (`habit`). H is data, so no back-door path is opened. In
+    training, where few rivals are drawn, ``w_h · 1[j ∈ H_i]``, one learned number (0 at the start), stands for it.
 
     Not every choice follows the history. With probability ω a choice of a new item *wanders*: it is made by popularity,
     without U·V. R is the mixture of these kinds (`log_choice`), in which U·V may be sharp where it speaks.
@@ -93,7 +93,7 @@ class PreRecGraph(nn.Module):
     Attributes
     ----------
     spread
-        ``(4,)`` how much S differs between domains: e-folds of U·V and of Z·W_z, nats of w_r and of w_o.
+        ``(4,)`` how much S differs between domains: e-folds of U·V, of Z·W_z and of the prior of ρ, nats of w_o.
     """
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
@@ -315,12 +315,9 @@ class PreRecGraph(nn.Module):
 
     def odds(self, S: Tensor | None, batch: Batch) -> Odds:
         """Return the log odds of the kinds of choice, ``(..., 1 or num_queries, 1)``."""
-        again = self.w_r + habit(batch.repeat_counts) if self.config.repeats else None
-        wander = self.w_o[None, None] if self.config.wandering else None
-        if S is not None:
-            again = None if again is None else again + S[..., 2:3]
-            wander = None if wander is None else wander + S[..., 3:]
-        return Odds(again, wander)
+        S = self.f_e.linear.weight.new_zeros(1, len(SPREAD)) if S is None else S
+        again = habit(batch.repeat_counts, self.w_r + S[..., 2:3]) if self.config.repeats else None
+        return Odds(again, self.w_o + S[..., 3:] if self.config.wandering else None)
 
     def repeat_effect(self, S: Tensor | None) -> Tensor:
         """Return w_h in a domain, ``(..., 1 or num_queries, 1)``."""

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-HABIT = (0.3, 2.0)
-"""Choices of an item met before, and of others, that a user is taken to have made before any was seen."""
+HABIT = (0.3, 5.0)
+"""Choices of an item met before, and of others, that a user is taken to have made before any was seen.
+
+The first of them is what domains differ in.
+"""
 
 MATCH_AGAIN = 0.3
 """How much U·V counts among the items that a user has met before: they are all like what the history asks for."""
@@ -28,18 +31,22 @@ class Odds(NamedTuple):
     wander: Tensor | None
 
 
-def habit(counts: Tensor) -> Tensor:
-    """Return the log odds that a user takes an item met before, ``(num_queries, 1)``, but for what a domain adds.
+def habit(counts: Tensor, domain: Tensor | float = 0.0) -> Tensor:
+    """Return the log odds that a user takes an item met before, ``(..., num_queries, 1)``.
 
-    They are those of the posterior mean of a share with a beta prior (`HABIT`) given what the user did so far.
+    They are those of the posterior mean of a share given what the user did so far. The prior is a beta one, `HABIT`,
+    whose first number is e^domain times that: what a domain says of its users counts where little was seen of one.
 
     Parameters
     ----------
     counts
         ``(num_queries, 2)`` choices of an item met before, and others; see `repeat_counts`.
+    domain
+        ``(..., 1 or num_queries, 1)``, e-folds.
     """
-    again, other = (counts + counts.new_tensor(HABIT)).log().unbind(-1)
-    return (again - other)[:, None]
+    again, other = counts[:, :1], counts[:, 1:]  # each (num_queries, 1)
+    prior = HABIT[0] * torch.as_tensor(domain, dtype=counts.dtype, device=counts.device).exp()
+    return (again + prior).log() - (other + HABIT[1]).log()
 
 
 def log_choice(match: Tensor, background: Tensor, odds: Odds, repeats: Tensor) -> Tensor:

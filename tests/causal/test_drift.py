@@ -30,6 +30,10 @@ def shop() -> Domain:
 
 @pytest.fixture(scope="module")
 def changed(shop: Domain) -> Domain:
+    return change(shop)
+
+
+def change(shop: Domain) -> Domain:
     """From the cut on everybody takes the next item but six of the ring."""
     previous = np.concatenate([[0], shop.item_index[:-1]])
     late = (shop.timestamps >= CUT) & ~np.isin(np.arange(shop.num_interactions), shop.offsets)
@@ -147,7 +151,7 @@ def test_a_log_that_changes_is_told_from_one_that_does_not(plain, shop, changed)
     assert not calm.drifted
     assert calm.p_value > 0.02
     assert alarm.drifted
-    assert alarm.p_value < 1e-6
+    assert alarm.p_value < 1e-5
     assert alarm.distance > 2 * calm.distance
     assert "shop has drifted since" in alarm.sentence()
     assert "shop is not shown to have drifted since" in calm.sentence()
@@ -163,7 +167,8 @@ def test_a_log_that_changes_is_told_from_one_that_does_not(plain, shop, changed)
 
 
 @pytest.mark.slow
-def test_against_a_saved_posterior(plain, shop, changed, tmp_path):
+def test_against_a_saved_posterior(plain, tmp_path):
+    shop = small_domain("shop", num_items=15, num_users=240, seed=7)
     early = shop.timestamps < CUT
     number = np.add.reduceat(early, shop.offsets[:-1])
     before = replace(
@@ -175,7 +180,7 @@ def test_against_a_saved_posterior(plain, shop, changed, tmp_path):
     )
     plain.posterior(before, "laplace", draws=60, queries=None).save(tmp_path / "shop.nc")
     known = Posterior.load(tmp_path / "shop.nc")
-    calm, alarm = (drift(plain, log, CUT, known, directions=2) for log in (shop, changed))
+    calm, alarm = (drift(plain, log, CUT, known, directions=2) for log in (shop, change(shop)))
     assert calm.facts["posterior"] == "laplace"
     assert not calm.drifted
     assert alarm.drifted

@@ -81,7 +81,8 @@ def test_at_no_popularity_a_choice_that_wanders_knows_repeats_alone():
     expected = new / new.sum(1, keepdim=True)
     again = (found * met(BATCH)).sum(1)
     counts = taken_again(BATCH)
-    torch.testing.assert_close(again, torch.sigmoid(graph.w_r + ((counts[:, 0] + 0.3) / (counts[:, 1] + 2)).log()))
+    odds = (counts[:, 0] + 0.3 * graph.w_r.exp()) / (counts[:, 1] + 5)
+    torch.testing.assert_close(again, odds / (1 + odds))
     torch.testing.assert_close(found * new, expected * (1 - again)[:, None], atol=1e-6, rtol=0)
 
 

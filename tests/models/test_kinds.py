@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -31,7 +33,7 @@ def test_it_is_the_mixture_of_the_kinds(seed, again, wander):
     is_met = torch.zeros_like(match)
     is_met[tuple(pairs)] = 1
     odds = Odds(
-        None if again is None else again + habit(counts),
+        None if again is None else habit(counts, again),
         None if wander is None else torch.full((1, 1), wander).double(),
     )
     found = log_choice(match, background.clone(), odds, pairs)
@@ -46,10 +48,10 @@ def test_leading_dimensions_are_draws():
     match, background, pairs, counts = a_world(1)
     shifts = torch.tensor([-1.0, 0.0, 2.0]).double()[:, None, None]
     found = log_choice(
-        match.expand(3, 5, 7), background.expand(3, 5, 7).clone(), Odds(shifts + habit(counts), shifts), pairs
+        match.expand(3, 5, 7), background.expand(3, 5, 7).clone(), Odds(habit(counts, shifts), shifts), pairs
     )
     for draw in range(3):
-        one = log_choice(match, background.clone(), Odds(shifts[draw] + habit(counts), shifts[draw]), pairs)
+        one = log_choice(match, background.clone(), Odds(habit(counts, shifts[draw]), shifts[draw]), pairs)
         torch.testing.assert_close(found[draw], one)
 
 
@@ -74,11 +76,20 @@ def test_who_met_everything_takes_it_again():
     assert again.grad.isfinite().all()
 
 
-def test_a_habit_is_the_mean_of_a_beta_posterior():
+@pytest.mark.parametrize("domain", [-2.0, 0.0, 3.0])
+def test_a_habit_is_the_mean_of_a_beta_posterior(domain):
     counts = torch.tensor([[0.0, 0.0], [0.0, 63.0], [20.0, 43.0]])
-    share = torch.sigmoid(habit(counts))[:, 0]
-    expected = [scipy.stats.beta(HABIT[0] + again, HABIT[1] + other).mean() for again, other in counts.tolist()]
+    share = torch.sigmoid(habit(counts, domain))[:, 0]
+    prior = math.exp(domain) * HABIT[0], HABIT[1]
+    expected = [scipy.stats.beta(prior[0] + again, prior[1] + other).mean() for again, other in counts.tolist()]
     np.testing.assert_allclose(share, expected, rtol=1e-6)
+
+
+def test_of_a_user_of_whom_much_was_seen_the_domain_says_little():
+    little, much = (
+        habit(torch.tensor([[share, share]]), torch.tensor([-2.0, 2.0])[:, None, None]) for share in (1, 99)
+    )
+    assert little[1] - little[0] > 1 > 0.05 > much[1] - much[0] > 0
 
 
 def test_very_different_scores_do_not_overflow():
