@@ -31,6 +31,7 @@ def test_products_are_in_the_numbers_asked_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "amx_bf16": False})
     assert not multiplies_bfloat16(CPU)
     assert product("auto") == torch.float32
+    assert not multiplies_bfloat16(torch.device("cuda"))
 
 
 def test_a_configuration_names_one_of_three() -> None:
