@@ -20,7 +20,7 @@ from prerec_pyro.data.repeats import Met
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.inference.top_k import top_k
-from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again
+from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again, log_sum_of_new
 
 logger = logging.getLogger(__name__)
 
@@ -166,10 +166,8 @@ class ApproximateTopK:
         normaliser = normaliser.nan_to_num(neginf=0.0)  # of those who met all items: no candidate is new
         if self.effects.wander is None:
             return followed - (normaliser - share)[:, None].to(followed.dtype)
-        of_item = (self.background[known % self.num_items].double() - self._lse_background).exp()
-        met = torch.zeros(len(followed), dtype=torch.float64, device=of_item.device)
-        met.index_add_(0, known // self.num_items, of_item)
-        of_background = self._lse_background + (-met.clamp_max(1.0)).log1p()
+        row, item = known // self.num_items, known % self.num_items
+        of_background = log_sum_of_new(self._lse_background, self.background[item], row, len(followed))
         odds = torch.tensor(self.effects.wander, dtype=torch.float64)
         return torch.logaddexp(
             followed - (normaliser - logsigmoid(-odds).to(normaliser) - share)[:, None].to(followed.dtype),

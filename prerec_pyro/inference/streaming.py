@@ -24,7 +24,7 @@ from torch.nn.functional import logsigmoid, pad
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.data.repeats import Met
 from prerec_pyro.inference.top_k import top_k
-from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again
+from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again, log_sum_of_new
 
 BLOCK_ITEMS = 8192
 BLOCK_QUERIES = 256
@@ -138,7 +138,8 @@ class StreamingTopK:
         index = self.index[places]
         if self.wander is not None or met is not None:
             odds = None if met is None else self._odds(met)
-            scores = self._new(scores, background, normaliser, self._background_normaliser(known, len(users)), odds)
+            of_background = log_sum_of_new(self._lse_background, self.background[known.places], known.rows, len(users))
+            scores = self._new(scores, background, normaliser, of_background, odds)
             if odds is not None:
                 extra, extra_index = self._met_candidates(users, known, left_out, odds)
                 scores, index = torch.cat([scores, extra], dim=1), torch.cat([index, extra_index], dim=1)
@@ -191,13 +192,6 @@ class StreamingTopK:
         """Return the log odds of an item met before, ``(num_queries,)``."""
         counts = torch.from_numpy(met.counts).to(self.background)
         return habit(counts, self.again)[:, 0]
-
-    def _background_normaliser(self, known: _Pairs, num_queries: int) -> Tensor:
-        """Return the log of the sum of exponentials of b over all new items, ``(num_queries,)``."""
-        share = (self.background[known.places].double() - self._lse_background).exp()
-        met = torch.zeros(num_queries, dtype=torch.float64, device=share.device)
-        met.index_add_(0, known.rows, share)
-        return self._lse_background + (-met.clamp_max(1.0)).log1p()
 
     def _new(
         self, followed: Tensor, background: Tensor, of_followed: Tensor, of_background: Tensor, again: Tensor | None

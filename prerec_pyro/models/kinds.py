@@ -96,6 +96,25 @@ def log_again(met: Tensor, query: Tensor, again: Tensor) -> Tensor:
     return met - (most[..., query] + above[..., query].log()) + logsigmoid(again)[..., query]
 
 
+def log_sum_of_new(everything: Tensor, met: Tensor, query: Tensor, num_queries: int) -> Tensor:
+    """Return the log of a sum of exponentials over the items that are new to a query, ``(num_queries,)`` float64.
+
+    Parameters
+    ----------
+    everything
+        That over all items, a scalar, float64.
+    met
+        What is summed, of (query, item) pairs met before, ``(num_repeats,)``.
+    query
+        ``(num_repeats,)`` of which query each is.
+    num_queries
+        How many there are.
+    """
+    share = (met.double() - everything).exp()
+    of_met = torch.zeros(num_queries, dtype=torch.float64, device=share.device).index_add_(0, query, share)
+    return everything + (-of_met.clamp_max(1.0)).log1p()  # of one who met everything -inf
+
+
 def _new(followed: Tensor, background: Tensor, wander: Tensor | None, share: Tensor | float) -> Tensor:
     """Return the log of `share`, itself a logarithm, times the mixture of the two softmaxes."""
     if wander is None:

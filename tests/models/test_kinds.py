@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_worlds import kinds_of_choice
 
 from prerec_pyro.data.repeats import repeat_counts, repeats_in_catalogue
-from prerec_pyro.models.kinds import HABIT, Odds, habit, log_again, log_choice
+from prerec_pyro.models.kinds import HABIT, Odds, habit, log_again, log_choice, log_sum_of_new
 
 
 def a_world(seed: int, num_items: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -96,3 +96,13 @@ def test_very_different_scores_do_not_overflow():
     met, query = torch.tensor([500.0, -500.0, 900.0]), torch.tensor([0, 0, 1])
     found = log_again(met, query, torch.full((2,), 50.0))
     torch.testing.assert_close(found, torch.tensor([0.0, -1000.0, 0.0]))
+
+
+def test_the_sum_of_new_items_is_that_of_the_others():
+    background, pairs = torch.randn(9).double(), torch.tensor([[0, 0, 2, *[3] * 9], [4, 7, 4, *range(9)]])
+    found = log_sum_of_new(background.logsumexp(0), background[pairs[1]], pairs[0], 4)
+    new = torch.ones(4, 9, dtype=torch.bool)
+    new[pairs[0], pairs[1]] = False
+    expected = background.expand(4, 9).masked_fill(~new, -torch.inf).logsumexp(1)
+    torch.testing.assert_close(found[:3], expected[:3])
+    assert found[3] < expected[:3].min() - 20  # nothing is new but for rounding
