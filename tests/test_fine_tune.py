@@ -92,7 +92,7 @@ class _Under:
 def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monkeypatch):
     """A few rows can put S anywhere: so strong a liking for the popular, or dislike, is undone."""
     parts = [(model.encode(TARGET), split_users(TARGET).validation)]
-    places = [torch.zeros(4), *(30.0 * sign * one for one in torch.eye(4) for sign in (-1, 1))]
+    places = [torch.zeros(4), *(far * one for one in torch.eye(4) for far in (-30.0, -2.0, 2.0, 30.0))]
     scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, 100) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):
