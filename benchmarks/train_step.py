@@ -137,10 +137,7 @@ def timed(step: Callable[[Batch], object], batch: Batch) -> float:
 
 
 def time_round(
-    steps: dict[str, Callable[[Batch], object]],
-    stream: Iterator[Batch],
-    num_steps: int,
-    of_padded: int,
+    steps: dict[str, Callable[[Batch], object]], stream: Iterator[Batch], num_steps: int, of_padded: int
 ) -> dict[str, float]:
     """Return queries a second of each. (a) and (b) take the same batches in turn: a busy moment then slows both."""
     seconds, queries = dict.fromkeys(steps, 0.0), dict.fromkeys(steps, 0)
