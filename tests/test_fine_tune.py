@@ -103,11 +103,11 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
 
 def test_with_few_queries_the_steps_are_small():
     config = training(
-        rates_at=400, learning_rate_at=100, popularity_at=400, learning_rate=2.0, text_rate=0.1, item_rate=0.4
+        rates_at=400, learning_rate_at=100, popularity_at=100, learning_rate=2.0, text_rate=0.1, item_rate=0.4
     )
     few = config.for_queries(4)
     assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.016, 0.01, 0.04))
-    assert few.popularity_rate == pytest.approx(config.popularity_rate / 10)
+    assert few.popularity_rate == pytest.approx(config.popularity_rate / 125)
     assert few.repeat_rate == config.repeat_rate
     assert config.for_queries(400) == config
     assert config.for_queries(100).learning_rate == 2.0

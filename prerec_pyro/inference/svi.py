@@ -61,7 +61,7 @@ class TrainConfig(LoopConfig):
         None,
         ge=1,
         description="queries that popularity_rate is for where popularity was learnt before: with a share r of them it "
-        "falls by r^0.5; none: it stands",
+        "falls by r^1.5; none: it stands",
     )
     strengths_at: int | None = Field(
         None,
@@ -73,15 +73,20 @@ class TrainConfig(LoopConfig):
     def for_queries(self, num_queries: int) -> TrainConfig:
         """Return it with the rates for that many training queries: a few rows at large steps undo what was known.
 
-        A sequence network learns few rows by heart long before they teach it anything, so its rate falls the fastest.
+        A sequence network learns few rows by heart long before they teach it anything, so its rate falls faster. So
+        does that of popularity: which items are popular is known, and how much they count is S, read off the log.
         """
 
         def share(of: int | None) -> float:
             return 1.0 if of is None else min(1.0, num_queries / of)
 
-        sequence, others = share(self.learning_rate_at) ** 1.5, share(self.rates_at) ** 0.5
-        factors = {"learning_rate": sequence, "text_rate": others, "item_rate": others}
-        factors["popularity_rate"] = share(self.popularity_at) ** 0.5
+        others = share(self.rates_at) ** 0.5
+        factors = {
+            "learning_rate": share(self.learning_rate_at) ** 1.5,
+            "text_rate": others,
+            "item_rate": others,
+            "popularity_rate": share(self.popularity_at) ** 1.5,
+        }
         return self.model_copy(update={name: factor * getattr(self, name) for name, factor in factors.items()})
 
 

@@ -274,6 +274,6 @@ def test_the_optimiser_takes_the_rates_for_the_queries_there_are() -> None:
     asked, full, quarter = tiny(), rates(None), rates(4 * most)
     assert full == rates(most)
     of_offsets = max(full)  # item_rate is in units of V, whose prior scale turns it into a rate of its own
-    others = (asked.text_rate, asked.popularity_rate, of_offsets)
-    wanted = {asked.learning_rate / 8, asked.repeat_rate, asked.domain_rate, *(rate / 2 for rate in others)}
+    steep, gentle = (asked.learning_rate, asked.popularity_rate), (asked.text_rate, of_offsets)
+    wanted = {asked.repeat_rate, asked.domain_rate, *(rate / 8 for rate in steep), *(rate / 2 for rate in gentle)}
     assert sorted(quarter) == pytest.approx(sorted(wanted))
