@@ -17,6 +17,9 @@ from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.training_run import Parts, TrainingRun
 
+DECIDING_QUERIES = 6000
+"""Validation queries, at least about, by which it is decided whether what was read of S is taken."""
+
 Log = tuple[np.ndarray, np.ndarray | None]  # users, and how many of each user's first events count; None is all
 
 
@@ -35,7 +38,8 @@ class StrengthReading:
     scorer
         Gives that of a domain, by the model as it stands.
     validation
-        Gives the score of validation users, by the model as it stands.
+        Gives the score of validation users, by the model as it stands: of as many queries as an epoch is judged by, and
+        at least of so many.
     seed
         Of the draws of rivals.
     """
@@ -44,7 +48,7 @@ class StrengthReading:
     sources: TrainedSources
     run: TrainingRun
     scorer: Callable[[EncodedDomain], InterventionalScorer]
-    validation: Callable[[Parts], float]
+    validation: Callable[[Parts, int], float]
     seed: int
 
     def after_fine_tuning(self) -> None:
@@ -60,7 +64,7 @@ class StrengthReading:
 
     def score_when_read(self) -> float:
         """Return what validation users would be ranked at after `after_fine_tuning`; the model stays as it is."""
-        before, after, undo = self._tried(self._absorb)
+        before, after, undo = self._tried(self._absorb, 0)
         undo()
         return max(before, after)
 
@@ -90,15 +94,19 @@ class StrengthReading:
         return torch.stack(S)
 
     def _unless_worse(self, change: Callable[[], None]) -> None:
-        """Make a change, and undo it where validation users are then ranked worse: a few rows can mislead S."""
-        before, after, undo = self._tried(change)
+        """Make a change, and undo it where validation users are then ranked worse: a few rows can mislead S.
+
+        Networks know by heart the few rows that S is read from, so what it says is too sure, and an epoch's queries are
+        too few to tell.
+        """
+        before, after, undo = self._tried(change, DECIDING_QUERIES)
         if after < before:
             undo()
 
-    def _tried(self, change: Callable[[], None]) -> tuple[float, float, Callable[[], None]]:
+    def _tried(self, change: Callable[[], None], queries: int) -> tuple[float, float, Callable[[], None]]:
         """Make a change; return what validation users are ranked at before and after it, and what takes it back."""
         graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
-        before = self.validation(self.run.parts)
+        before = self.validation(self.run.parts, queries)
         self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide's own are not touched
         change()
 
@@ -106,7 +114,7 @@ class StrengthReading:
             self.graph.load_state_dict(graph)
             self.sources.nodes = nodes
 
-        return before, self.validation(self.run.parts), undo
+        return before, self.validation(self.run.parts, queries), undo
 
     @property
     def _W_z(self) -> Tensor:

@@ -189,8 +189,9 @@ class PreRec(CausalQuestions, Facade):
     def _reading(self, run: TrainingRun) -> StrengthReading:
         return StrengthReading(self.graph, self.sources, run, self.scorer, self._validation, self.training.seed)
 
-    def _validation(self, parts: Parts) -> float:
-        return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
+    def _validation(self, parts: Parts, at_least: int = 0) -> float:
+        queries = max(at_least, self.training.validation_queries)
+        return validation_score(self, parts, self.training.k_percent, queries)
 
     def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
         """Make the graph, at the start of training."""

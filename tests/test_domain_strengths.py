@@ -76,7 +76,7 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     scores = iter([0.5, after])
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
     S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
-    StrengthReading(model.graph, model.sources, run, model.scorer, lambda _: next(scores), 0).after_pre_training()
+    StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
     assert list(scores) == []
     assert torch.equal(model.graph.w_o, before["w_o"]) != taken
     assert torch.equal(model.sources.nodes["S"], S) != taken

@@ -12,7 +12,7 @@ from small_worlds import prerec, small_domain, training
 from prerec_pyro import recommender
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.domain_strengths import StrengthReading
+from prerec_pyro.domain_strengths import DECIDING_QUERIES, StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.inference import checkpoint
@@ -93,12 +93,22 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
     """A few rows can put S anywhere: so strong a liking for the popular, or dislike, is undone."""
     parts = [(model.encode(TARGET), split_users(TARGET).validation)]
     places = [torch.zeros(4), *(far * one for one in torch.eye(4) for far in (-30.0, -2.0, 2.0, 30.0))]
-    scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, 100) for S in places]
+    scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, DECIDING_QUERIES) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):
         monkeypatch.setattr(StrengthReading, "_modes", lambda *a, S=S: S[None])
         new = model.fine_tune(TARGET, training=training(epochs=0, k_percent=50.0))
-        assert validation_score(new, parts, 50.0, 100) == pytest.approx(max(score, scores[0]), abs=1e-6)
+        assert validation_score(new, parts, 50.0, DECIDING_QUERIES) == pytest.approx(max(score, scores[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize("an_epoch", [7, DECIDING_QUERIES + 1])
+def test_whether_S_is_taken_is_decided_by_more_queries_than_an_epoch_is_judged_by(model, monkeypatch, an_epoch):
+    seen = []
+    monkeypatch.setattr(recommender, "validation_score", lambda *a: seen.append(a[-1]) or 0.5)
+    model.fine_tune(TARGET, num_samples=5, training=training(epochs=1, validation_queries=an_epoch))
+    assert len(seen) > 2
+    assert set(seen[:-2]) == {an_epoch}
+    assert seen[-2:] == [max(an_epoch, DECIDING_QUERIES)] * 2
 
 
 def test_with_few_queries_the_steps_are_small():
