@@ -38,8 +38,8 @@ class StrengthReading:
     scorer
         Gives that of a domain, by the model as it stands.
     validation
-        Gives the score of validation users, by the model as it stands: of as many queries as an epoch is judged by, and
-        at least of so many.
+        Gives the score of validation users, by the model as it stands, from at least so many queries: 0 is as many as
+        an epoch is judged by.
     seed
         Of the draws of rivals.
     """
@@ -63,7 +63,7 @@ class StrengthReading:
             self._unless_worse(self._learn)
 
     def score_when_read(self) -> float:
-        """Return what validation users would be ranked at after `after_fine_tuning`; the model stays as it is."""
+        """Return what an epoch's validation users are ranked at with or without S, the better; nothing is changed."""
         before, after, undo = self._tried(self._absorb, 0)
         undo()
         return max(before, after)
