@@ -82,3 +82,21 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     assert torch.equal(model.sources.nodes["S"], S) != taken
     if not taken:
         assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.4), (0.4, 0.5)], ids=["better without S", "better with S"])
+def test_an_epoch_counts_for_the_better_of_with_and_without_S(scores: tuple[float, float], model: PreRec) -> None:
+    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
+    w_o = model.graph.w_o.clone()
+    still_to_come, seen = iter(scores), []
+
+    def validation(*_: object) -> float:
+        seen.append(model.graph.w_o.clone())
+        return next(still_to_come)
+
+    reading = StrengthReading(model.graph, model.sources, run, model.scorer, validation, 0)
+    assert reading.score_when_read() == 0.5
+    without, with_S = seen
+    assert torch.equal(without, w_o)
+    assert not torch.equal(with_S, w_o)
+    assert torch.equal(model.graph.w_o, w_o), "and it stays as it was"
