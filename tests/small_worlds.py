@@ -80,6 +80,7 @@ def graph_config(**changes: object) -> GraphConfig:
         "feedforward": 2,
         "dropout": 0.0,
         "history_dropout": 0.0,
+        "domain_to_item": True,  # off by default: every path of D that there is
     }
     return GraphConfig(**(settings | changes))
 

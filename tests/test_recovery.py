@@ -117,10 +117,11 @@ def learn_D(worlds, encoded, **changes) -> list[float]:
     """Train all networks on worlds of ``data simulate``; return for each how well D is found.
 
     That is the correlation of what D does to the scores of the domain's items with what the true D does. The true D
-    also moves all items of its domain alike, which no choice among them tells: D → V is left out.
+    also moves all items of its domain alike, which no choice among them tells: the model is without D → V, as it is by
+    default.
     """
     shape = {"latent_dim": 64, "dropout": 0, "history_dropout": 0, "sharpness": 8}
-    shape |= {"wandering": False, "strengths": False, "domain_to_item": False}
+    shape |= {"wandering": False, "strengths": False}
     rates = {"learning_rate": 1e-4, "text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1}
     settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, domain_rate=1e-2, **rates)
     settings = settings.model_copy(update={"k_percent": 0.5, "validation_queries": 1500, "min_steps": 20})

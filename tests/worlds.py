@@ -109,7 +109,8 @@ def as_double(batch: Batch) -> Batch:
 def make_graph(*, seed: int = 0, num_domains: int = 2, priors: Priors = WIDE, **config: object) -> PreRecGraph:
     """Return a small graph in double precision, in evaluation mode, no parameter of which is at its special start."""
     torch.manual_seed(seed)
-    settings = {"latent_dim": 8, "num_layers": 1, "dropout": 0.0, "history_dropout": 0.0} | config
+    shape = {"latent_dim": 8, "num_layers": 1, "dropout": 0.0, "history_dropout": 0.0}
+    settings = shape | {"domain_to_item": True} | config  # off by default: every path of D that there is
     graph = PreRecGraph(GraphConfig(**settings), num_domains=num_domains, text_dim=6, priors=priors)
     with torch.no_grad():
         for parameter in graph.parameters():

@@ -74,8 +74,11 @@ class PreRecGraph(nn.Module):
     of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_r + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
     effects. At its prior mean, 0, it changes nothing.
 
+    D → V moves all items of a domain alike, which cancels in the choice, and Z → V costs V → U; neither ranks better,
+    and both are off by default.
+
     With ``repeats``, ``wandering`` and ``strengths`` switched off R is eq. 2 to the letter; with ``item_to_user`` and
-    ``strengths`` off the edges are those of Fig. 1.
+    ``strengths`` off, ``domain_to_item`` and ``popularity_to_item`` on, the edges are those of Fig. 1.
 
     With ``config.confounders`` off there is no D, Z or S: that is PreRec_n.
 

@@ -18,8 +18,8 @@ class GraphConfig(BaseModel):
     history_dropout: float = Field(0.3, ge=0, lt=1, description="share dropped of the vectors of a history")
     sharpness: float = Field(10.0, gt=0, description="length of U before training: how sharply U·V tells items apart")
     confounders: bool = Field(True, description="nodes D and Z; off is PreRec_n")
-    domain_to_item: bool = Field(True, description="the edge D → V")
-    popularity_to_item: bool = Field(False, description="the edge Z → V")
+    domain_to_item: bool = Field(False, description="the edge D → V of Fig. 1")
+    popularity_to_item: bool = Field(False, description="the edge Z → V of Fig. 1")
     item_to_user: bool = Field(
         True,
         description="the edge V → U: a history is read as the vectors of its items, and not as f_e of their texts; "

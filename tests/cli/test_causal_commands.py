@@ -64,14 +64,21 @@ def test_the_effect_report(ask, model: Path, world: Path, tmp_path: Path) -> Non
     assert (tmp_path / "effect.md").read_text() == expected.to_markdown()
 
 
-def test_the_effect_report_of_a_trained_domain_in_both_meanings(ask, tmp_path: Path) -> None:
-    texts = []
+@pytest.mark.parametrize("edge", [False, True])
+def test_the_effect_report_of_a_trained_domain_in_both_meanings(
+    run, train_tiny, world: Path, tmp_path: Path, edge: bool
+) -> None:
+    """Items descend from D by the edge D → V alone."""
+    assert train_tiny(tmp_path / "model", "--set", f"domain_to_item={edge}").exit_code == 0
+    levels = []
     for name in ("interventional", "counterfactual"):
-        ask("effect", "--semantics", name, "--out", tmp_path / "effect.json", domain="sim-0")
-        found = json.loads((tmp_path / "effect.json").read_text())
+        out = tmp_path / "effect.json"
+        options = ("--model", tmp_path / "model", "--domain", world / "sim-0", "--semantics", name, "--out", out, *FAST)
+        assert run("effect", *options).exit_code == 0
+        found = json.loads(out.read_text())
         assert found["facts"]["trained_on_domain"]
-        texts.append(found["arms"]["do(D = 0)"]["level"])
-    assert texts[0] != texts[1]
+        levels.append(found["arms"]["do(D = 0)"]["level"])
+    assert (levels[0] != levels[1]) is edge
 
 
 @pytest.mark.parametrize("name", ["dial", "effect"])

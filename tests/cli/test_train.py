@@ -84,9 +84,9 @@ def test_every_setting_can_be_set() -> None:
     defaults = GraphConfig().model_dump() | TrainConfig().model_dump()
     graph, training = parse_settings.configs({name: str(value).lower() for name, value in defaults.items()}, bases)
     assert (graph, training) == (GraphConfig(), TrainConfig())
-    changed = {"latent_dim": "16", "dropout": "0.25", "domain_to_item": "false", "patience": "3", "item_rate": "1e-5"}
+    changed = {"latent_dim": "16", "dropout": "0.25", "domain_to_item": "true", "patience": "3", "item_rate": "1e-5"}
     graph, training = parse_settings.configs(changed, bases)
-    assert graph == GraphConfig(latent_dim=16, dropout=0.25, domain_to_item=False)
+    assert graph == GraphConfig(latent_dim=16, dropout=0.25, domain_to_item=True)
     assert training == TrainConfig(patience=3, item_rate=1e-5)
     (_, rated), (_, free) = (parse_settings.configs({"rates_at": n}, bases) for n in ("1000", "none"))
     assert (rated.rates_at, free.rates_at) == (1000, None)

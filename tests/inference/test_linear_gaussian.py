@@ -47,7 +47,9 @@ def encoded():
 @torch.no_grad()
 def world(**edges: bool) -> PreRecGraph:
     off = dict.fromkeys(("repeats", "wandering", "strengths", "item_to_user", "dropout", "history_dropout"), 0)
-    config = GraphConfig(latent_dim=2, num_layers=1, **(off | {"popularity_to_item": True} | edges))
+    config = GraphConfig(
+        latent_dim=2, num_layers=1, **(off | {"domain_to_item": True, "popularity_to_item": True} | edges)
+    )
     graph = PreRecGraph(config, num_domains=1, text_dim=2, priors=Priors(V=Normal(0.5))).eval()
     for name, parameter in graph.named_parameters():
         if not name.endswith("norm.weight"):
