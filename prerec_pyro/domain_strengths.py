@@ -12,6 +12,7 @@ from torch import Tensor
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration import calibrate
 from prerec_pyro.inference.interventions import InterventionalScorer
+from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.models.graph import PreRecGraph
@@ -52,8 +53,15 @@ class StrengthReading:
     seed: int
 
     def after_fine_tuning(self) -> None:
-        """Make the mode of S of the one domain part of the parameters, unless validation users are ranked worse so."""
-        self._unless_worse(self._absorb)
+        """Make the mode of S of the one domain part of the parameters; of few, unless validation users rank worse.
+
+        Few are a sample of the training queries, or validation users, whose log is read, with less than decides.
+        """
+        encoded, users = self.run.parts[0]
+        if self.run.num_samples is None and Source(encoded, users, 0, 0).num_queries >= DECIDING_QUERIES:
+            self._absorb()
+        else:
+            self._unless_worse(self._absorb)
 
     def after_pre_training(self) -> None:
         """Learn the prior of S from the modes of all domains; of a few samples, unless validation users rank worse."""

@@ -13,6 +13,7 @@ from prerec_pyro import domain_strengths
 from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.domain_strengths import StrengthReading
+from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.training_run import TrainingRun
 
@@ -82,6 +83,21 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     assert torch.equal(model.sources.nodes["S"], S) != taken
     if not taken:
         assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
+
+
+@pytest.mark.parametrize(("missing", "taken"), [(0, True), (1, False)], ids=["enough", "one too few"])
+def test_validation_users_with_enough_queries_are_believed_unasked(
+    missing: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S is read from their own log then, which no network fitted."""
+    decides = num_queries(TARGET, split_users(TARGET).validation) + missing
+    monkeypatch.setattr(domain_strengths, "DECIDING_QUERIES", decides)
+    model = prerec(training=training(epochs=1)).fit([TARGET])
+    run, w_o, worse = TrainingRun([model.encode(TARGET)], 0, None, None, False, 0), model.graph.w_o.clone(), [0.4, 0.5]
+    reading = StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
+    reading.after_fine_tuning()
+    assert torch.equal(model.graph.w_o, w_o) != taken
+    assert len(worse) == (2 if taken else 0)
 
 
 @pytest.mark.parametrize("scores", [(0.5, 0.4), (0.4, 0.5)], ids=["better without S", "better with S"])
