@@ -247,8 +247,10 @@ class TextBaseline(Facade):
         optimizers = adam(self.module, self.training, item_scale=scale)
         trainer = Trainer(self.module, optimizers, sources, self.training, self.device, together=self.module.together)
 
+        judges = run.judged_by(self.training.validation_queries)
+
         def score(parts: Parts) -> float:
-            return validation_score(self, parts, self.training.k_percent, self.training.validation_queries)
+            return validation_score(self, parts, self.training.k_percent, judges)
 
         progress, self.facts = run.fit(trainer, self._settings, score)
         self.history = progress.history

@@ -187,11 +187,12 @@ class PreRec(CausalQuestions, Facade):
         return new
 
     def _reading(self, run: TrainingRun) -> StrengthReading:
-        return StrengthReading(self.graph, self.sources, run, self.scorer, self._validation, self.training.seed)
+        an_epoch = run.judged_by(self.training.validation_queries)
 
-    def _validation(self, parts: Parts, at_least: int = 0) -> float:
-        queries = max(at_least, self.training.validation_queries)
-        return validation_score(self, parts, self.training.k_percent, queries)
+        def validation(parts: Parts, at_least: int) -> float:
+            return validation_score(self, parts, self.training.k_percent, max(at_least, an_epoch))
+
+        return StrengthReading(self.graph, self.sources, run, self.scorer, validation, self.training.seed)
 
     def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
         """Make the graph, at the start of training."""
@@ -216,8 +217,9 @@ class PreRec(CausalQuestions, Facade):
 
         def score(parts: Parts) -> float:
             self.sources.nodes = trained_nodes(guide)
+            reading = self._reading(run)
             with aside.returned():
-                return self._reading(run).score_when_read() if is_read else self._validation(parts)
+                return reading.score_when_read() if is_read else reading.validation(parts, 0)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
         aside.put_back()

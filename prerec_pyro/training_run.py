@@ -17,6 +17,8 @@ from prerec_pyro.inference.progress import Progress
 from prerec_pyro.inference.svi import Source, Trainer
 
 Parts = list[tuple[EncodedDomain, np.ndarray]]
+JUDGING = 10
+"""Training queries for each validation query that an epoch is judged by, where that makes more than the setting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,20 @@ class TrainingRun:
             users, lengths = first_samples(e.domain, train, self.num_samples, self.seed)
             sources.append(Source(e, users, k, int(first_rows[k]), lengths))
         return sources
+
+    def judged_by(self, at_least: int) -> int:
+        """Return how many validation queries of each domain an epoch is judged by, about.
+
+        A tenth of what it trains on: epochs late in a long training differ by less than a few queries can tell, and
+        reading a tenth of them costs little. Domains weigh the same in the score, so the smallest decides how many.
+
+        Parameters
+        ----------
+        at_least
+            ``validation_queries`` of the training.
+        """
+        sources = self.sources(np.zeros(len(self.encoded), np.int64))
+        return max(at_least, min(source.num_queries for source in sources) // JUDGING)
 
     def fit(
         self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[Parts], float]

@@ -153,7 +153,7 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     step, forward = Trainer.step, SequenceEncoder.forward
     monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
     monkeypatch.setattr(StrengthReading, "after_fine_tuning", lambda self: None)
-    monkeypatch.setattr(StrengthReading, "score_when_read", lambda self: self.validation(self.run.parts))
+    monkeypatch.setattr(StrengthReading, "score_when_read", lambda self: self.validation(self.run.parts, 0))
     before = model.graph.w_h.item()
     assert before != 0.0
     still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from small_worlds import prerec, small_domain, training
 
-from prerec_pyro import training_run
+from prerec_pyro import baseline, recommender, training_run
+from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.evaluation.protocol import num_queries
+from prerec_pyro.inference.baseline_training import BaselineTraining
+from prerec_pyro.models.baselines.learned import LEARNED
 from prerec_pyro.training_run import TrainingRun
 
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -27,6 +31,30 @@ def test_the_seed_of_training_says_which_samples_are_taken() -> None:
         np.testing.assert_array_equal(validation, split_users(TARGET).validation)
         taken.append(users.tolist())
     assert taken[0] != taken[1]
+
+
+def test_an_epoch_is_judged_by_a_tenth_of_what_the_smallest_domain_trains_on() -> None:
+    encoded = [prerec().encode(small_domain(name, num_users=size)) for name, size in (("small", 30), ("large", 90))]
+    least = num_queries(encoded[0].domain, split_users(encoded[0].domain).train) // 10
+    assert least > 2
+    for samples, expected in ((None, least), (10 * least - 1, least - 1), (12, 1)):
+        assert TrainingRun(encoded, 0, samples, None, False, 0).judged_by(1) == expected
+    assert TrainingRun(encoded, 0, None, None, False, 0).judged_by(least + 1) == least + 1, "or by more where asked"
+
+
+@pytest.mark.parametrize("method", ["prerec", "gru4rec"])
+def test_that_many_judge_an_epoch_of_every_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(TrainingRun, "judged_by", lambda _, at_least: 17 + at_least)
+    if method == "prerec":
+        monkeypatch.setattr(recommender, "validation_score", lambda *asked: seen.append(asked[-1]) or 0.5)
+        prerec(training=training(epochs=1, validation_queries=3)).fit([TARGET])
+    else:
+        monkeypatch.setattr(baseline, "validation_score", lambda *asked: seen.append(asked[-1]) or 0.5)
+        config = BaselineTraining(epochs=1, validation_queries=3, num_negatives=8, k_percent=20.0)
+        shape = LEARNED[method].config(latent_dim=4, num_layers=1)
+        TextBaseline(method, shape, training=config, device="cpu").fit([TARGET])
+    assert set(seen) == {20}
 
 
 @pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])

@@ -28,5 +28,9 @@ class LoopConfig(BaseModel):
         "auto", description="of products of matrices: float32, bfloat16, or the latter where it is fast (auto)"
     )
     k_percent: float = Field(0.5, gt=0, le=100, description="K% of the validation r-NDCG, at least one item")
-    validation_queries: int = Field(1500, ge=1, description="validation queries of each source domain, about")
+    validation_queries: int = Field(
+        1500,
+        ge=1,
+        description="validation queries of each domain that judge an epoch, about; a tenth of what trains if more",
+    )
     seed: int = Field(0, ge=0, lt=2**32)
