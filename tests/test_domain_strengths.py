@@ -85,15 +85,20 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
         assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
 
 
-@pytest.mark.parametrize(("missing", "taken"), [(0, True), (1, False)], ids=["enough", "one too few"])
+@pytest.mark.parametrize(
+    ("missing", "num_samples", "taken"),
+    [(0, None, True), (1, None, False), (0, 12, False)],
+    ids=["enough", "one too few", "a sample, which the networks know by heart"],
+)
 def test_validation_users_with_enough_queries_are_believed_unasked(
-    missing: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+    missing: int, num_samples: int | None, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S is read from their own log then, which no network fitted."""
     decides = num_queries(TARGET, split_users(TARGET).validation) + missing
     monkeypatch.setattr(domain_strengths, "DECIDING_QUERIES", decides)
     model = prerec(training=training(epochs=1)).fit([TARGET])
-    run, w_o, worse = TrainingRun([model.encode(TARGET)], 0, None, None, False, 0), model.graph.w_o.clone(), [0.4, 0.5]
+    run, w_o = TrainingRun([model.encode(TARGET)], 0, num_samples, None, False, 0), model.graph.w_o.clone()
+    worse = [0.4, 0.5]
     reading = StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
     reading.after_fine_tuning()
     assert torch.equal(model.graph.w_o, w_o) != taken

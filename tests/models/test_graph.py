@@ -243,6 +243,16 @@ def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
     assert not torch.equal(first.f_e.linear.weight, second.f_e.linear.weight)
 
 
+def test_by_default_items_descend_from_neither_D_nor_Z() -> None:
+    """The ablation: what earns nothing is off (docs/results.md); with both edges on the items have Fig. 1's parents."""
+    graphs = [
+        PreRecGraph(GraphConfig(latent_dim=8, **edges), num_domains=2, text_dim=6)
+        for edges in ({}, {"domain_to_item": True, "popularity_to_item": True})
+    ]
+    assert [graph.parents["V"] for graph in graphs] == [frozenset(), {"D", "Z"}]
+    assert [graph.parents["U"] for graph in graphs] == [{"D", "V"}, {"D"}]
+
+
 @pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"sharpness": 0}, {"dropout": 1.0}, {"width": 3}])
 def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
