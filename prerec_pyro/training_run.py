@@ -19,6 +19,8 @@ from prerec_pyro.inference.svi import Source, Trainer
 Parts = list[tuple[EncodedDomain, np.ndarray]]
 JUDGING = 10
 """Training queries for each validation query that an epoch is judged by, where that makes more than the setting."""
+MOST_SCORES = 100_000_000
+"""Of these queries with all items, where they are more than the setting: a large catalogue is dear to rank."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,8 @@ class TrainingRun:
     def judged_by(self, at_least: int) -> int:
         """Return how many validation queries of each domain an epoch is judged by, about.
 
-        A tenth of what it trains on: epochs late in a long training differ by less than a few queries can tell, and
-        reading a tenth of them costs little. Domains weigh the same in the score, so the smallest decides how many.
+        A tenth of what it trains on, as far as `MOST_SCORES` go: epochs late in a long training differ by less than a
+        few queries can tell. Domains weigh the same in the score, so the one that allows fewest decides how many.
 
         Parameters
         ----------
@@ -74,7 +76,8 @@ class TrainingRun:
             ``validation_queries`` of the training.
         """
         sources = self.sources(np.zeros(len(self.encoded), np.int64))
-        return max(at_least, min(source.num_queries for source in sources) // JUDGING)
+        each = (min(source.num_queries // JUDGING, MOST_SCORES // source.encoded.num_items) for source in sources)
+        return max(at_least, min(each))
 
     def fit(
         self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[Parts], float]

@@ -31,6 +31,6 @@ class LoopConfig(BaseModel):
     validation_queries: int = Field(
         1500,
         ge=1,
-        description="validation queries of each domain that judge an epoch, about; a tenth of what trains if more",
+        description="validation queries of each domain that judge an epoch, about; more after a long training",
     )
     seed: int = Field(0, ge=0, lt=2**32)
