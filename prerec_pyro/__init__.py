@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
+    from prerec_pyro.informed import InformedPreRec
     from prerec_pyro.methods import load_model, new_model
     from prerec_pyro.models.graph import PreRecGraph
     from prerec_pyro.models.graph_config import GraphConfig
@@ -51,6 +52,7 @@ _HOME = {
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
     "Horseshoe": "models.priors",
+    "InformedPreRec": "informed",
     "InputError": "errors",
     "Laplace": "models.priors",
     "LogNormal": "models.priors",
@@ -85,6 +87,7 @@ __all__ = [
     "HalfCauchy",
     "HalfNormal",
     "Horseshoe",
+    "InformedPreRec",
     "InputError",
     "Laplace",
     "LogNormal",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.inference.approximate import Approximation
+    from prerec_pyro.informed import InformedPreRec
     from prerec_pyro.methods import Model
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,11 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
     "the user's list, over draws of D and S: of --posterior, or, in a domain that is new to the model, of their prior.",
 )
 @click.option(
-    "--posterior", metavar="FILE", type=options.PATH, help="For --uncertainty: the domain's, written by `diagnose`."
+    "--posterior",
+    metavar="FILE",
+    type=options.PATH,
+    help="The domain's, written by `diagnose`: lists are made with D and S at its mean, D alone where S comes of "
+    "--calibrate.",
 )
 @click.option(
     "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
@@ -129,6 +134,8 @@ def command(
         encoded = trained.encode(shop)
     if calibrate:
         trained = _calibrated(trained, model)
+    if posterior is not None:
+        trained = _informed(trained, model, encoded, posterior)
     if engine == "ray":
         asked = {"top_k": top_k, "do": do, "at": at, "seen": seen, "calibrate": calibrate, "device": device}
         sharded.run(out, model, domain, encoded, named, asked, shard_users, workers)
@@ -144,8 +151,8 @@ def command(
 
 
 def _check_together(uncertainty: bool, posterior: Path | None, approximate: int | None, engine: str) -> None:
-    if posterior is not None and not uncertainty:
-        raise InputError("--posterior: is for --uncertainty; give that too, or leave it out")
+    if posterior is not None and engine == "ray":
+        raise InputError("--posterior: not with --engine ray; leave one of the two out")
     if approximate is not None and (uncertainty or engine == "ray"):
         other = "--uncertainty" if uncertainty else "--engine ray"
         raise InputError(f"--approximate: not with {other}; leave one of the two out")
@@ -179,6 +186,22 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
     if isinstance(trained, PreRec) and trained.graph.has_strengths:
         return CalibratedPreRec(trained)
     raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
+
+
+def _informed(trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path) -> InformedPreRec:
+    from prerec_pyro.baseline import TextBaseline
+    from prerec_pyro.inference.posterior import Posterior
+    from prerec_pyro.informed import InformedPreRec
+
+    if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
+        raise InputError(f"--posterior: {path} is a model of {trained.name}, which has no D and no S; leave it out")
+    found = Posterior.load(posterior)
+    try:
+        informed = InformedPreRec(trained, found)
+        informed.scorer(encoded)  # says what does not fit
+    except InputError as error:
+        raise InputError(f"--posterior {posterior}: {error}") from None
+    return informed
 
 
 def _approximation(cells: int, domain: Domain) -> Approximation | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from worlds import all_windows, make_domain, make_encoded
 
 from prerec_pyro.baseline import TextBaseline
+from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.batches import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.baseline_training import BaselineTraining
@@ -45,6 +46,7 @@ RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "sbert": SBERT,
     "prerec, untrained": lambda: fitted(epochs=0),
     "prerec, one epoch": lambda: fitted(epochs=1, popularity_to_item=True),
+    "prerec, calibrated": lambda: CalibratedPreRec(fitted(epochs=1)),
     "prerec_n": lambda: fitted(epochs=1, confounders=False),
     "gru4rec": lambda: learned("gru4rec"),
     "sasrec": lambda: learned("sasrec"),

@@ -1,0 +1,87 @@
+"""Serving a domain at what its log says of it: `PreRec` with D and S at the mean of their posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prerec_pyro.calibrated import CalibratedPreRec
+from prerec_pyro.causal.questions import CausalQuestions
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.errors import InputError
+from prerec_pyro.facade import Facade
+from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
+from prerec_pyro.inference.posterior import Posterior
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.recommender import PreRec
+
+
+class InformedPreRec(CausalQuestions, Facade):
+    """A trained model that serves one domain with D, S and lifted weights at their posterior mean (eq. 6).
+
+    Zero-shot integrates D out; a store that has a log has a posterior of D. All networks and items stay as they are.
+
+    Parameters
+    ----------
+    model
+        A trained `PreRec`, or `CalibratedPreRec`, whose S, which follows the log through time, is then kept.
+    posterior
+        Of the domain, as ``model.posterior(domain)`` returns it; in an evaluation of users that are not measured.
+
+    Raises
+    ------
+    InputError
+        If the posterior is of nothing that would then be served.
+    """
+
+    def __init__(self, model: PreRec | CalibratedPreRec, posterior: Posterior) -> None:
+        super().__init__(
+            encoder=model.encoder_name,
+            window=model.window,
+            normalizer=model.normalizer,
+            device=str(model.device),
+        )
+        self.encoder_revision = model.encoder_revision
+        self.model = model
+        self.posterior = posterior
+        kept = {"S"} if isinstance(model, CalibratedPreRec) else set()
+        self._nodes = {site: value for site, value in posterior.mean().items() if site not in kept}
+        if not self._nodes:
+            raise InputError(
+                f"the posterior of domain {posterior.domain!r} is of {', '.join(posterior.draws) or 'no latent'}, and "
+                f"{model.name} has that already; infer one of D"
+            )
+
+    @property
+    def name(self) -> str:
+        """That of the model, and ``"_informed"``."""
+        return f"{self.model.name}_informed"
+
+    @property
+    def trained_graph(self) -> PreRecGraph:
+        """That of the model."""
+        return self.model.trained_graph
+
+    @property
+    def sources(self) -> TrainedSources:
+        """Those of the model."""
+        return self.model.sources
+
+    def scorer(
+        self,
+        encoded: EncodedDomain,
+        do: Mapping[str, Value] | None = None,
+        semantics: Semantics = "interventional",
+    ) -> InterventionalScorer:
+        """Return the model's scorer at the posterior mean.
+
+        Raises
+        ------
+        InputError
+            If the posterior is of another domain, or of a model of another shape.
+        """
+        if self.posterior.domain != encoded.name:
+            raise InputError(
+                f"the posterior is of domain {self.posterior.domain!r}, not of {encoded.name!r}; give that one's"
+            )
+        return self.model.scorer(encoded, do, semantics).given(self._nodes)
