@@ -159,13 +159,11 @@ def _lines(data: bytes, delimiter: str, quotes: bool, rows: np.ndarray) -> np.nd
     """Map row positions to lines by reading up to them: runs only when a message needs a line number."""
     last = int(np.max(rows))
     starts: list[int] = []
-    try:
+    with contextlib.suppress(csv.Error):  # a field longer than Python's reader takes
         for _, start in _records(data, delimiter, quotes):
             starts.append(start)
             if len(starts) > last + 1:
                 break
-    except csv.Error:  # a field longer than Python's reader takes
-        pass
     known = np.array([starts[row + 1] if row + 1 < len(starts) else row + 2 for row in rows.tolist()])
     return known.astype(np.int64)
 
