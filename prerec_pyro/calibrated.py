@@ -6,17 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.facade import Facade
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.sources import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.recommender import PreRec
+from prerec_pyro.served import Served
 
 
-class CalibratedPreRec(CausalQuestions, Facade):
+class CalibratedPreRec(Served):
     """A trained model that serves new domains with S at its posterior mode, given what came before each query's day.
 
     All networks stay as they are. A domain that the model was trained on has its own S, and is served as by the model.
@@ -30,15 +27,10 @@ class CalibratedPreRec(CausalQuestions, Facade):
         is everybody.
     """
 
+    model: PreRec
+
     def __init__(self, model: PreRec, users: np.ndarray | None = None) -> None:
-        super().__init__(
-            encoder=model.encoder_name,
-            window=model.window,
-            normalizer=model.normalizer,
-            device=str(model.device),
-        )
-        self.encoder_revision = model.encoder_revision
-        self.model = model
+        super().__init__(model)
         self.users = users
         self._done: tuple[EncodedDomain, Calibration | None] | None = None
 
@@ -46,16 +38,6 @@ class CalibratedPreRec(CausalQuestions, Facade):
     def name(self) -> str:
         """That of the model, and ``"_calibrated"``."""
         return f"{self.model.name}_calibrated"
-
-    @property
-    def trained_graph(self) -> PreRecGraph:
-        """That of the model."""
-        return self.model.trained_graph
-
-    @property
-    def sources(self) -> TrainedSources:
-        """Those of the model."""
-        return self.model.sources
 
     def scorer(
         self,

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.causal.questions import CausalQuestions
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.facade import Facade
 from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.posterior import Posterior
-from prerec_pyro.inference.sources import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.recommender import PreRec
+from prerec_pyro.served import Served
 
 
-class InformedPreRec(CausalQuestions, Facade):
+class InformedPreRec(Served):
     """A trained model that serves one domain with D, S and lifted weights at their posterior mean (eq. 6).
 
     Zero-shot integrates D out; a store that has a log has a posterior of D. All networks and items stay as they are.
@@ -35,14 +32,7 @@ class InformedPreRec(CausalQuestions, Facade):
     """
 
     def __init__(self, model: PreRec | CalibratedPreRec, posterior: Posterior) -> None:
-        super().__init__(
-            encoder=model.encoder_name,
-            window=model.window,
-            normalizer=model.normalizer,
-            device=str(model.device),
-        )
-        self.encoder_revision = model.encoder_revision
-        self.model = model
+        super().__init__(model)
         self.posterior = posterior
         kept = {"S"} if isinstance(model, CalibratedPreRec) else set()
         self._nodes = {site: value for site, value in posterior.mean().items() if site not in kept}
@@ -56,16 +46,6 @@ class InformedPreRec(CausalQuestions, Facade):
     def name(self) -> str:
         """That of the model, and ``"_informed"``."""
         return f"{self.model.name}_informed"
-
-    @property
-    def trained_graph(self) -> PreRecGraph:
-        """That of the model."""
-        return self.model.trained_graph
-
-    @property
-    def sources(self) -> TrainedSources:
-        """Those of the model."""
-        return self.model.sources
 
     def scorer(
         self,

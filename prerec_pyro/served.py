@@ -1,0 +1,39 @@
+"""A trained model served otherwise: what a wrapper takes over from the model within."""
+
+from __future__ import annotations
+
+from prerec_pyro.causal.question import CausalModel
+from prerec_pyro.causal.questions import CausalQuestions
+from prerec_pyro.facade import Facade
+from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.models.graph import PreRecGraph
+
+
+class Served(CausalQuestions, Facade):
+    """Base of what answers like a trained model, from another scorer: texts and popularity are read as the model does.
+
+    Parameters
+    ----------
+    model
+        The model within.
+    """
+
+    def __init__(self, model: CausalModel) -> None:
+        super().__init__(
+            encoder=model.encoder_name,
+            window=model.window,
+            normalizer=model.normalizer,
+            device=str(model.device),
+        )
+        self.encoder_revision = model.encoder_revision
+        self.model = model
+
+    @property
+    def trained_graph(self) -> PreRecGraph:
+        """That of the model."""
+        return self.model.trained_graph
+
+    @property
+    def sources(self) -> TrainedSources:
+        """Those of the model."""
+        return self.model.sources
