@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from prerec_pyro.causal.questions import CausalQuestions
+from prerec_pyro.causal.mixin import CausalQuestions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from prerec_pyro.causal.question import CausalModel
+from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.facade import Facade
 from prerec_pyro.inference.averaging import AveragedScorer

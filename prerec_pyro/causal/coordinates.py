@@ -11,7 +11,7 @@ from scipy import optimize
 from torch import Tensor
 
 from prerec_pyro.causal import log_slice
-from prerec_pyro.causal.question import CausalModel
+from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.windows import Windows
 from prerec_pyro.errors import InputError

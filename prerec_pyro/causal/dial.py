@@ -12,7 +12,7 @@ import pandas as pd
 from prerec_pyro.causal import markdown
 from prerec_pyro.causal.estimates import METRICS, Estimates
 from prerec_pyro.causal.measurement import Measurement
-from prerec_pyro.causal.question import CausalModel, confounded
+from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError

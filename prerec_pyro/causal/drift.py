@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.causal import log_slice
 from prerec_pyro.causal.coordinates import Coordinates
-from prerec_pyro.causal.question import CausalModel, confounded
+from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.histories import moment

@@ -14,7 +14,7 @@ from prerec_pyro.causal.affected import affected_users, user_summary
 from prerec_pyro.causal.estimates import Estimates
 from prerec_pyro.causal.lists import Lists
 from prerec_pyro.causal.measurement import Measurement, groups_of
-from prerec_pyro.causal.question import CausalModel, confounded
+from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.causal.measurement import Measurement
-from prerec_pyro.causal.question import CausalModel
+from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.causal.uncertainty import domain_draws, membership
 from prerec_pyro.data.batches import Batch, query_batches
 from prerec_pyro.data.domain import Domain

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.causal.question import CausalModel, confounded
+from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.histories import Histories

@@ -17,7 +17,7 @@ from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from prerec_pyro.causal.measurement import Measurement
-    from prerec_pyro.causal.question import CausalModel
+    from prerec_pyro.causal.protocol import CausalModel
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.recommender import PreRec
