@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.causal import log_slice
+from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain

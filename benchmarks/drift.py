@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from prerec_pyro import GraphConfig, PreRec, TrainConfig
-from prerec_pyro.causal.drift import drift
+from prerec_pyro.causal.drift.drift import drift
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulate import FIRST_DAY, Story, simulate
 from prerec_pyro.data.times import SECONDS_PER_DAY

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.causal.adjusted import AdjustedPreRec
     from prerec_pyro.causal.dial import Dial, popularity_dial
-    from prerec_pyro.causal.drift import Drift, drift
+    from prerec_pyro.causal.drift.drift import Drift, drift
     from prerec_pyro.causal.effect import Arm, Effect, effect_report
     from prerec_pyro.causal.measurement import Measurement
     from prerec_pyro.causal.reliability import reliability
@@ -46,7 +46,7 @@ _HOME = {
     "Dial": "causal.dial",
     "Domain": "data.domain",
     "GaussianMixture": "models.priors",
-    "Drift": "causal.drift",
+    "Drift": "causal.drift.drift",
     "Effect": "causal.effect",
     "GraphConfig": "models.graph_config",
     "HalfCauchy": "models.priors",
@@ -64,7 +64,7 @@ _HOME = {
     "StudentT": "models.priors",
     "TextBaseline": "baseline",
     "TrainConfig": "inference.svi",
-    "drift": "causal.drift",
+    "drift": "causal.drift.drift",
     "effect_report": "causal.effect",
     "load_model": "methods",
     "new_model": "methods",

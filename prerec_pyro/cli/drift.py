@@ -61,7 +61,7 @@ def command(
     Prints one sentence and writes the report. The exit status is 0 where no drift is shown, 3 where there is drift, and
     2 where the question cannot be answered.
     """
-    from prerec_pyro.causal.drift import drift
+    from prerec_pyro.causal.drift.drift import drift
     from prerec_pyro.inference.posterior import Posterior
 
     asking.check_outs(out, plot, (".json", ".md"), [model, domain, *([posterior] if posterior else [])])

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 from small_worlds import FIRST_DAY, PRIORS, prerec, shaken, small_domain
 
-from prerec_pyro.causal import log_slice
-from prerec_pyro.causal.coordinates import Coordinates, principal
-from prerec_pyro.causal.drift import _distance, _noise, drift
+from prerec_pyro.causal.drift import log_slice
+from prerec_pyro.causal.drift.coordinates import Coordinates, principal
+from prerec_pyro.causal.drift.drift import _distance, _noise, drift
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError

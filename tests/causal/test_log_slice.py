@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import FIRST_DAY, small_domain, small_encoded
 
-from prerec_pyro.causal import log_slice
+from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 

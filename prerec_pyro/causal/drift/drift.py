@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from prerec_pyro.causal import log_slice
-from prerec_pyro.causal.coordinates import Coordinates
+from prerec_pyro.causal.drift import log_slice
+from prerec_pyro.causal.drift.coordinates import Coordinates
 from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain

@@ -10,7 +10,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from prerec_pyro.causal import log_slice
+from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.windows import Windows
