@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.dial import Dial, popularity_dial
     from prerec_pyro.causal.drift.drift import Drift, drift
     from prerec_pyro.causal.effect import Arm, Effect, effect_report
-    from prerec_pyro.causal.measurement import Measurement
+    from prerec_pyro.causal.measurement.measurement import Measurement
     from prerec_pyro.causal.reliability import reliability
     from prerec_pyro.causal.uncertainty import uncertain_lists
     from prerec_pyro.data.domain import Domain
@@ -56,7 +56,7 @@ _HOME = {
     "InputError": "errors",
     "Laplace": "models.priors",
     "LogNormal": "models.priors",
-    "Measurement": "causal.measurement",
+    "Measurement": "causal.measurement.measurement",
     "Normal": "models.priors",
     "PreRec": "recommender",
     "PreRecGraph": "models.graph",

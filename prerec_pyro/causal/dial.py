@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from prerec_pyro.causal import markdown
-from prerec_pyro.causal.estimates import METRICS, Estimates
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.estimates import METRICS, Estimates
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain

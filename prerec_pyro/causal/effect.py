@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from prerec_pyro.causal import markdown
-from prerec_pyro.causal.affected import affected_users, user_summary
-from prerec_pyro.causal.estimates import Estimates
-from prerec_pyro.causal.lists import Lists
-from prerec_pyro.causal.measurement import Measurement, groups_of
+from prerec_pyro.causal.measurement.affected_users import affected_users, user_summary
+from prerec_pyro.causal.measurement.answers import Lists
+from prerec_pyro.causal.measurement.estimates import Estimates
+from prerec_pyro.causal.measurement.measurement import Measurement, groups_of
 from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain

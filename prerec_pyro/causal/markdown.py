@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from prerec_pyro.causal.affected import user_summary
-from prerec_pyro.causal.estimates import METRICS
-from prerec_pyro.causal.exposure import Estimate
+from prerec_pyro.causal.measurement.affected_users import user_summary
+from prerec_pyro.causal.measurement.estimates import METRICS
+from prerec_pyro.causal.measurement.exposure import Estimate
 
 if TYPE_CHECKING:
     from prerec_pyro.causal.effect import Effect

@@ -7,7 +7,7 @@ from typing import Any
 
 from prerec_pyro.causal.dial import VALUES, Dial, popularity_dial
 from prerec_pyro.causal.effect import Effect, effect_report
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError

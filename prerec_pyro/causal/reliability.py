@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.causal.uncertainty import domain_draws, membership
 from prerec_pyro.data.batches import Batch, query_batches

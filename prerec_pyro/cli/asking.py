@@ -16,7 +16,7 @@ from prerec_pyro.cli import console, options, outputs
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.causal.measurement import Measurement
+    from prerec_pyro.causal.measurement.measurement import Measurement
     from prerec_pyro.causal.protocol import CausalModel
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
@@ -106,7 +106,7 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
 def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any], progress: Any) -> Asked:
     """Return what is to be asked, the domain encoded and the model calibrated where that was asked for."""
     from prerec_pyro.calibrated import CalibratedPreRec
-    from prerec_pyro.causal.measurement import Measurement
+    from prerec_pyro.causal.measurement.measurement import Measurement
     from prerec_pyro.data.splits import split_users
 
     model: CausalModel = trained

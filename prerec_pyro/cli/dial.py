@@ -47,7 +47,7 @@ def command(
     the plain recommendation.
     """
     from prerec_pyro.causal.dial import popularity_dial
-    from prerec_pyro.causal.estimates import METRICS
+    from prerec_pyro.causal.measurement.estimates import METRICS
 
     asking.check_outs(out, plot, (".json", ".md", ".csv"), [model, domain])
     trained, shop = asking.load(model, domain, device)

@@ -11,8 +11,8 @@ from small_worlds import prerec, small_domain
 
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.dial import popularity_dial
-from prerec_pyro.causal.estimates import METRICS
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.estimates import METRICS
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate

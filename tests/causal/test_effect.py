@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain
 
-from prerec_pyro.causal.affected import overlap
 from prerec_pyro.causal.effect import FACTUAL, Arm, default_arms, effect_report
-from prerec_pyro.causal.estimates import METRICS
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.affected_users import overlap
+from prerec_pyro.causal.measurement.estimates import METRICS
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.causal import exposure
-from prerec_pyro.causal.exposure import ExposureBootstrap, interval, popularity_groups
+from prerec_pyro.causal.measurement import exposure
+from prerec_pyro.causal.measurement.exposure import ExposureBootstrap, interval, popularity_groups
 from prerec_pyro.evaluation.metrics import ExposureMetrics
 
 USERS = np.repeat([3, 3, 8, 9, 11, 12, 12], 2)

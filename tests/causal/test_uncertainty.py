@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import DIM, prerec, small_domain
 
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.reliability import reliability
 from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, membership, uncertain_lists
 from prerec_pyro.data.batches import query_batches

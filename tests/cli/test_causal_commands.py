@@ -10,7 +10,7 @@ import pytest
 
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.dial import popularity_dial
-from prerec_pyro.causal.measurement import Measurement
+from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.recommender import PreRec

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prerec_pyro.causal.exposure import Estimate, ExposureBootstrap, interval
-from prerec_pyro.causal.lists import Lists, Queries
+from prerec_pyro.causal.measurement.answers import Lists, Queries
+from prerec_pyro.causal.measurement.exposure import Estimate, ExposureBootstrap, interval
 from prerec_pyro.evaluation.bootstrap import Difference, paired_bootstrap
 
 ACCURACY = ("recall", "r_ndcg", "ndcg@10", "mrr")

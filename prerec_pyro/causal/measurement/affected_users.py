@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from prerec_pyro.causal.lists import Lists, Queries
+from prerec_pyro.causal.measurement.answers import Lists, Queries
 from prerec_pyro.data.domain import Domain
 
 _CHUNK = 1 << 14  # queries at a time

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from prerec_pyro.causal.estimates import Estimates, estimate
-from prerec_pyro.causal.exposure import popularity_groups
-from prerec_pyro.causal.lists import Answers, Lists, Queries, answer_all
+from prerec_pyro.causal.measurement.answers import Answers, Lists, Queries, answer_all
+from prerec_pyro.causal.measurement.estimates import Estimates, estimate
+from prerec_pyro.causal.measurement.exposure import popularity_groups
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import SplitName, split_users
 from prerec_pyro.errors import InputError
