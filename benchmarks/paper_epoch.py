@@ -63,15 +63,15 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     """Load the domains and train; return what it took."""
     import torch
 
-    from prerec_pyro.cli import memory
+    from prerec_pyro.cli import allocator
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.domain_strengths import StrengthReading
     from prerec_pyro.inference.reading import Reading, Source
     from prerec_pyro.inference.svi import TrainConfig, Trainer
     from prerec_pyro.recommender import PreRec
 
-    memory.keep_freed_memory()  # as `prerec-pyro train` does
-    memory.forget_products()
+    allocator.keep_freed_memory()  # as `prerec-pyro train` does
+    allocator.forget_products()
     seconds: dict[str, float] = {}
     for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "encoded_once")):
         timed(owner, name, seconds)

@@ -28,7 +28,7 @@ import pyro
 import torch
 import torch.nn.functional as F
 
-from prerec_pyro.cli.memory import keep_freed_memory
+from prerec_pyro.cli.allocator import keep_freed_memory
 from prerec_pyro.data.batches import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain

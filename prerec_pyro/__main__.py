@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prerec_pyro.cli.process import run
+from prerec_pyro.cli.entry_point import run
 
 if __name__ == "__main__":
     run()

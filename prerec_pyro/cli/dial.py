@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prerec_pyro.cli import asking, console, options
+from prerec_pyro.cli import causal_options, console, options
 from prerec_pyro.errors import InputError
 
 
@@ -23,8 +23,8 @@ def _parse_values(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 
 
 @click.command(short_help="Turn the effect of popularity down, off and up.")
-@asking.model
-@asking.domain
+@causal_options.model
+@causal_options.domain
 @click.option(
     "--values",
     metavar="A,B",
@@ -33,9 +33,9 @@ def _parse_values(_ctx: click.Context, _parameter: click.Parameter, value: str) 
     callback=_parse_values,
     help="Stops: 0 no popularity, 1 as it is, 2 doubled. 1 is always among them.",
 )
-@asking.measured
+@causal_options.measured
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="Table to write: .json, .md or .csv.")
-@asking.plot
+@causal_options.plot
 @options.device
 @console.verbosity
 def command(
@@ -49,10 +49,10 @@ def command(
     from prerec_pyro.causal.dial import popularity_dial
     from prerec_pyro.causal.measurement.estimates import METRICS
 
-    asking.check_outs(out, plot, (".json", ".md", ".csv"), [model, domain])
-    trained, shop = asking.load(model, domain, device)
-    with asking.progress(asking.check_asked(shop, asked), "turning the dial") as bar:
-        question = asking.prepare(trained, shop, model, asked, bar.update)
+    causal_options.check_outs(out, plot, (".json", ".md", ".csv"), [model, domain])
+    trained, shop = causal_options.load(model, domain, device)
+    with causal_options.progress(causal_options.check_asked(shop, asked), "turning the dial") as bar:
+        question = causal_options.prepare(trained, shop, model, asked, bar.update)
         found = popularity_dial(question.model, question.encoded, values, measurement=question.measurement)
 
     def draw() -> list:
@@ -61,9 +61,9 @@ def command(
         return plot_dial(found.table)
 
     texts = {
-        ".json": lambda: asking.as_json(found.to_json()),
+        ".json": lambda: causal_options.as_json(found.to_json()),
         ".md": found.to_markdown,
         ".csv": lambda: found.table.to_csv(index=False, lineterminator="\n"),
     }
-    asking.write(out, texts, plot, draw)
+    causal_options.write(out, texts, plot, draw)
     console.print_table(found.table[list(METRICS)].set_axis([f"{value:g}" for value in found.table["value"]]))

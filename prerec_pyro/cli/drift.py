@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from prerec_pyro.cli import asking, console, options
+from prerec_pyro.cli import causal_options, console, options
 
 DRIFTED = 3
 
 
 @click.command(short_help="Say whether a domain has drifted; status 3 if so.")
-@asking.model
-@asking.domain
+@causal_options.model
+@causal_options.domain
 @click.option(
     "--since",
     required=True,
@@ -39,7 +39,7 @@ DRIFTED = 3
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the users drawn.")
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="Report to write: .json or .md.")
-@asking.plot
+@causal_options.plot
 @options.device
 @console.verbosity
 @click.pass_context
@@ -64,8 +64,8 @@ def command(
     from prerec_pyro.causal.drift.drift import drift
     from prerec_pyro.inference.posterior import Posterior
 
-    asking.check_outs(out, plot, (".json", ".md"), [model, domain, *([posterior] if posterior else [])])
-    trained, shop = asking.load(model, domain, device)
+    causal_options.check_outs(out, plot, (".json", ".md"), [model, domain, *([posterior] if posterior else [])])
+    trained, shop = causal_options.load(model, domain, device)
     known = None if posterior is None else Posterior.load(posterior)
     found = drift(trained, shop, since, known, alpha=alpha, max_queries=max_queries, seed=seed)
 
@@ -74,8 +74,8 @@ def command(
 
         return plot_drift(found.table)
 
-    texts = {".json": lambda: asking.as_json(found.to_json()), ".md": found.to_markdown}
-    asking.write(out, texts, plot, draw)
+    texts = {".json": lambda: causal_options.as_json(found.to_json()), ".md": found.to_markdown}
+    causal_options.write(out, texts, plot, draw)
     console.say(found.sentence())
     if found.drifted:
         ctx.exit(DRIFTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import asking, console, options
+from prerec_pyro.cli import causal_options, console, options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Say what the confounders do to recommendations.")
-@asking.model
-@asking.domain
+@causal_options.model
+@causal_options.domain
 @click.option(
     "--as-if",
     metavar="NAME",
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whether items keep the offsets that were learnt for them where D moves them.",
 )
-@asking.measured
+@causal_options.measured
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="Report to write: .json or .md.")
-@asking.plot
+@causal_options.plot
 @options.device
 @console.verbosity
 def command(
@@ -52,11 +52,11 @@ def command(
     """
     from prerec_pyro.causal.effect import default_arms, effect_report
 
-    asking.check_outs(out, plot, (".json", ".md"), [model, domain])
-    trained, shop = asking.load(model, domain, device)
+    causal_options.check_outs(out, plot, (".json", ".md"), [model, domain])
+    trained, shop = causal_options.load(model, domain, device)
     arms = default_arms(trained, shop, as_if=as_if, seed=asked["seed"])
-    with asking.progress(asking.check_asked(shop, asked), "asking what if") as bar:
-        question = asking.prepare(trained, shop, model, asked, bar.update)
+    with causal_options.progress(causal_options.check_asked(shop, asked), "asking what if") as bar:
+        question = causal_options.prepare(trained, shop, model, asked, bar.update)
         found = effect_report(
             question.model, question.encoded, arms, semantics=semantics, measurement=question.measurement
         )
@@ -66,8 +66,8 @@ def command(
 
         return plot_effect(found.changes(), found.by_popularity)
 
-    texts = {".json": lambda: asking.as_json(found.to_json()), ".md": found.to_markdown}
-    asking.write(out, texts, plot, draw)
+    texts = {".json": lambda: causal_options.as_json(found.to_json()), ".md": found.to_markdown}
+    causal_options.write(out, texts, plot, draw)
     console.print_table(_table(found), index=False)
     console.say("* the whole 95 % interval is on one side of 0")
 

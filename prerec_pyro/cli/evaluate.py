@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs, verdict
+from prerec_pyro.cli import console, options, outputs, transfer_summary
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def command(
         wish = _plain_wish(list(trained.values()), shop, encoder, window, device)
         entries += [_Entry(_baseline(name), wish) for name in methods]
     rows: list[dict[str, Any]] = []
-    measured: list[verdict.Measured] = []
+    measured: list[transfer_summary.Measured] = []
     for entry in entries:
         encoded = encodings.of(entry.wish)
         with console.progress(total, f"evaluating {entry.label}", unit="queries") as bar:
@@ -142,10 +142,10 @@ def command(
                 entry.recommender, encoded, users, k_percent=k_percent, sources=sources, progress=bar.update
             )
         found = [row | entry.facts(do) for row in result.rows(split)]
-        measured.append(verdict.Measured(entry.path, entry.recommender, entry.wish, result, found[0]))
+        measured.append(transfer_summary.Measured(entry.path, entry.recommender, entry.wish, result, found[0]))
         rows += found
     # What an intervention ranks, or users that a rival was trained on, says nothing of whether transfer will help.
-    paragraphs = [] if do or split == "train" else verdict.add_to_rows(measured, shop)
+    paragraphs = [] if do or split == "train" else transfer_summary.add_to_rows(measured, shop)
     with outputs.staged_file(out) as beside:
         beside.write_text(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     logger.info("wrote %s", out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, memory, options, outputs, people, sharded, uncertain
+from prerec_pyro.cli import allocator, console, infer_ray, infer_uncertainty, options, outputs, users_file
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
 @click.option(
     "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
 )
-@sharded.options
+@infer_ray.options
 @options.device
 @console.verbosity
 def command(
@@ -114,13 +114,13 @@ def command(
 
     A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
     """
-    with console.timed("imports"), memory.kept():
+    with console.timed("imports"), allocator.kept():
         from prerec_pyro.data.domain import Domain
         from prerec_pyro.methods import load_model
 
     sources = [model, domain, *(path for path in (users, posterior) if path)]
     if engine == "ray":
-        sharded.check(out, sources, uncertainty)
+        infer_ray.check(out, sources, uncertainty)
     else:
         outputs.check_out_file(out, _SUFFIXES, sources)
     _check_together(uncertainty, posterior, approximate, engine)
@@ -138,16 +138,20 @@ def command(
         trained = _informed(trained, model, encoded, posterior)
     if engine == "ray":
         asked = {"top_k": top_k, "do": do, "at": at, "seen": seen, "calibrate": calibrate, "device": device}
-        sharded.run(out, model, domain, encoded, named, asked, shard_users, workers)
+        infer_ray.run(out, model, domain, encoded, named, asked, shard_users, workers)
         return
     ask = trained.recommend
     if uncertainty:
-        ask = uncertain.asker(trained, model, encoded, posterior, draws)
+        ask = infer_uncertainty.asker(trained, model, encoded, posterior, draws)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
     if approximate is not None:
         asked["approximation"] = _approximation(approximate, shop)
     with console.timed("recommending"):
-        _write(_recommend(ask, encoded, named, asked), out, [*_COLUMNS, *(uncertain.COLUMNS if uncertainty else ())])
+        _write(
+            _recommend(ask, encoded, named, asked),
+            out,
+            [*_COLUMNS, *(infer_uncertainty.COLUMNS if uncertainty else ())],
+        )
 
 
 def _check_together(uncertainty: bool, posterior: Path | None, approximate: int | None, engine: str) -> None:
@@ -214,12 +218,12 @@ def _approximation(cells: int, domain: Domain) -> Approximation | None:
     return Approximation(cells)
 
 
-def _whom(path: Path | None, domain: Domain) -> people.People:
+def _whom(path: Path | None, domain: Domain) -> users_file.People:
     """Return the people of a file, or all users, checked against the domain; say on stderr which it was."""
     if path is None:
         logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
-        return people.People(users=domain.user_ids)
-    named = people.read_people(path)
+        return users_file.People(users=domain.user_ids)
+    named = users_file.read_people(path)
     try:
         if named.histories is None:
             domain.user_position(named.users)
@@ -234,7 +238,7 @@ def _whom(path: Path | None, domain: Domain) -> people.People:
 
 
 def _recommend(
-    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: people.People, asked: Mapping[str, Any]
+    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: users_file.People, asked: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the lists, those of some users at a time."""
     if named.users is None:

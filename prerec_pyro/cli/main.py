@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from prerec_pyro.cli import console, memory
+from prerec_pyro.cli import allocator, console
 
 # Name → short help. A command is the object `command` of the module `prerec_pyro.cli.<name>`.
 COMMANDS = {
@@ -48,8 +48,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Return what the command returns; see `console.conversation` for what happens to errors."""
-        memory.keep_freed_memory()
-        memory.forget_products()
+        allocator.keep_freed_memory()
+        allocator.forget_products()
         with console.conversation(ctx):
             return super().invoke(ctx)
 

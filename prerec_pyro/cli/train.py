@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prerec_pyro.cli import console, options, outputs
-from prerec_pyro.cli import settings as parse_settings
+from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from prerec_pyro.cli import console, options, outputs
-from prerec_pyro.cli import settings as parse_settings
+from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.cli.train import METHODS
 from prerec_pyro.errors import InputError
 

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from prerec_pyro.cli.memory import forget_products, kept
+from prerec_pyro.cli.allocator import forget_products, kept
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from prerec_pyro.cli.memory import keep_freed_memory
+from prerec_pyro.cli.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep" and not keep_freed_memory():
     raise SystemExit("no glibc")

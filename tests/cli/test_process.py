@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import atexit, sys
-import prerec_pyro.cli.process as process
+import prerec_pyro.cli.entry_point as process
 
 def command(prog_name):
     atexit.register(print, "registered")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from safetensors.numpy import load_file
 
-from prerec_pyro.cli import settings as parse_settings
+from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig
