@@ -9,7 +9,7 @@ import pytest
 from small_worlds import graph_config, small_domain, training
 
 from prerec_pyro.baseline import TextBaseline
-from prerec_pyro.cli import train
+from prerec_pyro.cli.commands import train
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.baseline_training import BaselineTraining, defaults
 from prerec_pyro.methods import METHODS, load_model, new_model

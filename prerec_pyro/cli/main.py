@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
         """Return the command, its module imported; ``None`` where there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"prerec_pyro.cli.{cmd_name}").command
+        return importlib.import_module(f"prerec_pyro.cli.commands.{cmd_name}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table: `--help` imports none of them."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.cli import data
+from prerec_pyro.cli.commands import data
 from prerec_pyro.data import simulate as simulation
 from prerec_pyro.data.domain import Domain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prerec_pyro.cli.drift import DRIFTED
+from prerec_pyro.cli.commands.drift import DRIFTED
 from prerec_pyro.data.simulate import FIRST_DAY, simulate
 
 DAYS = 20

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.cli import evaluate as evaluate_module
+from prerec_pyro.cli.commands import evaluate as evaluate_module
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 
-from prerec_pyro.cli import infer as infer_module
+from prerec_pyro.cli.commands import infer as infer_module
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.recommender import PreRec

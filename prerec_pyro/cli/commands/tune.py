@@ -10,7 +10,7 @@ import click
 
 from prerec_pyro.cli import console, options, outputs
 from prerec_pyro.cli import set_option as parse_settings
-from prerec_pyro.cli.train import METHODS
+from prerec_pyro.cli.commands.train import METHODS
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The commands of ``prerec-pyro``, one module each."""
