@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.progress import Progress
 from prerec_pyro.inference.svi import Source, Trainer

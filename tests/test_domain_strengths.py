@@ -10,8 +10,8 @@ import torch
 from small_worlds import prerec, small_domain, training
 
 from prerec_pyro import domain_strengths
-from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.recommender import PreRec

@@ -8,8 +8,8 @@ from small_worlds import prerec, small_domain, training
 
 from prerec_pyro import baseline, recommender, training_run
 from prerec_pyro.baseline import TextBaseline
-from prerec_pyro.data.samples import first_samples
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.inference.baseline_training import BaselineTraining
 from prerec_pyro.models.baselines.learned import LEARNED

@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from prerec_pyro.data import storage
-from prerec_pyro.data.checks import check_tables
 from prerec_pyro.data.frames import Origin, quoted
 from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.data.validation import check_tables
 from prerec_pyro.errors import InputError
 
 
@@ -103,7 +103,7 @@ class Domain:
         Raises
         ------
         InputError
-            See `prerec_pyro.data.checks.check_tables`.
+            See `prerec_pyro.data.validation.check_tables`.
         """
         origins = (
             source if isinstance(source, tuple) else (Origin(f"{source}, interactions"), Origin(f"{source}, items"))

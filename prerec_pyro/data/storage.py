@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import safetensors
 from safetensors.numpy import load_file
 
-from prerec_pyro.data.checks import to_objects
-from prerec_pyro.data.tensors import write_tensors
+from prerec_pyro.data.safetensors_io import write_tensors
+from prerec_pyro.data.validation import to_objects
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load_file
 
-from prerec_pyro.data.tensors import write_tensors
+from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.errors import InputError
 
 

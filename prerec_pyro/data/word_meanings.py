@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prerec_pyro.data.tensors import write_tensors
+from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.data.text import load_encoder
 from prerec_pyro.data.vocabulary import CHANCE, MEANINGS, TYPE, WORDS, sentence
 

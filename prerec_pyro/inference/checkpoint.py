@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.tensors import write_tensors
+from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.errors import InputError
 
 FORMAT_VERSION = 4  # 2: a history is made of the items; 3: repeats are a kind of choice of their own; 4: by a prior

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.data.describe import describe, describe_table
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.statistics import describe, describe_table
 
 
 def shop(name: str = "shop", times: bool = True) -> Domain:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worlds import make_domain, make_encoded
 
 from prerec_pyro.data.batches import epoch
-from prerec_pyro.data.samples import first_samples
+from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.data.windows import training_windows
 from prerec_pyro.errors import InputError
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from prerec_pyro.data.tensors import write_tensors
+from prerec_pyro.data.safetensors_io import write_tensors
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])

@@ -220,7 +220,7 @@ def import_xmarket(
 def _import(read: Callable[[], Domain], src: tuple[Path, ...], name: str | None, out: Path) -> None:
     """Check, read, save and report; `out` comes to be only if all went well."""
     from prerec_pyro.data import storage
-    from prerec_pyro.data.describe import describe
+    from prerec_pyro.data.statistics import describe
 
     outputs.check_out_folder(out, storage.replaceable, src)
     if name is not None:
@@ -278,7 +278,7 @@ def simulate(out: Path, domains: int, seed: int) -> None:
     DIR/sim-0.truth.safetensors.
     """
     from prerec_pyro.data import simulate as simulation
-    from prerec_pyro.data.describe import describe
+    from prerec_pyro.data.statistics import describe
 
     outputs.check_out_folder(out, _holds_simulations_only)
     logger.info("drawing domains (%d) with seed %d", domains, seed)
@@ -309,8 +309,8 @@ def describe_command(folders: tuple[Path, ...], as_json: bool) -> None:
 
     The paper's Table 3 and a little more: lengths, time range, density, missing texts, what was dropped or noticed.
     """
-    from prerec_pyro.data.describe import describe
     from prerec_pyro.data.domain import Domain
+    from prerec_pyro.data.statistics import describe
 
     described = [describe(Domain.load(folder)) for folder in folders]
     if as_json:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from prerec_pyro.data.checks import check_items, of_single_users, require_columns, to_objects
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame, quoted
 from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, guess, joined
 from prerec_pyro.data.times import positions, seconds
+from prerec_pyro.data.validation import check_items, of_single_users, require_columns, to_objects
 from prerec_pyro.errors import InputError
 
 BATCH_ROWS = 1 << 17

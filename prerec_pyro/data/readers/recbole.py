@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prerec_pyro.data.checks import require_columns
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin
 from prerec_pyro.data.readers.files import FileTable, existing_file, parse_delimited, read_bytes
+from prerec_pyro.data.validation import require_columns
 from prerec_pyro.errors import InputError
 
 _TYPES = ("token", "token_seq", "float", "float_seq")

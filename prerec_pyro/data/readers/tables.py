@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prerec_pyro.data.checks import require_columns
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin
 from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, check_mapping, guess, pick
 from prerec_pyro.data.readers.files import FileTable, existing_file, parse_delimited, read_bytes
+from prerec_pyro.data.validation import require_columns
 from prerec_pyro.errors import InputError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}

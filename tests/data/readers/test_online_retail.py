@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.data.describe import describe
 from prerec_pyro.data.readers import read_online_retail
+from prerec_pyro.data.statistics import describe
 from prerec_pyro.errors import InputError
 
 ROWS = [
