@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from prerec_pyro import AdjustedPreRec, Domain, Normal, PreRec
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from drawn_logs import draw_domain
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.elbo import map_trainer

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.drift import log_slice
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.data.batching.windows import training_windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.data.windows import training_windows
 from prerec_pyro.evaluation.bootstrap import Difference, paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.interventions import InterventionalScorer

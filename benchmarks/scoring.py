@@ -22,7 +22,7 @@ import time
 import numpy as np
 import torch
 
-from prerec_pyro.data.repeats import Met, met_before
+from prerec_pyro.data.batching.repeats import Met, met_before
 from prerec_pyro.inference.streaming import BLOCK_ITEMS, Effects, StreamingTopK
 
 HISTORY = 10

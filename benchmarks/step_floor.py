@@ -23,7 +23,7 @@ from drawn_logs import draw_domain
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 
 from prerec_pyro.cli.allocator import keep_freed_memory
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail

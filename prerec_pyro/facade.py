@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.data.batching.histories import Histories, known_users, strangers
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.data.histories import Histories, known_users, strangers
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text import load_encoder
 from prerec_pyro.errors import InputError

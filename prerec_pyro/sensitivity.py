@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users

@@ -6,7 +6,7 @@ import numpy as np
 import pyro
 import torch
 
-from prerec_pyro.data.batches import candidates_batch
+from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.guides import noncentred

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
-from prerec_pyro.data.repeats import Met
+from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.recommender import PreRec
 

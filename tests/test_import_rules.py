@@ -267,7 +267,7 @@ def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -
         ("data.text", "def f():\n    import sentence_transformers"),
         (
             "models.graph",
-            "import pyro\nfrom prerec_pyro.data.batches import Batch\nfrom prerec_pyro.models import priors",
+            "import pyro\nfrom prerec_pyro.data.batching.batch import Batch\nfrom prerec_pyro.models import priors",
         ),
         ("models.baselines.gru4rec", "import pyro\nfrom prerec_pyro.models.networks import X"),
         ("inference.posterior_arviz", "import arviz\nimport pyro.infer\nfrom prerec_pyro.data.encoded import X"),

@@ -8,7 +8,7 @@ import torch
 from small_worlds import DIM, prerec, small_domain, training
 
 from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import Posterior

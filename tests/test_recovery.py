@@ -10,7 +10,7 @@ import torch
 from drawn_worlds import draw_domain, draw_texts
 from small_worlds import graph_config, training
 
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.simulate import Story, simulate
 from prerec_pyro.data.text import load_encoder

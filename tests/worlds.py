@@ -11,11 +11,11 @@ import pyro
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, draw_negatives, training_batch
+from prerec_pyro.data.batching.batch import Batch, draw_negatives, training_batch
+from prerec_pyro.data.batching.windows import Windows, exact_windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.data.windows import Windows, exact_windows
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 

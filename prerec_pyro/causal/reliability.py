@@ -12,7 +12,7 @@ from torch import Tensor
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.causal.uncertainty import domain_draws, membership
-from prerec_pyro.data.batches import Batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError

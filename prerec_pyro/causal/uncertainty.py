@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.causal.protocol import CausalModel, confounded
+from prerec_pyro.data.batching.histories import Histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.histories import Histories
 from prerec_pyro.errors import InputError
 from prerec_pyro.facade import Seen, read_histories
 from prerec_pyro.inference.averaging import AveragedScorer

@@ -75,7 +75,7 @@ def run(
     InputError
         If an option does not go with Ray, or `out` was begun with another question.
     """
-    from prerec_pyro.data.histories import moment
+    from prerec_pyro.data.batching.histories import moment
     from prerec_pyro.serving.arrow import Question
     from prerec_pyro.serving.ray_engine import run_on_ray
     from prerec_pyro.serving.shards import open_shards

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from prerec_pyro.data.repeats import Met
+from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 from prerec_pyro.inference.top_k import top_k

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions import InterventionalScorer
 

@@ -14,7 +14,7 @@ from pyro.infer.reparam.reparam import Reparam
 from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.inference.point import standing_at
 from prerec_pyro.models.graph import SPREAD, PreRecGraph

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import candidates_batch
+from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.domain_program import DomainProgram

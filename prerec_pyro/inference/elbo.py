@@ -14,7 +14,7 @@ from pyro.infer.autoguide import AutoGuideList
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides import NonCentred, trained_nodes
 from prerec_pyro.inference.point import Point
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers

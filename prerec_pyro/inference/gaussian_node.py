@@ -11,7 +11,7 @@ from pyro.infer.autoguide import AutoNormal
 from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 
 
 class GaussianNode(AutoNormal):

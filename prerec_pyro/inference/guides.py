@@ -15,7 +15,7 @@ from pyro.infer.reparam.reparam import Reparam
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.decentred import Decentred
 from prerec_pyro.inference.gaussian_node import GaussianNode

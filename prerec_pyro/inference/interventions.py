@@ -12,7 +12,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, candidates_batch
+from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prerec_pyro.data.batches import Batch, catalogue_batch
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch
+from prerec_pyro.data.batching.windows import Windows, buckets, training_windows
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.windows import Windows, buckets, training_windows
 from prerec_pyro.errors import InputError
 
 MAX_TOKENS, MAX_SCORES = 1024, 1 << 22

@@ -12,9 +12,9 @@ import pyro
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, catalogue_batch
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch
+from prerec_pyro.data.batching.windows import exact_windows
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.windows import exact_windows
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.graph import PreRecGraph
 

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, candidates_batch
+from prerec_pyro.data.batching.batch import Batch, candidates_batch
+from prerec_pyro.data.batching.histories import Histories
+from prerec_pyro.data.batching.repeats import Met, met_before
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.histories import Histories
-from prerec_pyro.data.repeats import Met, met_before
 from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.streaming import FactoredScorer, StreamingTopK
 from prerec_pyro.inference.top_k import top_k

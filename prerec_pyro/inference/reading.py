@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prerec_pyro.data.batches import Batch, epoch
+from prerec_pyro.data.batching.batch import Batch, epoch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.loop_config import LoopConfig

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
-from prerec_pyro.data.batches import Batch
-from prerec_pyro.data.repeats import Met
+from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.inference.top_k import top_k
 from prerec_pyro.models.kinds import MATCH_AGAIN, habit, log_again, log_sum_of_new
 

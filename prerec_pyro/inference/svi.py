@@ -14,7 +14,7 @@ from pydantic import Field
 from pyro.infer.autoguide import AutoGuideList
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer

@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.choice import Choice
 from prerec_pyro.models.graph_config import GraphConfig
 from prerec_pyro.models.kinds import Odds, habit, log_choice

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prerec_pyro.data.batching.windows import MAX_HISTORY
 from prerec_pyro.data.popularity import NUM_FACTORS
-from prerec_pyro.data.windows import MAX_HISTORY
 from prerec_pyro.models.transformer import Block, Dropout
 
 

@@ -13,7 +13,7 @@ from small_worlds import DIM, prerec, small_domain
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.reliability import reliability
 from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, membership, uncertain_lists
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks
 

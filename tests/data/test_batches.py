@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from worlds import all_windows, make_batch, make_encoded
 
-from prerec_pyro.data.batches import Batch, candidates_batch, catalogue_batch, epoch, query_batches
+from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, epoch, query_batches
+from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.windows import Windows
 
 WORLDS = {
     "timed": make_encoded("timed", lengths=(70, 9, 1, 5, 2, 7)),

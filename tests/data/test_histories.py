@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import make_encoded
 
+from prerec_pyro.data.batching.histories import Histories, known_users, moment, slot_of, strangers
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.histories import Histories, known_users, moment, slot_of, strangers
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 

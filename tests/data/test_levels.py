@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data.levels import _numbered
+from prerec_pyro.data.batching.popularity_levels import _numbered
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data.repeats import (
+from prerec_pyro.data.batching.repeats import (
     met_before,
     repeat_counts,
     repeated_targets,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import make_domain, make_encoded
 
-from prerec_pyro.data.batches import epoch
+from prerec_pyro.data.batching.batch import epoch
+from prerec_pyro.data.batching.windows import training_windows
 from prerec_pyro.data.subsets import first_samples
-from prerec_pyro.data.windows import training_windows
 from prerec_pyro.errors import InputError
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=8)

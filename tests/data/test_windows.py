@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data.windows import MAX_HISTORY, Windows, buckets, exact_windows, training_windows
+from prerec_pyro.data.batching.windows import MAX_HISTORY, Windows, buckets, exact_windows, training_windows
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 HISTORY = st.integers(1, 10)

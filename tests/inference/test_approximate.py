@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_worlds import small_encoded, small_graph
 from test_streaming import assert_lists, dense, worlds
 
-from prerec_pyro.data.histories import known_users
+from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import approximate, ranking
 from prerec_pyro.inference.approximate import ApproximateTopK, Approximation

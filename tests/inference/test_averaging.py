@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_worlds import DIM, PRIORS, small_encoded, small_graph
 
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.averaging import AveragedScorer
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer

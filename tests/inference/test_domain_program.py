@@ -8,7 +8,7 @@ import pytest
 import torch
 from worlds import WIDE, all_windows, as_double, make_encoded, make_graph
 
-from prerec_pyro.data.batches import catalogue_batch
+from prerec_pyro.data.batching.batch import catalogue_batch
 from prerec_pyro.inference.domain_program import DomainProgram
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 from prerec_pyro.models.graph import Weights

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_worlds import DIM, PRIORS, kinds_of_choice, met, small_encoded, small_graph, taken_again
 
-from prerec_pyro.data.batches import Batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides import noncentred
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer

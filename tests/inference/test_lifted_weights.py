@@ -31,7 +31,7 @@ from small_worlds import (
 from torch import Tensor
 from worlds import as_double
 
-from prerec_pyro.data.batches import Batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.elbo import map_trainer

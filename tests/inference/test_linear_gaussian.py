@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from prerec_pyro.data.batches import candidates_batch
+from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer

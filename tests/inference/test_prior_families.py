@@ -16,7 +16,7 @@ from scipy import optimize, stats
 from small_worlds import TEXT_DIM, graph_config, small_encoded, small_sources, training
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides import map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.graph import PreRecGraph

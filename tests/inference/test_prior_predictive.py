@@ -12,7 +12,7 @@ from small_worlds import PRIORS, prerec, shaken, small_domain, small_encoded, sm
 from torch import Tensor
 from worlds import all_windows
 
-from prerec_pyro.data.batches import Batch, catalogue_batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 from prerec_pyro.inference.prior_predictive import PERCENTS, STATISTICS, _Measure, prior_predictive

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import small_encoded
 
-from prerec_pyro.data.histories import known_users
+from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.inference import ranking
 from prerec_pyro.inference.ranking import COLUMNS, hide, list_table, score_histories, top_k, top_lists
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded, small_graph, taken_again
 
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.do import Scaled

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import DIM, kinds_of_choice, small_encoded, small_graph
 
-from prerec_pyro.data.histories import known_users
-from prerec_pyro.data.repeats import Met
+from prerec_pyro.data.batching.histories import known_users
+from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.inference import ranking
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from small_worlds import DIM, small_encoded, small_graph
 
-from prerec_pyro.data.batches import query_batches
+from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 from prerec_pyro.inference.strengths import SPREAD_WEIGHT, learn_prior
 

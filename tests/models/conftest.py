@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from worlds import all_windows, as_double, make_batch
 
-from prerec_pyro.data.batches import Batch, catalogue_batch
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch
 from prerec_pyro.data.encoded import EncodedDomain
 
 

@@ -13,7 +13,7 @@ from small_worlds import kinds_of_choice, met, taken_again
 from torch import Tensor
 from worlds import SWITCHES, WIDE, all_windows, as_double, make_batch, make_encoded, make_graph, run
 
-from prerec_pyro.data.batches import Batch, catalogue_batch, lay_out
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch, lay_out
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors

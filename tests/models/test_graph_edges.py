@@ -11,7 +11,7 @@ import torch
 from pyro.infer.inspect import get_dependencies
 from worlds import SWITCHES, WIDE, make_graph, run
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.priors import Normal
 
 FIG_1 = {"D": set(), "Z": set(), "V": set("DZ"), "U": set("D"), "R": set("UVDZ")}

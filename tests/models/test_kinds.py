@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_worlds import kinds_of_choice
 
-from prerec_pyro.data.repeats import repeat_counts, repeats_in_catalogue
+from prerec_pyro.data.batching.repeats import repeat_counts, repeats_in_catalogue
 from prerec_pyro.models.kinds import HABIT, Odds, habit, log_again, log_choice, log_sum_of_new
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.protocol import CausalModel
+from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.windows import Windows
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.domain_program import DomainProgram
 from prerec_pyro.inference.posterior import STRENGTHS

@@ -14,11 +14,11 @@ from torch import Tensor
 from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.drift.coordinates import Coordinates
 from prerec_pyro.causal.protocol import CausalModel, confounded
+from prerec_pyro.data.batching.histories import moment
+from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.histories import moment
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.data.windows import Windows
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import Posterior
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from prerec_pyro.data.batches import Batch, catalogue_batch
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch
+from prerec_pyro.data.batching.windows import MAX_HISTORY, Windows, buckets
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.windows import MAX_HISTORY, Windows, buckets
 from prerec_pyro.errors import InputError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks

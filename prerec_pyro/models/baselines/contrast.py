@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 
 
 def contrast_items(users: Tensor, items: Tensor, targets: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 
 
 class SBERT:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.text_items import TextItems
 
 

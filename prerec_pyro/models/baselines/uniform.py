@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 
 
 class Random:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.contrast import contrast_items, contrast_sequences, drop_items, ends
 from prerec_pyro.models.baselines.experts import WhiteningExperts
 from prerec_pyro.models.baselines.sasrec import SelfAttention

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.gru4rec import GatedRecurrence
 from prerec_pyro.models.baselines.text_items import TextItems
 from prerec_pyro.models.baselines.text_sequence import offsets_of, sampled_softmax

@@ -13,7 +13,7 @@ from worlds import all_windows, make_domain, make_encoded
 
 from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.data.batches import Batch, candidates_batch, catalogue_batch, query_batches
+from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.baseline_training import BaselineTraining
 from prerec_pyro.inference.ranking import Recommender

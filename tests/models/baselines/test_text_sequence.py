@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from worlds import as_double, make_batch, make_encoded
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.learned import LEARNED
 from prerec_pyro.models.baselines.text_items import TextItems
 from prerec_pyro.models.baselines.text_sequence import offsets_of

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from worlds import as_double, make_batch, make_encoded
 
-from prerec_pyro.data.batches import Batch
+from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.contrast import ends
 from prerec_pyro.models.baselines.unisrec import UniSRec, UniSRecConfig
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prerec_pyro.data.batching.popularity_levels import number_levels
+from prerec_pyro.data.batching.repeats import repeat_counts, repeated_targets, repeats_among, repeats_in_catalogue
+from prerec_pyro.data.batching.windows import Windows, buckets, exact_windows, training_windows
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.levels import number_levels
-from prerec_pyro.data.repeats import repeat_counts, repeated_targets, repeats_among, repeats_in_catalogue
-from prerec_pyro.data.windows import Windows, buckets, exact_windows, training_windows
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from prerec_pyro.data import times
+from prerec_pyro.data.batching.windows import MAX_HISTORY
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.data.windows import MAX_HISTORY
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger(__name__)
