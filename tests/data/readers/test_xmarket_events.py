@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from xmarket_tree import review, write_lines
 
-from prerec_pyro.data.readers.xmarket_events import EventLog
-from prerec_pyro.data.readers.xmarket_files import Category, InteractionKind
+from prerec_pyro.data.readers.xmarket.events import EventLog
+from prerec_pyro.data.readers.xmarket.files import Category, InteractionKind
 from prerec_pyro.errors import InputError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from xmarket_tree import write_lines
 
-from prerec_pyro.data.readers.xmarket_files import find_market
+from prerec_pyro.data.readers.xmarket.files import find_market
 from prerec_pyro.errors import InputError
 
 NAMES = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xmarket_tree import item, write_lines
 
-from prerec_pyro.data.readers.xmarket_items import Catalogue, item_text
+from prerec_pyro.data.readers.xmarket.items import Catalogue, item_text
 from prerec_pyro.errors import InputError
 
 WORDS = "This item belongs to the following categories:"

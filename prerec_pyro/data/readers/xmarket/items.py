@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from prerec_pyro.data.readers.xmarket_records import RecordFile
+from prerec_pyro.data.readers.xmarket.records import RecordFile
 
 _CATEGORIES = "This item belongs to the following categories:"
 

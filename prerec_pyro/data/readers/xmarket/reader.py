@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin
-from prerec_pyro.data.readers.xmarket_events import EventLog
-from prerec_pyro.data.readers.xmarket_files import InteractionKind, Market, find_market, listed
-from prerec_pyro.data.readers.xmarket_items import Catalogue
+from prerec_pyro.data.readers.xmarket.events import EventLog
+from prerec_pyro.data.readers.xmarket.files import InteractionKind, Market, find_market, listed
+from prerec_pyro.data.readers.xmarket.items import Catalogue
 
 logger = logging.getLogger(__name__)
 

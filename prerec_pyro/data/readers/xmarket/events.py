@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from prerec_pyro.data.readers.lines import read_lines
-from prerec_pyro.data.readers.xmarket_files import Category
-from prerec_pyro.data.readers.xmarket_records import RecordFile
+from prerec_pyro.data.readers.xmarket.files import Category
+from prerec_pyro.data.readers.xmarket.records import RecordFile
 from prerec_pyro.errors import InputError
 
 _EPOCH = datetime.date(1970, 1, 1)

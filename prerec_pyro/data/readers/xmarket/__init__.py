@@ -1,0 +1,1 @@
+"""Reader of XMarket, one market at a time."""
