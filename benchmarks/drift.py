@@ -17,7 +17,7 @@ import numpy as np
 from prerec_pyro import GraphConfig, PreRec, TrainConfig
 from prerec_pyro.causal.drift.drift import drift
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.simulate import FIRST_DAY, Story, simulate
+from prerec_pyro.data.simulation.simulate import FIRST_DAY, Story, simulate
 from prerec_pyro.data.times import SECONDS_PER_DAY
 
 DAYS, CUT = 60, 40

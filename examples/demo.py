@@ -20,8 +20,8 @@ import pandas as pd
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
+from prerec_pyro.data.simulation.ground_truth import load_truth, truth_path
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.data.truth import load_truth, truth_path
 from prerec_pyro.evaluation.oracle import Oracle
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.plots import plot_comparison, save

@@ -17,7 +17,7 @@ matplotlib.use("Agg")  # pictures go to files
 import pandas as pd
 
 from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig, plots_causal
-from prerec_pyro.data.simulate import simulate
+from prerec_pyro.data.simulation.simulate import simulate
 from prerec_pyro.plots import save
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])

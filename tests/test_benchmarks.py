@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prerec_pyro.data.simulate import simulate
+from prerec_pyro.data.simulation.simulate import simulate
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 

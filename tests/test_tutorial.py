@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prerec_pyro.data.simulate import simulate
+from prerec_pyro.data.simulation.simulate import simulate
 
 TUTORIAL = Path(__file__).resolve().parent.parent / "examples" / "tutorial.py"
 

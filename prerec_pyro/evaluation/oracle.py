@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.truth import Truth
+from prerec_pyro.data.simulation.ground_truth import Truth
 
 
 class Oracle:
@@ -16,7 +16,7 @@ class Oracle:
     Parameters
     ----------
     truth
-        Of the domain, from `prerec_pyro.data.truth`.
+        Of the domain, from `prerec_pyro.data.simulation.ground_truth`.
     popularity
         Whether it knows the items' popularity as well as the tastes.
     """

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from prerec_pyro.cli.main import main
-from prerec_pyro.data.simulate import simulate
+from prerec_pyro.data.simulation.simulate import simulate
 
 Run = Callable[..., Result]
 

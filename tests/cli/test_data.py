@@ -12,9 +12,9 @@ import pytest
 from click.testing import Result
 
 from prerec_pyro.data import readers
-from prerec_pyro.data import simulate as simulation
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.truth import load_truth, truth_path
+from prerec_pyro.data.simulation import simulate as simulation
+from prerec_pyro.data.simulation.ground_truth import load_truth, truth_path
 
 Run = Callable[..., Result]
 TABLE3 = "Domain  #Items  #Users  #Inters\nshop         3       2        3\n"

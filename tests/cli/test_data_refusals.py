@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from prerec_pyro.cli.commands import data
-from prerec_pyro.data import simulate as simulation
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.simulation import simulate as simulation
 
 Damage = Callable[[Path], object]
 Refused = Callable[..., None]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prerec_pyro.cli.commands.drift import DRIFTED
-from prerec_pyro.data.simulate import FIRST_DAY, simulate
+from prerec_pyro.data.simulation.simulate import FIRST_DAY, simulate
 
 DAYS = 20
 

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
-from prerec_pyro.data.simulate import FIRST_DAY, MAX_LENGTH, MIN_LENGTH, Simulated, Story, save_simulated, simulate
+from prerec_pyro.data.simulation.ground_truth import Truth, load_truth, truth_path
+from prerec_pyro.data.simulation.simulate import (
+    FIRST_DAY,
+    MAX_LENGTH,
+    MIN_LENGTH,
+    Simulated,
+    Story,
+    save_simulated,
+    simulate,
+)
 from prerec_pyro.data.text import embed_items, load_encoder
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.data.truth import Truth, load_truth, truth_path
 from prerec_pyro.errors import InputError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.data.simulate import simulate
+from prerec_pyro.data.simulation.simulate import simulate
 from prerec_pyro.evaluation.oracle import Oracle
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.baselines import SBERT, MostPopular

@@ -277,7 +277,7 @@ def simulate(out: Path, domains: int, seed: int) -> None:
     Their item texts are made of real words. Writes DIR/sim-0, DIR/sim-1, … and, beside each, what generated it:
     DIR/sim-0.truth.safetensors.
     """
-    from prerec_pyro.data import simulate as simulation
+    from prerec_pyro.data.simulation import simulate as simulation
     from prerec_pyro.data.statistics import describe
 
     outputs.check_out_folder(out, _holds_simulations_only)

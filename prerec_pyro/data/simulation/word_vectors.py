@@ -1,6 +1,6 @@
 """What the words of simulated shops mean to a text encoder: how the table that is kept beside the code was made.
 
-    python -m prerec_pyro.data.word_meanings
+    python -m prerec_pyro.data.simulation.word_vectors
 
 writes it anew, with the packaged encoder, in about a minute. `data simulate` reads the table and needs no encoder.
 """
@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prerec_pyro.data.safetensors_io import write_tensors
+from prerec_pyro.data.simulation.vocabulary import CHANCE, MEANINGS, TYPE, WORDS, sentence
 from prerec_pyro.data.text import load_encoder
-from prerec_pyro.data.vocabulary import CHANCE, MEANINGS, TYPE, WORDS, sentence
 
 NUM_SENTENCES = 6000
 NUM_DIRECTIONS = 64

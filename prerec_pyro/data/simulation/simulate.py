@@ -10,9 +10,9 @@ import numpy as np
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
+from prerec_pyro.data.simulation.ground_truth import Truth, match_logits, save_truth, truth_path
+from prerec_pyro.data.simulation.vocabulary import Vocabulary, draw_catalogue
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.data.truth import Truth, match_logits, save_truth, truth_path
-from prerec_pyro.data.vocabulary import Vocabulary, draw_catalogue
 
 FIRST_DAY = 19_723  # 2024-01-01
 MIN_LENGTH, MAX_LENGTH = 2, 30  # events of a user

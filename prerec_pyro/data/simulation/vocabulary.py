@@ -66,7 +66,7 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 # How often a text names a facet.
 CHANCE = {"material": 0.5, "colour": 0.6, "style": 0.4, "pattern": 0.4, "use": 0.3, "size": 0.35, "quality": 0.35}
 _TEXT = "{size} {quality} {style} {colour} {material} {type} with {pattern} for {use}"
-MEANINGS = Path(__file__).with_name("word_meanings.safetensors")  # made by word_meanings.py
+MEANINGS = Path(__file__).with_name("word_vectors.safetensors")  # made by word_vectors.py
 NUM_TOPICS = 6  # of the ten, in one domain
 _SHARE = 0.65  # of a group's words that one domain uses
 

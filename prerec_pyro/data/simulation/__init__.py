@@ -1,0 +1,1 @@
+"""Synthetic domains drawn from the graph, with the ground truth beside them."""
