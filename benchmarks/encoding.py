@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.text import Encoder, embed_texts, load_encoder
+from prerec_pyro.data.text.encoder import Encoder, embed_texts, load_encoder
 
 FLOOR = 0.95
 

@@ -15,7 +15,7 @@ from prerec_pyro.data.batching.histories import Histories, known_users, stranger
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.data.text import load_encoder
+from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
 from prerec_pyro.inference.approximate import Approximation

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Normalizer, Popularity
-from prerec_pyro.data.text import Encoder, embed_items
-from prerec_pyro.data.whitening import whiten
+from prerec_pyro.data.text.encoder import Encoder, embed_items
+from prerec_pyro.data.text.whitening import whiten
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def encode_domain(
     domain
         The tables.
     encoder
-        From `prerec_pyro.data.text.load_encoder`; None is the packaged one.
+        From `prerec_pyro.data.text.encoder.load_encoder`; None is the packaged one.
     window, normalizer
         Of `Popularity`: days, and what s_w averages over.
     cache

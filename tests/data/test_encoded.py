@@ -6,7 +6,7 @@ import torch
 from worlds import make_domain
 
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.data.whitening import whiten
+from prerec_pyro.data.text.whitening import whiten
 from prerec_pyro.errors import InputError
 
 

@@ -20,7 +20,7 @@ from prerec_pyro.data.simulation.simulate import (
     save_simulated,
     simulate,
 )
-from prerec_pyro.data.text import embed_items, load_encoder
+from prerec_pyro.data.text.encoder import embed_items, load_encoder
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 

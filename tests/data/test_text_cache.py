@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prerec_pyro.data.text_cache import CACHE_FILE, EmbeddingCache, cache_folder, text_key
+from prerec_pyro.data.text.cache import CACHE_FILE, EmbeddingCache, cache_folder, text_key
 from prerec_pyro.errors import InputError
 
 
@@ -125,7 +125,7 @@ def test_trouble_with_the_disk_is_one_message(tmp_path: Path) -> None:
 def test_processes_write_at_the_same_time(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
-        "from prerec_pyro.data.text_cache import EmbeddingCache, text_key\n"
+        "from prerec_pyro.data.text.cache import EmbeddingCache, text_key\n"
         "with EmbeddingCache(sys.argv[1]) as cache:\n"
         "    for start in range(0, 400, 8):\n"
         "        rows = [(start + shift + 100 * int(sys.argv[2])) % 400 for shift in range(8)]\n"

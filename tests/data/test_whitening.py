@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import fractional_matrix_power
 
-from prerec_pyro.data.whitening import whiten
+from prerec_pyro.data.text.whitening import whiten
 
 
 def drawn(num_items: int = 50, dim: int = 4) -> torch.Tensor:

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 from prerec_pyro.data.simulation.simulate import simulate
 from prerec_pyro.data.simulation.vocabulary import MEANINGS, TYPE, WORDS, Vocabulary
 from prerec_pyro.data.simulation.word_vectors import NUM_DIRECTIONS, measure
-from prerec_pyro.data.text import embed_items, load_encoder
+from prerec_pyro.data.text.encoder import embed_items, load_encoder
 
 
 def grams(meanings: dict[str, np.ndarray]) -> np.ndarray:

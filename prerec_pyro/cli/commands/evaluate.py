@@ -268,7 +268,7 @@ def _check_leaks(models: Mapping[Path, Model], domain: Domain, split_seed: int) 
 
 def _plain_wish(models: list[Model], domain: Domain, encoder: str | None, window: int, device: str) -> PreRec:
     """Return a model that is never trained, but wants the domain encoded as the baselines do."""
-    from prerec_pyro.data.text import load_encoder
+    from prerec_pyro.data.text.encoder import load_encoder
     from prerec_pyro.recommender import PreRec
 
     wish = PreRec(window=window, device=device)

@@ -13,7 +13,7 @@ import numpy as np
 
 from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.data.simulation.vocabulary import CHANCE, MEANINGS, TYPE, WORDS, sentence
-from prerec_pyro.data.text import load_encoder
+from prerec_pyro.data.text.encoder import load_encoder
 
 NUM_SENTENCES = 6000
 NUM_DIRECTIONS = 64

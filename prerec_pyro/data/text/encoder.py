@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from prerec_pyro.data.text_cache import EmbeddingCache, text_key
-from prerec_pyro.data.text_models import WAYS_OUT, check_folder, find_on_hub, folder_digest, packaged_folder
+from prerec_pyro.data.text.cache import EmbeddingCache, text_key
+from prerec_pyro.data.text.model_files import WAYS_OUT, check_folder, find_on_hub, folder_digest, packaged_folder
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def embed_texts(
     encoder
         From `load_encoder`, or one of your own.
     cache
-        Folder of the cache. None: `prerec_pyro.data.text_cache.cache_folder`.
+        Folder of the cache. None: `prerec_pyro.data.text.cache.cache_folder`.
     batch_size, chunk_size
         Texts to a forward pass, and to a commit.
     progress

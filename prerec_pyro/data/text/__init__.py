@@ -1,0 +1,1 @@
+"""Text embeddings: the encoder, its files, the cache, whitening."""
