@@ -11,7 +11,7 @@ from prerec_pyro.facade import check_texts
 from prerec_pyro.inference.posterior import Method, Posterior
 from prerec_pyro.inference.posterior_inference import infer_posterior
 from prerec_pyro.inference.predictive_checks import PredictiveChecks, held_out_checks
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 
 

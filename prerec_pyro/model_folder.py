@@ -13,8 +13,8 @@ import torch
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.svi import TrainConfig
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 

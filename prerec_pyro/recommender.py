@@ -23,9 +23,9 @@ from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prerec_pyro.causal.mixin import CausalQuestions
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.facade import Facade
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 
 

@@ -13,7 +13,7 @@ from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.do import Semantics, Value
 from prerec_pyro.inference.interventions import InterventionalScorer
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 
 

@@ -18,8 +18,8 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import Calibration
 from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.guides import noncentred, settled
-from prerec_pyro.inference.sources import TrainedSources
 from prerec_pyro.inference.streaming import Effects
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights, effect_of
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times

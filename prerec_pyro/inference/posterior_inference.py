@@ -19,7 +19,7 @@ from prerec_pyro.inference.domain_program import OF_DOMAIN, DomainProgram, Value
 from prerec_pyro.inference.log_sample import LogSample, sample_log
 from prerec_pyro.inference.mode import Mode, find_mode
 from prerec_pyro.inference.posterior import METHODS, Method, Posterior
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 DOUBLE_UP_TO = 1 << 20  # scores: small problems are computed in double precision

@@ -13,7 +13,7 @@ from prerec_pyro.inference.domain_program import OF_DOMAIN
 from prerec_pyro.inference.log_sample import sample_log
 from prerec_pyro.inference.posterior import Posterior
 from prerec_pyro.inference.posterior_inference import program_of
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 
 LISTED = 10

@@ -17,7 +17,7 @@ from prerec_pyro.inference.log_sample import sample_log
 from prerec_pyro.inference.mode import Mode, _climb
 from prerec_pyro.inference.posterior_inference import infer_posterior
 from prerec_pyro.inference.posterior_statistics import convergence, k_hat
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 
 
 class LinearGaussian(nn.Module):

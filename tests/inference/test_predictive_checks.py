@@ -12,7 +12,7 @@ from prerec_pyro.inference.log_sample import sample_log
 from prerec_pyro.inference.posterior import Posterior
 from prerec_pyro.inference.posterior_inference import infer_posterior
 from prerec_pyro.inference.predictive_checks import PredictiveChecks, _of_batch, held_out_checks
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 
 ENCODED = small_encoded(num_items=15, num_users=40)
 

@@ -12,7 +12,7 @@ from small_worlds import DIM, small_domain, small_encoded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.sources import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedSources
 
 A, B = small_encoded("a", num_items=5), small_encoded("b", num_items=7)
 
