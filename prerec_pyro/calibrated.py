@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.calibration import Calibration
+from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.served import Served

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.calibration import calibrate
+from prerec_pyro.inference.calibration.fit import calibrate
+from prerec_pyro.inference.calibration.hyperprior import absorb, learn_prior
 from prerec_pyro.inference.interventions import InterventionalScorer
 from prerec_pyro.inference.reading import Source
-from prerec_pyro.inference.strengths import absorb, learn_prior
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.training_run import Parts, TrainingRun

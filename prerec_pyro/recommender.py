@@ -18,7 +18,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference import guides
-from prerec_pyro.inference.calibration import Calibration, calibrate
+from prerec_pyro.inference.calibration.fit import Calibration, calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes

@@ -15,7 +15,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration import Calibration
+from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.guides import noncentred, settled
 from prerec_pyro.inference.streaming import Effects

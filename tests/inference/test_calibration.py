@@ -8,8 +8,8 @@ from small_worlds import small_domain, small_encoded, small_graph
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.inference import calibration
-from prerec_pyro.inference.calibration import calibrate, gather, posterior_mode, sample_users
+from prerec_pyro.inference.calibration import fit as calibration
+from prerec_pyro.inference.calibration.fit import calibrate, gather, posterior_mode, sample_users
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 
 EVERYBODY = np.arange(40)

@@ -1,0 +1,1 @@
+"""Effect scales estimated from a log, and the hyperprior learnt over domains."""
