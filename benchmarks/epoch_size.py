@@ -22,7 +22,7 @@ from drawn_logs import draw_domain
 
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph

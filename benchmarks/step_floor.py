@@ -28,7 +28,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import FREE_BY_DEFAULT, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph

@@ -35,7 +35,7 @@ from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
 from prerec_pyro.inference.precision import Precision, autocast
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph

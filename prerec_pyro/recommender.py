@@ -17,11 +17,11 @@ from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
-from prerec_pyro.inference import guides
 from prerec_pyro.inference.calibration.fit import Calibration, calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
+from prerec_pyro.inference.guides import map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
@@ -207,8 +207,8 @@ class PreRec(CausalQuestions, Facade):
     def _train(self, run: TrainingRun, training: TrainConfig) -> None:
         """Fit the parameters and the MAP of the free nodes."""
         first = self.sources.first_rows
-        program = guides.NonCentred(self.graph, self.free)
-        guide = guides.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
+        program = map_guide.NonCentred(self.graph, self.free)
+        guide = map_guide.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         sources = run.sources(first)
         aside = StrengthsAside(self.graph, sources, training)
         # Of a run on some samples S is read in the end: an epoch is as good as it is then.

@@ -9,7 +9,7 @@ import torch
 from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.inference.guides import noncentred
+from prerec_pyro.inference.guides.map_guide import noncentred
 from prerec_pyro.models.graph import PreRecGraph
 
 

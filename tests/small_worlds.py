@@ -11,7 +11,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.inference.guides import NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
 from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graph import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides import NODES
+from prerec_pyro.inference.guides.map_guide import NODES
 from prerec_pyro.models.graph import SPREAD
 
 Semantics = Literal["interventional", "counterfactual"]

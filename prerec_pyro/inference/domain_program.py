@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides import noncentred, settled
-from prerec_pyro.inference.point import standing_at
+from prerec_pyro.inference.guides.delta import standing_at
+from prerec_pyro.inference.guides.map_guide import noncentred, settled
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 
 Values = Mapping[str, Tensor]

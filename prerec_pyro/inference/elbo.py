@@ -15,8 +15,8 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides import NonCentred, trained_nodes
-from prerec_pyro.inference.point import Point
+from prerec_pyro.inference.guides.delta import Point
+from prerec_pyro.inference.guides.map_guide import NonCentred, trained_nodes
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers

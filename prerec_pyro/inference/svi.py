@@ -18,7 +18,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
 from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
-from prerec_pyro.inference.guides import ItemOffsets, NonCentred
+from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCentred
 from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.precision import autocast
 from prerec_pyro.inference.progress import Progress

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pyro.infer.reparam import LocScaleReparam
 
-from prerec_pyro.inference.decentred import Decentred, StandardNormal
+from prerec_pyro.inference.guides.noncentered import Decentred, StandardNormal
 from prerec_pyro.models.priors import Laplace, Normal, StudentT
 
 PRIORS = [Normal(0.1), StudentT(4.0, 0.3), Laplace(0.2)]

@@ -25,7 +25,14 @@ from small_worlds import (
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides import ItemOffsets, NonCentred, check_free, item_rows, map_guide, trained_nodes
+from prerec_pyro.inference.guides.map_guide import (
+    ItemOffsets,
+    NonCentred,
+    check_free,
+    item_rows,
+    map_guide,
+    trained_nodes,
+)
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.priors import LogNormal, Normal
 

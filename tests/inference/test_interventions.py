@@ -10,7 +10,7 @@ from small_worlds import DIM, PRIORS, kinds_of_choice, met, small_encoded, small
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides import noncentred
+from prerec_pyro.inference.guides.map_guide import noncentred
 from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
 
 ENCODED = small_encoded(num_users=6)

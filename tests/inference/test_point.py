@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from prerec_pyro.inference.point import Point, standing_at
+from prerec_pyro.inference.guides.delta import Point, standing_at
 
 
 @pytest.mark.parametrize(("shape", "event_dim"), [((), 0), ((4,), 0), ((4,), 1), ((3, 4), 1), ((2, 3, 4), 1)])

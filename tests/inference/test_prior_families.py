@@ -17,7 +17,7 @@ from small_worlds import TEXT_DIM, graph_config, small_encoded, small_sources, t
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides import map_guide, trained_nodes
+from prerec_pyro.inference.guides.map_guide import map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.models.priors import (

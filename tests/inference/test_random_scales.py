@@ -12,7 +12,7 @@ from small_worlds import DIM, PRIORS, prerec, shaken, small_domain, small_encode
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import NonCentred, map_guide, trained_nodes
+from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
 from prerec_pyro.recommender import PreRec

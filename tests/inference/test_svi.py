@@ -24,7 +24,7 @@ from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.checkpoint import load_progress, save_progress
 from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.guides import NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
 from prerec_pyro.inference.svi import Trainer, offset_scale
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.decentred import Decentred
-from prerec_pyro.inference.gaussian_node import GaussianNode
-from prerec_pyro.inference.point import Point, standing_at
+from prerec_pyro.inference.guides.delta import Point, standing_at
+from prerec_pyro.inference.guides.empirical_bayes import GaussianNode
+from prerec_pyro.inference.guides.noncentered import Decentred
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, center

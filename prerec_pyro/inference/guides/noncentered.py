@@ -13,7 +13,7 @@ from pyro.infer.reparam import LocScaleReparam
 from torch import Tensor
 from torch.distributions import constraints
 
-from prerec_pyro.inference.point import standing_at
+from prerec_pyro.inference.guides.delta import standing_at
 
 _ONE_DRAW = torch.Size()
 

@@ -1,0 +1,1 @@
+"""Guides of MAP inference and the reparameterisations that they rest on."""
