@@ -17,7 +17,7 @@ from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.baseline_training import BaselineTraining, adam, defaults
-from prerec_pyro.inference.interventions import Semantics, Value
+from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.inference.svi import Trainer
 from prerec_pyro.inference.text_scorer import TextScorer
 from prerec_pyro.inference.trained_domains import TrainedSources

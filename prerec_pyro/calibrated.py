@@ -8,7 +8,7 @@ import numpy as np
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.fit import Calibration
-from prerec_pyro.inference.interventions import InterventionalScorer, Semantics, Value
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Semantics, Value
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.served import Served
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.hyperprior import absorb, learn_prior
-from prerec_pyro.inference.interventions import InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph

@@ -20,7 +20,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
 from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.device import choose_device
-from prerec_pyro.inference.interventions import Semantics, Value
+from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.inference.ranking import recommendations, score_histories
 
 Seen = Literal["drop", "keep"]

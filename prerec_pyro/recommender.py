@@ -22,7 +22,7 @@ from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import map_guide
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer, Semantics, Value
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources

@@ -9,8 +9,8 @@ from torch import Tensor
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.facade import Facade
-from prerec_pyro.inference.averaging import AveragedScorer
-from prerec_pyro.inference.do import Semantics, Value
+from prerec_pyro.inference.interventions.backdoor import AveragedScorer
+from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior_draws import Sampling, prior_draws
 
 

@@ -16,7 +16,7 @@ from prerec_pyro.causal.protocol import CausalModel, confounded
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.do import Semantics, Value
+from prerec_pyro.inference.interventions.intervention import Semantics, Value
 
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 OBSERVED = 1.0

@@ -11,8 +11,8 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.do import Semantics, Value
-from prerec_pyro.inference.interventions import InterventionalScorer
+from prerec_pyro.inference.interventions.intervention import Semantics, Value
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 

@@ -17,8 +17,8 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
-from prerec_pyro.inference.averaging import AveragedScorer
-from prerec_pyro.inference.interventions import InterventionalScorer
+from prerec_pyro.inference.interventions.backdoor import AveragedScorer
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.ranking import top_k
 
 CURVES = {

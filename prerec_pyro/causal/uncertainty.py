@@ -16,8 +16,8 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.facade import Seen, read_histories
-from prerec_pyro.inference.averaging import AveragedScorer
-from prerec_pyro.inference.do import Semantics, Value
+from prerec_pyro.inference.interventions.backdoor import AveragedScorer
+from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior_draws import prior_draws
 from prerec_pyro.inference.ranking import hide, list_table, score_histories, top_k
 

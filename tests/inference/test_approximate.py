@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import approximate, ranking
 from prerec_pyro.inference.approximate import ApproximateTopK, Approximation
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.ranking import recommendations
 from prerec_pyro.inference.streaming import Effects, StreamingTopK
 

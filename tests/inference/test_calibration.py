@@ -10,7 +10,7 @@ from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.calibration import fit as calibration
 from prerec_pyro.inference.calibration.fit import calibrate, gather, posterior_mode, sample_users
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 
 EVERYBODY = np.arange(40)
 ENCODED = small_encoded(num_items=15, num_users=40)

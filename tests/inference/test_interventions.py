@@ -11,7 +11,7 @@ from small_worlds import DIM, PRIORS, kinds_of_choice, met, small_encoded, small
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import noncentred
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 
 ENCODED = small_encoded(num_users=6)
 NUM_ITEMS = ENCODED.num_items
@@ -280,6 +280,6 @@ def test_prerec_n_takes_the_nodes_it_has(batch):
 def test_items_made_in_parts_are_those_made_at_once(batch, monkeypatch, do, edge):
     graph = small_graph(popularity_to_item=edge)
     whole = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
-    monkeypatch.setattr("prerec_pyro.inference.interventions._ITEMS", 5)
+    monkeypatch.setattr("prerec_pyro.inference.interventions.scorer._ITEMS", 5)
     parts = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
     assert close(parts, whole)  # not bit for bit: a product of five rows may be summed in another order

@@ -37,7 +37,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.hyperprior import learn_prior
 from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, check_free, map_guide, trained_nodes
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph

@@ -12,7 +12,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.approximations import Schedule, laplace, variational
 from prerec_pyro.inference.chains import run_chains
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.log_sample import sample_log
 from prerec_pyro.inference.mode import Mode, _climb
 from prerec_pyro.inference.posterior_inference import infer_posterior

@@ -14,8 +14,8 @@ from small_worlds import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.fit import Calibration
-from prerec_pyro.inference.do import Scaled
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.intervention import Scaled
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.models.graph import PreRecGraph, Weights, effect_of
 from prerec_pyro.models.priors import Normal
 

@@ -13,7 +13,7 @@ from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.inference import ranking
 from prerec_pyro.inference.calibration.fit import Calibration
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.ranking import recommendations, streamed_lists, top_lists
 from prerec_pyro.inference.streaming import BLOCK_QUERIES, MAX_KEPT, Effects, FactoredScorer, StreamingTopK
 from prerec_pyro.inference.text_scorer import TextScorer

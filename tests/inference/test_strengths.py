@@ -6,7 +6,7 @@ from small_worlds import DIM, small_encoded, small_graph
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.inference.calibration.hyperprior import SPREAD_WEIGHT, learn_prior
-from prerec_pyro.inference.interventions import Intervention, InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 
 ENCODED = small_encoded()
 S = torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.5, -0.4, 0.1]])

@@ -209,7 +209,7 @@ class _Encodings:
 
 def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> dict[Path, Model]:
     from prerec_pyro.baseline import TextBaseline
-    from prerec_pyro.inference.interventions import Intervention
+    from prerec_pyro.inference.interventions.scorer import Intervention
     from prerec_pyro.methods import load_model
 
     models = {path: load_model(path, device) for path in paths}

@@ -164,7 +164,7 @@ def _check_together(uncertainty: bool, posterior: Path | None, approximate: int 
 
 def _check_do(model: Model, do: dict[str, Any]) -> None:
     from prerec_pyro.baseline import TextBaseline
-    from prerec_pyro.inference.interventions import Intervention
+    from prerec_pyro.inference.interventions.scorer import Intervention
 
     if isinstance(model, TextBaseline):
         model.refuse(do)

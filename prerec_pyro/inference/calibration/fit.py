@@ -17,7 +17,7 @@ from prerec_pyro.models.graph import SPREAD, PreRecGraph
 from prerec_pyro.models.kinds import MATCH_AGAIN, habit
 
 if TYPE_CHECKING:
-    from prerec_pyro.inference.interventions import InterventionalScorer
+    from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 
 NUM_CANDIDATES = 1024
 FULL_SAMPLE = 600

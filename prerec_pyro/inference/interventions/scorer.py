@@ -16,8 +16,8 @@ from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.fit import Calibration
-from prerec_pyro.inference.do import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.guides.map_guide import noncentred, settled
+from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.streaming import Effects
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph, Weights, effect_of

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.interventions import InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 
 
 class AveragedScorer:

@@ -1,0 +1,1 @@
+"""Interventions by ``do``: what can be asked, and the scores under it."""
