@@ -31,9 +31,9 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import Difference, paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.inference.log_sample import LogSample
-from prerec_pyro.inference.mode import find_mode
-from prerec_pyro.inference.posterior_inference import point_estimates, program_of
+from prerec_pyro.inference.posterior.fit import point_estimates, program_of
+from prerec_pyro.inference.posterior.mode import find_mode
+from prerec_pyro.inference.posterior.subsample import LogSample
 from prerec_pyro.recommender import PreRec
 
 METRICS = ("recall", "r_ndcg")

@@ -8,7 +8,7 @@ from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.posterior import Posterior
+from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.served import Served
 

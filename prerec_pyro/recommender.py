@@ -32,8 +32,8 @@ from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
 
 if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
-    from prerec_pyro.inference.posterior import Method, Posterior
-    from prerec_pyro.inference.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.posterior.result import Method, Posterior
     from prerec_pyro.inference.prior_predictive import PriorPredictive
 
 

@@ -11,7 +11,7 @@ from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.posterior import Posterior
+from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.informed import InformedPreRec
 from prerec_pyro.recommender import PreRec
 

@@ -56,7 +56,7 @@ def posterior_draws(path: Path, domain: str, num_draws: int) -> dict[str, Tensor
     InputError
         If it cannot be read, is of another domain, or is a point.
     """
-    from prerec_pyro.inference.posterior import Posterior
+    from prerec_pyro.inference.posterior.result import Posterior
 
     found = Posterior.load(path)
     if found.domain != domain:

@@ -11,7 +11,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.inference.domain_program import DomainProgram
+from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.models.graph import PreRecGraph
 
 SECONDS_A_DAY = 86_400

@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from prerec_pyro.inference.posterior import Posterior
-from prerec_pyro.inference.posterior_arviz import arviz
+from prerec_pyro.inference.posterior.arviz_io import arviz
+from prerec_pyro.inference.posterior.result import Posterior
 
 matplotlib.use("Agg")
 QUICK = ("--draws", "40", "--queries", "80", "--device", "cpu")

@@ -9,7 +9,7 @@ import pytest
 
 from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.inference.posterior import Posterior
+from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.informed import InformedPreRec
 from prerec_pyro.recommender import PreRec
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import posterior_arviz
-from prerec_pyro.inference.posterior import STRENGTHS, Posterior
-from prerec_pyro.inference.posterior_arviz import arviz, is_new
+from prerec_pyro.inference.posterior import arviz_io
+from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
+from prerec_pyro.inference.posterior.result import STRENGTHS, Posterior
 from prerec_pyro.models.graph import SPREAD
 
 CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
@@ -178,7 +178,7 @@ def test_the_new_arviz_gets_its_own_signature(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(posterior_arviz, "arviz", lambda: SimpleNamespace(__version__="1.3.0", from_dict=from_dict))
     tree = posterior().to_arviz()
-    assert set(asked["data"]) == set(posterior_arviz.GROUPS)
+    assert set(asked["data"]) == set(arviz_io.GROUPS)
     assert asked["dims"]["D"] == ["domain", "latent"]
     assert list(asked["coords"]["strength"]) == list(STRENGTHS)
     assert tree["posterior"].attrs["method"] == "nuts"

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.approximations import Schedule, laplace, variational
-from prerec_pyro.inference.chains import run_chains
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.log_sample import sample_log
-from prerec_pyro.inference.mode import Mode, _climb
-from prerec_pyro.inference.posterior_inference import infer_posterior
-from prerec_pyro.inference.posterior_statistics import convergence, k_hat
+from prerec_pyro.inference.posterior.diagnostics import convergence, k_hat
+from prerec_pyro.inference.posterior.fit import infer_posterior
+from prerec_pyro.inference.posterior.gaussian import Schedule, laplace, variational
+from prerec_pyro.inference.posterior.mode import Mode, _climb
+from prerec_pyro.inference.posterior.nuts import run_chains
+from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedSources
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prerec_pyro.inference.posterior_arviz import to_arviz
-from prerec_pyro.inference.posterior_statistics import bfmi, compare, convergence, k_hat, leave_one_out
+from prerec_pyro.inference.posterior.arviz_io import to_arviz
+from prerec_pyro.inference.posterior.diagnostics import bfmi, compare, convergence, k_hat, leave_one_out
 
 RNG = np.random.default_rng(0)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from prerec_pyro.inference.posterior import Posterior
-from prerec_pyro.inference.posterior_verdicts import verdicts, verdicts_on_people
-from prerec_pyro.inference.predictive_checks import PredictiveChecks
+from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
+from prerec_pyro.inference.posterior.report import verdicts, verdicts_on_people
+from prerec_pyro.inference.posterior.result import Posterior
 
 FACTS = {"log_queries": 500, "given_queries": 400, "evaluated_queries": 100, "weight": 4.0, "rounds": 3}
 

@@ -15,9 +15,9 @@ from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.domain_program import DomainProgram
-from prerec_pyro.inference.posterior import STRENGTHS
-from prerec_pyro.inference.posterior_inference import point_estimates
+from prerec_pyro.inference.posterior.fit import point_estimates
+from prerec_pyro.inference.posterior.program import DomainProgram
+from prerec_pyro.inference.posterior.result import STRENGTHS
 from prerec_pyro.inference.prior_draws import prior_draws
 from prerec_pyro.models.graph import SPREAD
 

@@ -20,7 +20,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.posterior import Posterior
+from prerec_pyro.inference.posterior.result import Posterior
 
 ALPHA = 0.01
 NUM_GROUPS = 64

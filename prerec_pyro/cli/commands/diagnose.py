@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.inference.posterior import Posterior
-    from prerec_pyro.inference.posterior_verdicts import Verdict
-    from prerec_pyro.inference.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.posterior.report import Verdict
+    from prerec_pyro.inference.posterior.result import Posterior
     from prerec_pyro.recommender import PreRec
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _holds_pictures(folder: Path) -> bool:
 
 
 def _say(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
-    from prerec_pyro.inference.posterior_verdicts import verdicts, verdicts_on_people
+    from prerec_pyro.inference.posterior.report import verdicts, verdicts_on_people
 
     trained = model.sources.item_ids
     kind = "one that the model was trained on" if posterior.domain in trained else "new to the model"
@@ -159,7 +159,7 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     """Return lines on S as factors and odds, and on how far D moved."""
     import numpy as np
 
-    from prerec_pyro.inference.posterior import STRENGTHS
+    from prerec_pyro.inference.posterior.result import STRENGTHS
     from prerec_pyro.models.kinds import HABIT
 
     lines, graph = [], model.graph
@@ -243,7 +243,7 @@ def _compare(
     """Print ArviZ's comparison by leave-one-out on the same queries."""
     import numpy as np
 
-    from prerec_pyro.inference.posterior_statistics import compare
+    from prerec_pyro.inference.posterior.diagnostics import compare
 
     found = {model.name: posterior}
     for path, other in others.items():

@@ -62,7 +62,7 @@ def command(
     2 where the question cannot be answered.
     """
     from prerec_pyro.causal.drift.drift import drift
-    from prerec_pyro.inference.posterior import Posterior
+    from prerec_pyro.inference.posterior.result import Posterior
 
     causal_options.check_outs(out, plot, (".json", ".md"), [model, domain, *([posterior] if posterior else [])])
     trained, shop = causal_options.load(model, domain, device)

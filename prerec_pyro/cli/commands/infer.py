@@ -194,7 +194,7 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
 
 def _informed(trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path) -> InformedPreRec:
     from prerec_pyro.baseline import TextBaseline
-    from prerec_pyro.inference.posterior import Posterior
+    from prerec_pyro.inference.posterior.result import Posterior
     from prerec_pyro.informed import InformedPreRec
 
     if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.approximations import Schedule, laplace, variational
-from prerec_pyro.inference.chains import run_chains
-from prerec_pyro.inference.domain_program import OF_DOMAIN, DomainProgram, Values, latent_sites
-from prerec_pyro.inference.log_sample import LogSample, sample_log
-from prerec_pyro.inference.mode import Mode, find_mode
-from prerec_pyro.inference.posterior import METHODS, Method, Posterior
+from prerec_pyro.inference.posterior.gaussian import Schedule, laplace, variational
+from prerec_pyro.inference.posterior.mode import Mode, find_mode
+from prerec_pyro.inference.posterior.nuts import run_chains
+from prerec_pyro.inference.posterior.program import OF_DOMAIN, DomainProgram, Values, latent_sites
+from prerec_pyro.inference.posterior.result import METHODS, Method, Posterior
+from prerec_pyro.inference.posterior.subsample import LogSample, sample_log
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import SPREAD, PreRecGraph
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prerec_pyro.inference.posterior_arviz import arviz, is_new, to_arviz
+from prerec_pyro.inference.posterior.arviz_io import arviz, is_new, to_arviz
 
 
 def convergence(values: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,8 +14,8 @@ from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.domain_program import DomainProgram
-from prerec_pyro.inference.mode import Mode, spreads, twice_differentiable
+from prerec_pyro.inference.posterior.mode import Mode, spreads, twice_differentiable
+from prerec_pyro.inference.posterior.program import DomainProgram
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import posterior_arviz, posterior_statistics
+from prerec_pyro.inference.posterior import arviz_io, diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ class Posterior:
             if value is not None:
                 groups[group] = {"R": value.numpy()}
         attrs = {"method": self.method, "facts": json.dumps(self.facts, allow_nan=False)}
-        return posterior_arviz.to_arviz(groups, dims=_DIMS, coords=coords, attrs=attrs)
+        return arviz_io.to_arviz(groups, dims=_DIMS, coords=coords, attrs=attrs)
 
     def save(self, path: str | Path) -> None:
         """Write `to_arviz` as netCDF, which ``arviz.from_netcdf`` opens; written beside and put in place when whole.
@@ -147,7 +147,7 @@ class Posterior:
         InputError
             If it cannot be written.
         """
-        posterior_arviz.write(self.to_arviz(), Path(path))
+        arviz_io.write(self.to_arviz(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
@@ -158,7 +158,7 @@ class Posterior:
         InputError
             If the file is missing or holds no posterior of this package.
         """
-        groups, coords, attrs = posterior_arviz.read(Path(path))
+        groups, coords, attrs = arviz_io.read(Path(path))
         if not {"method", "facts"} <= set(attrs) or "domain" not in coords:
             raise InputError(f"{path}: holds no posterior of prerec-pyro; write one with `diagnose` or Posterior.save")
         single = {group: _one(groups.get(group, {}), "R") for group in ("log_likelihood", "posterior_predictive")}
@@ -191,7 +191,7 @@ class Posterior:
         low, high = np.quantile(values, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=(0, 1))
         table = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "5%": low, "95%": high}
         if self.method == "nuts":
-            table |= posterior_statistics.convergence(values)
+            table |= diagnostics.convergence(values)
         return pd.DataFrame(table, index=names)
 
     def plot(self, sites: tuple[str, ...] = ("S",)) -> Any:
@@ -206,7 +206,7 @@ class Posterior:
             raise InputError("a MAP is a point and has no interval to plot; take method='laplace', say")
         if missing := [site for site in sites if site not in self.draws]:
             raise InputError(f"plot: no site {missing[0]!r}; expected some of {', '.join(self.draws)}")
-        return posterior_arviz.forest(self.to_arviz(), sites, INTERVAL)
+        return arviz_io.forest(self.to_arviz(), sites, INTERVAL)
 
     def _drawn(self) -> list[Tensor]:
         return [*self.draws.values(), *(v for v in (self.log_likelihood, self.replicated) if v is not None)]

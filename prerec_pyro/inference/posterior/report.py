@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from prerec_pyro.inference import posterior_statistics
-from prerec_pyro.inference.posterior import Posterior
-from prerec_pyro.inference.predictive_checks import LISTED, PredictiveChecks
+from prerec_pyro.inference.posterior import diagnostics
+from prerec_pyro.inference.posterior.predictive_checks import LISTED, PredictiveChecks
+from prerec_pyro.inference.posterior.result import Posterior
 
 State = Literal["good", "fair", "bad", "note"]
 GOOD_K, FAIR_K = 0.5, 0.7
@@ -67,7 +67,7 @@ def _evidence(posterior: Posterior) -> Verdict:
 
 def _of_ratios(posterior: Posterior) -> Verdict:
     ratios = (posterior.statistics["lp"] - posterior.statistics["log_q"])[0].double().numpy()
-    k = posterior_statistics.k_hat(ratios)
+    k = diagnostics.k_hat(ratios)
     if k < GOOD_K:
         return Verdict("k-hat", "good", f"{k:.2f}: the draws follow the posterior, trust them")
     if k < FAIR_K:
@@ -110,7 +110,7 @@ def _of_chains(posterior: Posterior) -> list[Verdict]:
     hits = int(posterior.statistics["diverging"].sum())
     says = "none" if not hits else f"{hits}: the posterior has corners that the chains cannot turn; distrust its tails"
     found.append(Verdict("divergences", "bad" if hits else "good", says))
-    low = float(posterior_statistics.bfmi(posterior.statistics["energy"].double().numpy()).min())
+    low = float(diagnostics.bfmi(posterior.statistics["energy"].double().numpy()).min())
     says = "the tails are reached" if low >= LOW_BFMI else "the tails are hardly reached, run longer"
     found.append(Verdict("energy", "good" if low >= LOW_BFMI else "bad", f"BFMI {low:.2f} at least: {says}"))
     return found

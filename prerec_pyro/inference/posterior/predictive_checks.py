@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.domain_program import OF_DOMAIN
-from prerec_pyro.inference.log_sample import sample_log
-from prerec_pyro.inference.posterior import Posterior
-from prerec_pyro.inference.posterior_inference import program_of
+from prerec_pyro.inference.posterior.fit import program_of
+from prerec_pyro.inference.posterior.program import OF_DOMAIN
+from prerec_pyro.inference.posterior.result import Posterior
+from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 

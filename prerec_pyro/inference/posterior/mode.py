@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.domain_program import DomainProgram, Values
-from prerec_pyro.inference.log_sample import LogSample
+from prerec_pyro.inference.posterior.program import DomainProgram, Values
+from prerec_pyro.inference.posterior.subsample import LogSample
 
 logger = logging.getLogger(__name__)
 

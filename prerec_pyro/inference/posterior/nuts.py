@@ -12,8 +12,8 @@ import torch
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
-from prerec_pyro.inference.domain_program import DomainProgram
-from prerec_pyro.inference.mode import Mode, spreads
+from prerec_pyro.inference.posterior.mode import Mode, spreads
+from prerec_pyro.inference.posterior.program import DomainProgram
 
 logger = logging.getLogger(__name__)
 

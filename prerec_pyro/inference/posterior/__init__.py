@@ -1,0 +1,1 @@
+"""Posterior of a domain given its log: inference, diagnostics, files."""
