@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 from scipy.stats import chisquare
 
-from prerec_pyro.inference.drawn_world import draw_domain, draw_latents
 from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
+from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.models.graph_config import GraphConfig

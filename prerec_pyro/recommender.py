@@ -34,7 +34,7 @@ from prerec_pyro.training_run import Parts, TrainingRun
 if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
     from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
     from prerec_pyro.inference.posterior.result import Method, Posterior
-    from prerec_pyro.inference.prior_predictive import PriorPredictive
+    from prerec_pyro.inference.prior.predictive import PriorPredictive
 
 
 class PreRec(CausalQuestions, Facade):
@@ -285,7 +285,7 @@ class PreRec(CausalQuestions, Facade):
 
         The networks stand where training left them or, of a model that is not trained, where it would start.
         """
-        from prerec_pyro.inference.prior_predictive import prior_predictive
+        from prerec_pyro.inference.prior.predictive import prior_predictive
 
         encoded = self.encoded(domain).whitened(self.whitening)
         graph = self.graph

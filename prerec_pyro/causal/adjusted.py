@@ -11,7 +11,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.facade import Facade
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
-from prerec_pyro.inference.prior_draws import Sampling, prior_draws
+from prerec_pyro.inference.prior.draws import Sampling, prior_draws
 
 
 class AdjustedPreRec(Facade):

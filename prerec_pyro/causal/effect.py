@@ -19,7 +19,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
-from prerec_pyro.inference.prior_draws import prior_draws
+from prerec_pyro.inference.prior.draws import prior_draws
 
 FACTUAL = "factual"
 

@@ -11,7 +11,7 @@ from small_worlds import DIM, prerec, small_domain
 from prerec_pyro import AdjustedPreRec, CalibratedPreRec
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.prior_draws import prior_draws
+from prerec_pyro.inference.prior.draws import prior_draws
 
 
 @pytest.mark.parametrize("sampling", ["monte-carlo", "sobol"])

@@ -16,7 +16,7 @@ from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.prior_draws import prior_draws
+from prerec_pyro.inference.prior.draws import prior_draws
 
 ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 

@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.prior_draws import prior_draws
+from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
 
 ENCODED = small_encoded(num_users=6)

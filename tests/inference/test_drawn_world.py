@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.drawn_world import draw_domain, draw_latents
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.subsample import sample_log
+from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graph import PreRecGraph
 from prerec_pyro.models.graph_config import GraphConfig

@@ -6,12 +6,12 @@ import torch
 from scipy.stats import kstest
 from small_worlds import small_encoded, small_graph
 
-from prerec_pyro.inference.drawn_world import draw_domain, draw_latents
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, _of_batch, held_out_checks
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
+from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedSources
 
 ENCODED = small_encoded(num_items=15, num_users=40)

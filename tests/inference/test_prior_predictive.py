@@ -15,7 +15,7 @@ from worlds import all_windows
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.prior_predictive import PERCENTS, STATISTICS, _Measure, prior_predictive
+from prerec_pyro.inference.prior.predictive import PERCENTS, STATISTICS, _Measure, prior_predictive
 from prerec_pyro.models.priors import HalfCauchy, Horseshoe, LogNormal, Normal
 
 A, NEW = small_domain("a", seed=1), small_domain("new", num_items=15, num_users=40, seed=3)

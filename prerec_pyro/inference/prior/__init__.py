@@ -1,0 +1,1 @@
+"""Draws from the prior, and prior predictive checks."""
