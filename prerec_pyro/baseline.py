@@ -21,7 +21,7 @@ from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.inference.svi import Trainer
 from prerec_pyro.inference.text_scorer import TextScorer
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.training_run import Parts, TrainingRun
 
 

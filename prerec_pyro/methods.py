@@ -8,7 +8,7 @@ from typing import Any
 from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graph import GraphConfig
 from prerec_pyro.recommender import PreRec
 

@@ -16,7 +16,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.baseline_training import BaselineTraining, adam
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 
 METHODS = tuple(LEARNED)
 TINY = {

@@ -13,7 +13,7 @@ from prerec_pyro.cli.commands import train
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.baseline_training import BaselineTraining, defaults
 from prerec_pyro.methods import METHODS, load_model, new_model
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommender import FINE_TUNING, PreRec
 
 

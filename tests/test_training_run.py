@@ -12,7 +12,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.inference.baseline_training import BaselineTraining
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.training_run import TrainingRun
 
 TARGET = small_domain("target", num_users=60, seed=2)

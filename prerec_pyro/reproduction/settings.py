@@ -13,7 +13,7 @@ from prerec_pyro.inference.baseline_training import defaults
 from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.methods import new_model
-from prerec_pyro.models.baselines.learned import LEARNED
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graph import GraphConfig
 
 

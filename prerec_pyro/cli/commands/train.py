@@ -232,7 +232,7 @@ def _fine_tuning(
     from prerec_pyro.inference.baseline_training import defaults
     from prerec_pyro.inference.svi import FINE_TUNING
     from prerec_pyro.methods import load_model
-    from prerec_pyro.models.baselines.learned import LEARNED
+    from prerec_pyro.models.baselines.registry import LEARNED
 
     for option, value in given.items():
         if value:

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from prerec_pyro.models.baselines.text_items import TextItems
+from prerec_pyro.models.baselines.item_network import TextItems
 from prerec_pyro.models.baselines.text_sequence import TextSequenceModel
 from prerec_pyro.models.transformer import Dropout
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.windows import MAX_HISTORY
-from prerec_pyro.models.baselines.text_items import TextItems
+from prerec_pyro.models.baselines.item_network import TextItems
 from prerec_pyro.models.baselines.text_sequence import TextSequenceModel
 from prerec_pyro.models.transformer import Block, Dropout
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.baselines.text_items import TextItems
+from prerec_pyro.models.baselines.item_network import TextItems
 
 
 class TextSequenceModel(nn.Module):

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.baselines.contrast import contrast_items, contrast_sequences, drop_items, ends
-from prerec_pyro.models.baselines.experts import WhiteningExperts
+from prerec_pyro.models.baselines.contrastive_loss import contrast_items, contrast_sequences, drop_items, ends
 from prerec_pyro.models.baselines.sasrec import SelfAttention
 from prerec_pyro.models.baselines.text_sequence import offsets_of, sampled_softmax
+from prerec_pyro.models.baselines.whitening_experts import WhiteningExperts
 
 
 class UniSRecConfig(BaseModel):

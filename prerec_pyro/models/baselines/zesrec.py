@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.gru4rec import GatedRecurrence
-from prerec_pyro.models.baselines.text_items import TextItems
+from prerec_pyro.models.baselines.item_network import TextItems
 from prerec_pyro.models.baselines.text_sequence import offsets_of, sampled_softmax
 
 

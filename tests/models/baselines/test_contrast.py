@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from worlds import make_batch, make_encoded
 
-from prerec_pyro.models.baselines.contrast import contrast_items, contrast_sequences, drop_items, ends
+from prerec_pyro.models.baselines.contrastive_loss import contrast_items, contrast_sequences, drop_items, ends
 
 WORLD = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12)
 

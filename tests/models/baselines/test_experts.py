@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prerec_pyro.models.baselines.experts import WhiteningExperts
+from prerec_pyro.models.baselines.whitening_experts import WhiteningExperts
 
 
 @pytest.fixture

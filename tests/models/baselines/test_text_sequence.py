@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from worlds import as_double, make_batch, make_encoded
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.baselines.learned import LEARNED
-from prerec_pyro.models.baselines.text_items import TextItems
+from prerec_pyro.models.baselines.item_network import TextItems
+from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.baselines.text_sequence import offsets_of
 
 SMALL = {
