@@ -21,7 +21,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.svi import TrainConfig
-from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommender import PreRec
 
 NUM_QUERIES = 6000

@@ -21,8 +21,8 @@ from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
-from prerec_pyro.models.graph_config import GraphConfig
+from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 DIM, NUM_ITEMS, NUM_USERS, NUM_DAYS = 4, 30, 40, 6

@@ -28,7 +28,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig, Trainer
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 
 USERS, INTERACTIONS = 100_000, 500_000
 TARGET = 1.15

@@ -25,7 +25,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 
 DIM = 32
 

@@ -31,7 +31,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig, Trainer
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 
 ADAM = 7  # numbers moved a parameter: it, and two moments, read and written; its gradient read
 

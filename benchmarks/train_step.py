@@ -38,7 +38,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
 from prerec_pyro.inference.precision import Precision, autocast
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 
 PADDED = 256
 """Samples in a step of (c): the paper's batch."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from prerec_pyro.inference.svi import TrainConfig
     from prerec_pyro.informed import InformedPreRec
     from prerec_pyro.methods import load_model, new_model
-    from prerec_pyro.models.graph import PreRecGraph
-    from prerec_pyro.models.graph_config import GraphConfig
+    from prerec_pyro.models.graphs.config import GraphConfig
+    from prerec_pyro.models.graphs.paper import PreRecGraph
     from prerec_pyro.models.priors import (
         GaussianMixture,
         HalfCauchy,
@@ -48,7 +48,7 @@ _HOME = {
     "GaussianMixture": "models.priors",
     "Drift": "causal.drift.drift",
     "Effect": "causal.effect",
-    "GraphConfig": "models.graph_config",
+    "GraphConfig": "models.graphs.config",
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
     "Horseshoe": "models.priors",
@@ -59,7 +59,7 @@ _HOME = {
     "Measurement": "causal.measurement.measurement",
     "Normal": "models.priors",
     "PreRec": "recommender",
-    "PreRecGraph": "models.graph",
+    "PreRecGraph": "models.graphs.paper",
     "Priors": "models.priors",
     "StudentT": "models.priors",
     "TextBaseline": "baseline",

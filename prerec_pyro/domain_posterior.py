@@ -12,7 +12,7 @@ from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.posterior.result import Method, Posterior
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 def posterior_of(

@@ -15,7 +15,7 @@ from prerec_pyro.inference.calibration.hyperprior import absorb, learn_prior
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.training_run import Parts, TrainingRun
 
 DECIDING_QUERIES = 6000

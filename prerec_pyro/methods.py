@@ -9,7 +9,7 @@ from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommender import PreRec
 
 METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")

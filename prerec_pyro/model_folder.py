@@ -15,7 +15,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 
 

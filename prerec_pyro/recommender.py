@@ -27,7 +27,7 @@ from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.model_folder import Contents, Settings, method
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training_run import Parts, TrainingRun
 

@@ -6,7 +6,7 @@ from prerec_pyro.causal.mixin import CausalQuestions
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.facade import Facade
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 class Served(CausalQuestions, Facade):

@@ -10,7 +10,7 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.guides.map_guide import noncentred
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 def draw_texts(num_domains: int, num_items: int, dim: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
 from prerec_pyro.inference.svi import Source, TrainConfig
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommender import PreRec
 

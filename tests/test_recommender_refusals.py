@@ -12,7 +12,7 @@ from small_worlds import prerec, small_domain
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.device import choose_device
-from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommender import PreRec
 
 A = small_domain("a", seed=1)

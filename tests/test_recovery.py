@@ -14,7 +14,7 @@ from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.simulation.simulate import Story, simulate
 from prerec_pyro.data.text.encoder import load_encoder
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommender import PreRec
 

@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.windows import Windows, exact_windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 LENGTHS = (9, 1, 5, 2, 7, 3, 1, 6, 4, 8)

@@ -11,7 +11,7 @@ from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 class CausalQuestions:

@@ -14,7 +14,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 class CausalModel(Protocol):

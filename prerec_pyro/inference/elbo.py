@@ -18,7 +18,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.delta import Point
 from prerec_pyro.inference.guides.map_guide import NonCentred, trained_nodes
 from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import torch
 
 from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.svi import TrainConfig
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 class StrengthsAside:

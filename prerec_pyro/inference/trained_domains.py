@@ -14,7 +14,7 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graph import PreRecGraph, Weights
+from prerec_pyro.models.graphs.paper import PreRecGraph, Weights
 from prerec_pyro.models.priors import WEIGHTS
 
 

@@ -14,7 +14,7 @@ from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.methods import new_model
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.models.graphs.paper import GraphConfig
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from worlds import WIDE, all_windows, as_double, make_encoded, make_graph
 from prerec_pyro.data.batching.batch import catalogue_batch
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.models.graph import Weights
+from prerec_pyro.models.graphs.paper import Weights
 from prerec_pyro.models.priors import LogNormal, Normal, Priors, StudentT
 
 ENCODED = make_encoded()

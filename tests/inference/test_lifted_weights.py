@@ -40,7 +40,7 @@ from prerec_pyro.inference.guides.map_guide import NonCentred, check_free, map_g
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommender import PreRec
 

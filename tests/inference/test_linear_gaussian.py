@@ -18,7 +18,7 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 LN2, LN3 = log(2), log(3)

@@ -13,7 +13,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import arviz_io
 from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
 from prerec_pyro.inference.posterior.result import STRENGTHS, Posterior
-from prerec_pyro.models.graph import SPREAD
+from prerec_pyro.models.graphs.paper import SPREAD
 
 CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.map_guide import map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import (
     GaussianMixture,
     HalfCauchy,

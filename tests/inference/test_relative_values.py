@@ -16,7 +16,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.interventions.intervention import Scaled
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.models.graph import PreRecGraph, Weights, effect_of
+from prerec_pyro.models.graphs.paper import PreRecGraph, Weights, effect_of
 from prerec_pyro.models.priors import Normal
 
 ENCODED = small_encoded(num_users=6)

@@ -15,7 +15,7 @@ from worlds import SWITCHES, WIDE, all_windows, as_double, make_batch, make_enco
 
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch, lay_out
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.models.graph import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}

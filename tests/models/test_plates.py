@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 
-from prerec_pyro.models.plates import whole_plate
+from prerec_pyro.models.graphs.plates import whole_plate
 
 
 def test_a_site_under_it_is_as_under_a_plain_plate() -> None:

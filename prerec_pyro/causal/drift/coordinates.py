@@ -19,7 +19,7 @@ from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.result import STRENGTHS
 from prerec_pyro.inference.prior.draws import prior_draws
-from prerec_pyro.models.graph import SPREAD
+from prerec_pyro.models.graphs.paper import SPREAD
 
 _STEP = 0.25  # of the Hessian's differences, in prior standard deviations
 _PRIOR_DRAWS = 1024

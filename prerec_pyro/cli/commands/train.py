@@ -184,7 +184,7 @@ def _pre_training(
     device: str,
 ) -> Train:
     from prerec_pyro.inference.svi import TrainConfig
-    from prerec_pyro.models.graph import GraphConfig
+    from prerec_pyro.models.graphs.paper import GraphConfig
     from prerec_pyro.recommender import PreRec
 
     confounders = {"confounders": ("--method", None if method is None else method == "prerec")}

@@ -20,8 +20,8 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.delta import Point, standing_at
 from prerec_pyro.inference.guides.empirical_bayes import GaussianNode
 from prerec_pyro.inference.guides.noncentered import Decentred
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
-from prerec_pyro.models.plates import whole_plate
+from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, center
 
 NODES = ("D", "Z", "V", "U", "S")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import NODES
-from prerec_pyro.models.graph import SPREAD
+from prerec_pyro.models.graphs.paper import SPREAD
 
 Semantics = Literal["interventional", "counterfactual"]
 

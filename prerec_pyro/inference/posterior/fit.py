@@ -20,7 +20,7 @@ from prerec_pyro.inference.posterior.program import OF_DOMAIN, DomainProgram, Va
 from prerec_pyro.inference.posterior.result import METHODS, Method, Posterior
 from prerec_pyro.inference.posterior.subsample import LogSample, sample_log
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
 
 DOUBLE_UP_TO = 1 << 20  # scores: small problems are computed in double precision
 

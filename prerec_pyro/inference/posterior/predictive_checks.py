@@ -14,7 +14,7 @@ from prerec_pyro.inference.posterior.program import OF_DOMAIN
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 LISTED = 10
 

@@ -17,7 +17,7 @@ from torch.distributions.transforms import AffineTransform
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.delta import standing_at
 from prerec_pyro.inference.guides.map_guide import noncentred, settled
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
 
 Values = Mapping[str, Tensor]
 OF_DOMAIN = ("D", "S")

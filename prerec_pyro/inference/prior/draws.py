@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graph import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
 
 Sampling = Literal["auto", "monte-carlo", "sobol"]
 

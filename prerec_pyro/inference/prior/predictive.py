@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.batch import Batch, catalogue_batch
 from prerec_pyro.data.batching.windows import exact_windows
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 PERCENTS = (1, 2, 5, 10, 20, 50, 100)
 STATISTICS = {

@@ -12,7 +12,7 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.models.graph import PreRecGraph
+from prerec_pyro.models.graphs.paper import PreRecGraph
 
 SECONDS_A_DAY = 86_400
 WINDOW = 15  # days, of the popularity index

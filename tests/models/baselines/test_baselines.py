@@ -21,7 +21,7 @@ from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.methods import METHODS
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graph import GraphConfig
+from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommender import PreRec
 
 
