@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from prerec_pyro.models.choice import Choice
+from prerec_pyro.models.likelihoods.softmax import Choice
 
 SHAPES = [(5,), (3, 7), (2, 3, 4)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_worlds import kinds_of_choice
 
 from prerec_pyro.data.batching.repeats import repeat_counts, repeats_in_catalogue
-from prerec_pyro.models.kinds import HABIT, Odds, habit, log_again, log_choice, log_sum_of_new
+from prerec_pyro.models.likelihoods.repeat_mixture import HABIT, Odds, habit, log_again, log_choice, log_sum_of_new
 
 
 def a_world(seed: int, num_items: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

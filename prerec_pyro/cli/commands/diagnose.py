@@ -160,7 +160,7 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     import numpy as np
 
     from prerec_pyro.inference.posterior.result import STRENGTHS
-    from prerec_pyro.models.kinds import HABIT
+    from prerec_pyro.models.likelihoods.repeat_mixture import HABIT
 
     lines, graph = [], model.graph
     if "S" in posterior.draws:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
-from prerec_pyro.models.kinds import MATCH_AGAIN, habit
+from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit
 
 if TYPE_CHECKING:
     from prerec_pyro.inference.interventions.scorer import InterventionalScorer

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.choice import Choice
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.item_layout import item_slots, share_among_slots, slotwise
 from prerec_pyro.models.graphs.plates import whole_plate
-from prerec_pyro.models.kinds import Odds, habit, log_choice
+from prerec_pyro.models.likelihoods.repeat_mixture import Odds, habit, log_choice
+from prerec_pyro.models.likelihoods.softmax import Choice
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
 
