@@ -32,8 +32,8 @@ from prerec_pyro.models.priors import (
     parse,
 )
 from prerec_pyro.models.priors.families import to_plain
-from prerec_pyro.models.priors.options import to_text
-from prerec_pyro.models.priors.scales import ScalePrior
+from prerec_pyro.models.priors.hyperpriors import ScalePrior
+from prerec_pyro.models.priors.parsing import to_text
 
 POSITIVE = st.floats(1e-3, 1e3)
 ANY_PRIOR = st.one_of(

@@ -16,9 +16,9 @@ from prerec_pyro.models.priors.families import (
     sample_node,
     sample_shared,
 )
-from prerec_pyro.models.priors.options import parse
-from prerec_pyro.models.priors.scales import HalfCauchy, HalfNormal, LogNormal
-from prerec_pyro.models.priors.values import WEIGHTS, Node, Priors, build
+from prerec_pyro.models.priors.hyperpriors import HalfCauchy, HalfNormal, LogNormal
+from prerec_pyro.models.priors.node_priors import WEIGHTS, Node, Priors, build
+from prerec_pyro.models.priors.parsing import parse
 
 __all__ = [
     "FAMILIES",

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.priors.scales import SCALES, Scale, ScalePrior, check_positive, check_scale
+from prerec_pyro.models.priors.hyperpriors import SCALES, Scale, ScalePrior, check_positive, check_scale
 
 Prior = Callable[..., dist.TorchDistribution]
 """From the mean of a node, ``(..., width)``, to its distribution, one event a row.

@@ -7,8 +7,8 @@ from typing import Any
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.priors.families import Prior
-from prerec_pyro.models.priors.scales import SCALES
-from prerec_pyro.models.priors.values import build
+from prerec_pyro.models.priors.hyperpriors import SCALES
+from prerec_pyro.models.priors.node_priors import build
 
 FORM = "NODE=FAMILY:NAME=NUMBER,…"
 
