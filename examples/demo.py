@@ -24,7 +24,7 @@ from prerec_pyro.data.simulation.ground_truth import load_truth, truth_path
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.oracle import Oracle
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.plots import plot_comparison, save
+from prerec_pyro.plots.base import plot_comparison, save
 
 K_PERCENT = 1.0
 METHODS = {

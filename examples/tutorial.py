@@ -16,9 +16,10 @@ matplotlib.use("Agg")  # pictures go to files
 
 import pandas as pd
 
-from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig, plots_causal
+from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig
 from prerec_pyro.data.simulation.simulate import simulate
-from prerec_pyro.plots import save
+from prerec_pyro.plots import causal as plots_causal
+from prerec_pyro.plots.base import save
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)

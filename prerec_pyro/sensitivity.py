@@ -46,7 +46,7 @@ class PriorSensitivity:
 
     def plot(self, metric: str = "r_ndcg") -> list[Any]:
         """Return two axes: the validation metric under each prior, and how much of the lists stays."""
-        from prerec_pyro.plots_priors import plot_prior_sensitivity
+        from prerec_pyro.plots.priors import plot_prior_sensitivity
 
         return plot_prior_sensitivity(self.table, metric)
 

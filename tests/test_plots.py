@@ -8,7 +8,7 @@ import pandas as pd
 
 matplotlib.use("Agg")
 
-from prerec_pyro.plots import plot_comparison, plot_curves, plot_popularity, save
+from prerec_pyro.plots.base import plot_comparison, plot_curves, plot_popularity, save
 
 
 def test_comparison_draws_one_bar_a_method_worst_first(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.plots_causal import plot_dial, plot_drift, plot_effect, plot_reliability
+from prerec_pyro.plots.causal import plot_dial, plot_drift, plot_effect, plot_reliability
 
 
 @pytest.fixture(autouse=True)

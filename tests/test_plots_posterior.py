@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")
-from prerec_pyro import plots, plots_posterior
+from prerec_pyro.plots import base as plots
+from prerec_pyro.plots import posterior as plots_posterior
 
 
 def intervals(names: list[str]) -> pd.DataFrame:

@@ -157,7 +157,7 @@ def write(out: Path, texts: Mapping[str, Callable[[], str]], plot: Path | None, 
         beside = stack.enter_context(outputs.staged_file(out))
         beside.write_text(texts[out.suffix.lower()](), encoding="utf-8")
         if plot is not None:
-            from prerec_pyro import plots
+            from prerec_pyro.plots import base as plots
 
             plots.save(draw(), str(picture), formats=[plot.suffix.lower().removeprefix(".")])
     for path in (out, plot):

@@ -197,8 +197,8 @@ def _interval(values: Any, posterior: Posterior) -> str:
 
 def _draw(posterior: Posterior, checks: PredictiveChecks, folder: Path) -> None:
     """Write the pictures."""
-    from prerec_pyro import plots_posterior
-    from prerec_pyro.plots import save
+    from prerec_pyro.plots import posterior as plots_posterior
+    from prerec_pyro.plots.base import save
 
     save(plots_posterior.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
     counts = {"chosen": checks.chosen, "drawn by the model": checks.drawn, "its first ten": checks.listed}

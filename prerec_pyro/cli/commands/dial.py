@@ -56,7 +56,7 @@ def command(
         found = popularity_dial(question.model, question.encoded, values, measurement=question.measurement)
 
     def draw() -> list:
-        from prerec_pyro.plots_causal import plot_dial
+        from prerec_pyro.plots.causal import plot_dial
 
         return plot_dial(found.table)
 

@@ -70,7 +70,7 @@ def command(
     found = drift(trained, shop, since, known, alpha=alpha, max_queries=max_queries, seed=seed)
 
     def draw() -> list:
-        from prerec_pyro.plots_causal import plot_drift
+        from prerec_pyro.plots.causal import plot_drift
 
         return plot_drift(found.table)
 

@@ -62,7 +62,7 @@ def command(
         )
 
     def draw() -> list:
-        from prerec_pyro.plots_causal import plot_effect
+        from prerec_pyro.plots.causal import plot_effect
 
         return plot_effect(found.changes(), found.by_popularity)
 

@@ -120,7 +120,7 @@ def figure3(samples: list[int | None] | None, **asked: Any) -> None:
 
     Rows that see none of them are level lines. Writes the picture as PNG and SVG, and its numbers.
     """
-    from prerec_pyro.plots import plot_curves
+    from prerec_pyro.plots.base import plot_curves
     from prerec_pyro.reproduction.curves import FIGURE3, curve_frame, curves
 
     study, rows = _study(FIGURE3, **asked)
@@ -150,7 +150,7 @@ def figure4(
     Where the lines of the domains lie on each other, a measure means the same in all of them.
     """
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.plots import plot_popularity
+    from prerec_pyro.plots.base import plot_popularity
     from prerec_pyro.reproduction import markdown
     from prerec_pyro.reproduction.popularity import popularity_frame, popularity_summary
 
@@ -263,7 +263,7 @@ def _replaceable(folder: Path) -> bool:
 
 def _draw(axes: list[Any], path: Path) -> None:
     """Write a figure as PNG and SVG, each whole or not at all."""
-    from prerec_pyro import plots
+    from prerec_pyro.plots import base as plots
 
     with outputs.staged_file(path.with_suffix(".png")) as png, outputs.staged_file(path.with_suffix(".svg")) as svg:
         plots.save(axes, png, svg, formats=("png", "svg"))

@@ -73,7 +73,7 @@ class PriorPredictive:
 
     def plot(self) -> list[Any]:
         """Return two axes: how concentrated choices are on popular items, and the other statistics."""
-        from prerec_pyro.plots_priors import plot_prior_predictive
+        from prerec_pyro.plots.priors import plot_prior_predictive
 
         return plot_prior_predictive(self.curves, self.summary())
 
