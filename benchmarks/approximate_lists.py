@@ -19,8 +19,8 @@ import time
 import numpy as np
 import torch
 
-from prerec_pyro.inference.approximate import ApproximateTopK
-from prerec_pyro.inference.streaming import Effects, StreamingTopK
+from prerec_pyro.ranking.approximate import ApproximateTopK
+from prerec_pyro.ranking.exact import Effects, StreamingTopK
 
 K, TOPIC, DIM = 10, 50, 256
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from prerec_pyro.data.batching.repeats import Met, met_before
-from prerec_pyro.inference.streaming import BLOCK_ITEMS, Effects, StreamingTopK
+from prerec_pyro.ranking.exact import BLOCK_ITEMS, Effects, StreamingTopK
 
 HISTORY = 10
 MEMORY_FLOOR, TIME_FLOOR = 3.0, 1.5

@@ -18,10 +18,10 @@ from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import parallel
-from prerec_pyro.inference.approximate import Approximation
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
-from prerec_pyro.inference.ranking import recommendations, score_histories
+from prerec_pyro.ranking.approximate import Approximation
+from prerec_pyro.ranking.lists import recommendations, score_histories
 
 Seen = Literal["drop", "keep"]
 

@@ -18,8 +18,8 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import usable_k_percent
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.ranking import top_k
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.ranking.lists import top_k
 from prerec_pyro.recommender import PreRec
 
 DEFAULT = "default"

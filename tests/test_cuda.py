@@ -10,7 +10,7 @@ import torch
 from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.inference.streaming import Effects, StreamingTopK
+from prerec_pyro.ranking.exact import Effects, StreamingTopK
 from prerec_pyro.recommender import PreRec
 
 pytestmark = [

@@ -271,7 +271,7 @@ def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -
         ),
         ("models.baselines.gru4rec", "import pyro\nfrom prerec_pyro.models.networks import X"),
         ("inference.posterior_arviz", "import arviz\nimport pyro.infer\nfrom prerec_pyro.data.encoded import X"),
-        ("evaluation.protocol", "from prerec_pyro.inference.ranking import top_k\nimport prerec_pyro.data.splits"),
+        ("evaluation.protocol", "from prerec_pyro.ranking.lists import top_k\nimport prerec_pyro.data.splits"),
         ("cli.train", "import click, json\nif TYPE_CHECKING:\n    import torch"),
         ("cli.train", "def f():\n    import torch\n    from prerec_pyro.recommender import PreRec"),
         ("__main__", "from prerec_pyro.cli.main import main"),

@@ -19,7 +19,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.inference.ranking import top_k
+from prerec_pyro.ranking.lists import top_k
 
 CURVES = {
     "stability": ("confidence", "stays"),

@@ -19,7 +19,7 @@ from prerec_pyro.facade import Seen, read_histories
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import prior_draws
-from prerec_pyro.inference.ranking import hide, list_table, score_histories, top_k
+from prerec_pyro.ranking.lists import hide, list_table, score_histories, top_k
 
 COLUMNS = ("user_id", "item_id", "score", "rank", "p_top_k", "confidence")
 NUM_DRAWS = 64

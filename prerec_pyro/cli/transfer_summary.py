@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.evaluation.protocol import Evaluation
     from prerec_pyro.evaluation.transfer import Rival
-    from prerec_pyro.inference.ranking import Recommender
     from prerec_pyro.methods import Model
+    from prerec_pyro.ranking.lists import Recommender
 
 _PLAIN = {"pop": "popularity", "sbert": "texts"}
 _HOW_TO_ADD = {

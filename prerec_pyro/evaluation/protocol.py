@@ -14,7 +14,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import ExposureMetrics, RankingMetrics, target_ranks, usable_k_percent
-from prerec_pyro.inference.ranking import Recommender, top_k
+from prerec_pyro.ranking.lists import Recommender, top_k
 
 EXPOSURE_SIZE = 20
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.streaming import Effects
+from prerec_pyro.ranking.exact import Effects
 
 
 class TextScorer:

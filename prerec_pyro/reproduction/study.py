@@ -20,8 +20,8 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import top_k_size
 from prerec_pyro.evaluation.protocol import evaluate, num_queries
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.ranking import Recommender
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
+from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommender import PreRec
 from prerec_pyro.reproduction.cells import Cell, CellStore
 from prerec_pyro.reproduction.rows import Row

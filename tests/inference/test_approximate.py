@@ -14,11 +14,12 @@ from test_streaming import assert_lists, dense, worlds
 
 from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import approximate, ranking
-from prerec_pyro.inference.approximate import ApproximateTopK, Approximation
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.ranking import recommendations
-from prerec_pyro.inference.streaming import Effects, StreamingTopK
+from prerec_pyro.ranking import approximate
+from prerec_pyro.ranking import lists as ranking
+from prerec_pyro.ranking.approximate import ApproximateTopK, Approximation
+from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.ranking.lists import recommendations
 
 pytest.importorskip("faiss")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from small_worlds import small_encoded
 
 from prerec_pyro.data.batching.histories import known_users
-from prerec_pyro.inference import ranking
-from prerec_pyro.inference.ranking import COLUMNS, hide, list_table, score_histories, top_k, top_lists
+from prerec_pyro.ranking import lists as ranking
+from prerec_pyro.ranking.lists import COLUMNS, hide, list_table, score_histories, top_k, top_lists
 
 INF = float("inf")
 

@@ -11,12 +11,12 @@ from small_worlds import DIM, kinds_of_choice, small_encoded, small_graph
 
 from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.inference import ranking
 from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.ranking import recommendations, streamed_lists, top_lists
-from prerec_pyro.inference.streaming import BLOCK_QUERIES, MAX_KEPT, Effects, FactoredScorer, StreamingTopK
 from prerec_pyro.inference.text_scorer import TextScorer
+from prerec_pyro.ranking import lists as ranking
+from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_KEPT, Effects, FactoredScorer, StreamingTopK
+from prerec_pyro.ranking.lists import recommendations, streamed_lists, top_lists
 
 ENCODED = small_encoded(num_users=9)
 Pairs = tuple[np.ndarray, np.ndarray]

@@ -14,7 +14,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks
 from prerec_pyro.evaluation.protocol import EXPOSURE_SIZE
-from prerec_pyro.inference.ranking import top_k
+from prerec_pyro.ranking.lists import top_k
 
 Answers = Callable[[Batch], Iterable[Tensor]]
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.inference.ranking import Recommender, Scorer
     from prerec_pyro.methods import Model
+    from prerec_pyro.ranking.lists import Recommender, Scorer
     from prerec_pyro.recommender import PreRec
 
 logger = logging.getLogger(__name__)

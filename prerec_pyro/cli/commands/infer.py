@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.inference.approximate import Approximation
     from prerec_pyro.informed import InformedPreRec
     from prerec_pyro.methods import Model
+    from prerec_pyro.ranking.approximate import Approximation
 
 logger = logging.getLogger(__name__)
 _COLUMNS = ("user_id", "item_id", "score", "rank")
@@ -209,8 +209,8 @@ def _informed(trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDom
 
 
 def _approximation(cells: int, domain: Domain) -> Approximation | None:
-    from prerec_pyro.inference.approximate import Approximation
-    from prerec_pyro.inference.ranking import MANY_ITEMS
+    from prerec_pyro.ranking.approximate import Approximation
+    from prerec_pyro.ranking.lists import MANY_ITEMS
 
     if domain.num_items < MANY_ITEMS:
         logger.info("exact lists: domain %s has but %s items", domain.name, f"{domain.num_items:,}")

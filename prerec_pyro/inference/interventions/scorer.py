@@ -18,9 +18,9 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.guides.map_guide import noncentred, settled
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
-from prerec_pyro.inference.streaming import Effects
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph, Weights, effect_of
+from prerec_pyro.ranking.exact import Effects
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
 

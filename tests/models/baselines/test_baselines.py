@@ -16,12 +16,12 @@ from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.baseline_training import BaselineTraining
-from prerec_pyro.inference.ranking import Recommender
 from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.methods import METHODS
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommender import PreRec
 
 

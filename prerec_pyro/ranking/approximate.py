@@ -18,9 +18,9 @@ from torch.nn.functional import logsigmoid
 
 from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.streaming import Effects, StreamingTopK
-from prerec_pyro.inference.top_k import top_k
 from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit, log_again, log_sum_of_new
+from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.ranking.top_k import top_k
 
 logger = logging.getLogger(__name__)
 

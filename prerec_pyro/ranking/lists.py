@@ -15,9 +15,9 @@ from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.batching.histories import Histories
 from prerec_pyro.data.batching.repeats import Met, met_before
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.approximate import Approximation
-from prerec_pyro.inference.streaming import FactoredScorer, StreamingTopK
-from prerec_pyro.inference.top_k import top_k
+from prerec_pyro.ranking.approximate import Approximation
+from prerec_pyro.ranking.exact import FactoredScorer, StreamingTopK
+from prerec_pyro.ranking.top_k import top_k
 
 __all__ = [
     "COLUMNS",

@@ -23,8 +23,8 @@ from torch.nn.functional import logsigmoid, pad
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.inference.top_k import top_k
 from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit, log_again, log_sum_of_new
+from prerec_pyro.ranking.top_k import top_k
 
 BLOCK_ITEMS = 8192
 BLOCK_QUERIES = 256
