@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.batching.windows import training_windows
@@ -34,7 +33,8 @@ from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.posterior.fit import point_estimates, program_of
 from prerec_pyro.inference.posterior.mode import find_mode
 from prerec_pyro.inference.posterior.subsample import LogSample
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 METRICS = ("recall", "r_ndcg")
 

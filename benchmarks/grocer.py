@@ -22,15 +22,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import SplitName, split_users
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.methods import load_model
 from prerec_pyro.models.baselines import SBERT, MostPopular
 from prerec_pyro.ranking.lists import Recommender
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.recommenders.registry import load_model
 
 
 def read() -> Domain:

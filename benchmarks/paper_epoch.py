@@ -68,7 +68,7 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     from prerec_pyro.domain_strengths import StrengthReading
     from prerec_pyro.inference.reading import Reading, Source
     from prerec_pyro.inference.svi import TrainConfig, Trainer
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
     allocator.keep_freed_memory()  # as `prerec-pyro train` does
     allocator.forget_products()

@@ -9,9 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prerec_pyro.baseline import TextBaseline
-    from prerec_pyro.calibrated import CalibratedPreRec
-    from prerec_pyro.causal.adjusted import AdjustedPreRec
     from prerec_pyro.causal.dial import Dial, popularity_dial
     from prerec_pyro.causal.drift.drift import Drift, drift
     from prerec_pyro.causal.effect import Arm, Effect, effect_report
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
     from prerec_pyro.inference.svi import TrainConfig
-    from prerec_pyro.informed import InformedPreRec
-    from prerec_pyro.methods import load_model, new_model
     from prerec_pyro.models.graphs.config import GraphConfig
     from prerec_pyro.models.graphs.paper import PreRecGraph
     from prerec_pyro.models.priors import (
@@ -36,13 +31,18 @@ if TYPE_CHECKING:
         Priors,
         StudentT,
     )
-    from prerec_pyro.recommender import PreRec
-    from prerec_pyro.sensitivity import prior_sensitivity
+    from prerec_pyro.recommenders.backdoor_adjusted import AdjustedPreRec
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.prior_sensitivity import prior_sensitivity
+    from prerec_pyro.recommenders.registry import load_model, new_model
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
 _HOME = {
-    "AdjustedPreRec": "causal.adjusted",
+    "AdjustedPreRec": "recommenders.backdoor_adjusted",
     "Arm": "causal.effect",
-    "CalibratedPreRec": "calibrated",
+    "CalibratedPreRec": "recommenders.calibrated",
     "Dial": "causal.dial",
     "Domain": "data.domain",
     "GaussianMixture": "models.priors",
@@ -52,23 +52,23 @@ _HOME = {
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
     "Horseshoe": "models.priors",
-    "InformedPreRec": "informed",
+    "InformedPreRec": "recommenders.posterior_mean",
     "InputError": "errors",
     "Laplace": "models.priors",
     "LogNormal": "models.priors",
     "Measurement": "causal.measurement.measurement",
     "Normal": "models.priors",
-    "PreRec": "recommender",
+    "PreRec": "recommenders.prerec",
     "PreRecGraph": "models.graphs.paper",
     "Priors": "models.priors",
     "StudentT": "models.priors",
-    "TextBaseline": "baseline",
+    "TextBaseline": "recommenders.text_baseline",
     "TrainConfig": "inference.svi",
     "drift": "causal.drift.drift",
     "effect_report": "causal.effect",
-    "load_model": "methods",
-    "new_model": "methods",
-    "prior_sensitivity": "sensitivity",
+    "load_model": "recommenders.registry",
+    "new_model": "recommenders.registry",
+    "prior_sensitivity": "recommenders.prior_sensitivity",
     "popularity_dial": "causal.dial",
     "reliability": "causal.reliability",
     "uncertain_lists": "causal.uncertainty",

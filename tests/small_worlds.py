@@ -15,7 +15,7 @@ from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
 from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 DIM, TEXT_DIM = 4, 6
 FIRST_DAY = 15_000

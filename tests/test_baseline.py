@@ -11,12 +11,12 @@ import torch
 from small_worlds import small_domain
 from worlds import make_domain
 
-from prerec_pyro.baseline import TextBaseline
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.baseline_training import BaselineTraining, adam
 from prerec_pyro.models.baselines.registry import LEARNED
+from prerec_pyro.recommenders.text_baseline import TextBaseline
 
 METHODS = tuple(LEARNED)
 TINY = {
@@ -154,7 +154,7 @@ def test_fine_tuning_keeps_the_seed_unless_told_otherwise() -> None:
     assert old.fine_tune(B, training=training(epochs=0)).training.seed == 0
     few = small_domain("few", num_users=8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prerec_pyro.baseline.defaults", lambda *_, **__: training(epochs=0))
+        patch.setattr("prerec_pyro.recommenders.text_baseline.defaults", lambda *_, **__: training(epochs=0))
         assert old.fine_tune(few).training.seed == 7
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
-from prerec_pyro.calibrated import CalibratedPreRec
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.ranking.exact import Effects, StreamingTopK
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 pytestmark = [
     pytest.mark.cuda,

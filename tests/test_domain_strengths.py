@@ -14,7 +14,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.evaluation.protocol import num_queries
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training_run import TrainingRun
 
 SOURCES = [small_domain("a"), small_domain("b", seed=1)]

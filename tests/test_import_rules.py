@@ -233,11 +233,23 @@ def test_files_are_named_for_what_they_do() -> None:
             "import importlib\nimportlib.import_module('matplotlib.pyplot')",
             "matplotlib is for plots, plots_*",
         ),
-        ("baseline", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
-        ("causal.dial", "from prerec_pyro.recommender import PreRec", "may not import prerec_pyro.recommender"),
+        (
+            "baseline",
+            "from prerec_pyro.recommenders.prerec import PreRec",
+            "may not import prerec_pyro.recommenders.prerec",
+        ),
+        (
+            "causal.dial",
+            "from prerec_pyro.recommenders.prerec import PreRec",
+            "may not import prerec_pyro.recommenders.prerec",
+        ),
         ("facade", "from prerec_pyro.causal.dial import Dial", "may not import prerec_pyro.causal.dial"),
         ("causal.drift", "from prerec_pyro.plots.base import save", "may not import prerec_pyro.plots.base"),
-        ("recommender", "from prerec_pyro.methods import load_model", "may not import prerec_pyro.methods"),
+        (
+            "recommender",
+            "from prerec_pyro.recommenders.registry import load_model",
+            "may not import prerec_pyro.recommenders.registry",
+        ),
         ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("reproduction.tuning", "import optuna", "within a function only"),
         ("serving.ray_engine", "import ray.data", "within a function only"),
@@ -250,7 +262,7 @@ def test_files_are_named_for_what_they_do() -> None:
         ("errors", "from prerec_pyro.errors import X", "imports nothing"),
         ("", "from prerec_pyro.cli.main import main", "may not import prerec_pyro.cli.main"),
         ("cli.train", "import torch", "within the command that needs it"),
-        ("cli.train", "from prerec_pyro.recommender import PreRec", "within the command that needs it"),
+        ("cli.train", "from prerec_pyro.recommenders.prerec import PreRec", "within the command that needs it"),
     ],
 )
 def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -> None:
@@ -273,7 +285,7 @@ def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -
         ("inference.posterior_arviz", "import arviz\nimport pyro.infer\nfrom prerec_pyro.data.encoded import X"),
         ("evaluation.protocol", "from prerec_pyro.ranking.lists import top_k\nimport prerec_pyro.data.splits"),
         ("cli.train", "import click, json\nif TYPE_CHECKING:\n    import torch"),
-        ("cli.train", "def f():\n    import torch\n    from prerec_pyro.recommender import PreRec"),
+        ("cli.train", "def f():\n    import torch\n    from prerec_pyro.recommenders.prerec import PreRec"),
         ("__main__", "from prerec_pyro.cli.main import main"),
     ],
 )

@@ -7,13 +7,13 @@ import pytest
 import torch
 from small_worlds import DIM, prerec, small_domain, training
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.informed import InformedPreRec
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 SHOP = small_domain("new", num_users=40, seed=2)
 

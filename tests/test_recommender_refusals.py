@@ -13,7 +13,7 @@ from small_worlds import prerec, small_domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.models.graphs.paper import GraphConfig
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 A = small_domain("a", seed=1)
 NEW = small_domain("new", num_items=10, seed=3)

@@ -16,7 +16,7 @@ from prerec_pyro.data.simulation.simulate import Story, simulate
 from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 FIRST_SLOT = 5  # before it, F knows of hardly any event
 RATES = {

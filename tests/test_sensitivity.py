@@ -12,7 +12,7 @@ from small_worlds import PRIORS, prerec, small_domain, training
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.priors import Normal
-from prerec_pyro.sensitivity import PriorSensitivity, _moved, _Seen, prior_sensitivity
+from prerec_pyro.recommenders.prior_sensitivity import PriorSensitivity, _moved, _Seen, prior_sensitivity
 
 A, B = small_domain("a", seed=1, num_users=40), small_domain("b", num_items=15, num_users=30, seed=2)
 NEW = small_domain("new", num_items=10, seed=3, num_users=30)

@@ -15,11 +15,11 @@ from prerec_pyro.data.batching.histories import Histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.facade import Seen, read_histories
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.ranking.lists import hide, list_table, score_histories, top_k
+from prerec_pyro.recommenders.base import Seen, read_histories
 
 COLUMNS = ("user_id", "item_id", "score", "rank", "p_top_k", "confidence")
 NUM_DRAWS = 64

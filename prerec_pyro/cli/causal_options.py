@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.protocol import CausalModel
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,8 +94,8 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
         If either cannot be read, or the model has no confounders to ask about.
     """
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.methods import load_model
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import load_model
 
     trained = load_model(path, device)
     if not isinstance(trained, PreRec) or not trained.config.confounders:
@@ -105,9 +105,9 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
 
 def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any], progress: Any) -> Asked:
     """Return what is to be asked, the domain encoded and the model calibrated where that was asked for."""
-    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.causal.measurement.measurement import Measurement
     from prerec_pyro.data.splits import split_users
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 
     model: CausalModel = trained
     if asked["calibrate"]:

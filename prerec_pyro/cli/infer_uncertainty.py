@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.methods import Model
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.registry import Model
 
 COLUMNS = ("p_top_k", "confidence")
 
@@ -30,8 +30,8 @@ def asker(
     InputError
         If the model has nothing to be unsure of, or the posterior is another domain's or another model's.
     """
-    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.causal.uncertainty import domain_draws, uncertain_lists
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
         raise InputError(f"--uncertainty: {path} is a model of {trained.name}, which has no D and no S; leave it out")

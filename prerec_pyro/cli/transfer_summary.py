@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.evaluation.protocol import Evaluation
     from prerec_pyro.evaluation.transfer import Rival
-    from prerec_pyro.methods import Model
     from prerec_pyro.ranking.lists import Recommender
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.registry import Model
 
 _PLAIN = {"pop": "popularity", "sbert": "texts"}
 _HOW_TO_ADD = {

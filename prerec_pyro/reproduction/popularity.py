@@ -12,7 +12,7 @@ import torch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
 from prerec_pyro.errors import InputError
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 MEASURES = ("count", "share", "F_1", "F_2", "score")
 MAX_SLOTS = 30

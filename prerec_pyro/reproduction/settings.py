@@ -12,9 +12,9 @@ from prerec_pyro.data.splits import SplitName
 from prerec_pyro.inference.baseline_training import defaults
 from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
-from prerec_pyro.methods import new_model
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.recommenders.registry import new_model
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
@@ -22,7 +21,8 @@ from prerec_pyro.evaluation.protocol import evaluate, num_queries
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.ranking.lists import Recommender
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.reproduction.cells import Cell, CellStore
 from prerec_pyro.reproduction.rows import Row
 from prerec_pyro.reproduction.settings import Plan

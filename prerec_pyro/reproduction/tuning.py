@@ -14,9 +14,9 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import num_queries, validation_score
-from prerec_pyro.facade import Facade
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.priors import Normal, Priors
+from prerec_pyro.recommenders.base import Facade
 from prerec_pyro.reproduction.cells import short_hash
 from prerec_pyro.reproduction.settings import MethodSettings
 from prerec_pyro.reproduction.study import domain_facts

@@ -13,7 +13,7 @@ from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.facade import Facade
+    from prerec_pyro.recommenders.base import Facade
 
 SCHEMA = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("score", pa.float32()), ("rank", pa.int32())])
 
@@ -99,9 +99,9 @@ class ArrowRecommender:
         if self._loaded is None:
             import torch
 
-            from prerec_pyro.calibrated import CalibratedPreRec
             from prerec_pyro.data.domain import Domain
-            from prerec_pyro.methods import load_model
+            from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+            from prerec_pyro.recommenders.registry import load_model
 
             if self.threads is not None:
                 torch.set_num_threads(self.threads)

@@ -8,7 +8,7 @@ import torch
 from small_worlds import prerec, shaken, small_domain
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 
 @pytest.fixture(scope="session")

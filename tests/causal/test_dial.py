@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from small_worlds import prerec, small_domain
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.dial import popularity_dial
 from prerec_pyro.causal.measurement.estimates import METRICS
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 
 ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 

@@ -18,7 +18,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 CUT = (FIRST_DAY + 8) * SECONDS_PER_DAY
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.causal.dial import popularity_dial
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 PNG = b"\x89PNG"
 FAST = ("--k-percent", "5", "--draws", "50", "--list-size", "5", "--device", "cpu")

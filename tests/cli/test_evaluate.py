@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.cli.commands import evaluate as evaluate_module
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
@@ -18,7 +17,8 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate as evaluate_users
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.models.baselines import MostPopular
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 Rows = list[dict]
 Measure = Callable[..., Rows]

@@ -15,8 +15,8 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.evaluation.transfer import METRICS, Rival, judge
-from prerec_pyro.methods import load_model
 from prerec_pyro.models.baselines import MostPopular
+from prerec_pyro.recommenders.registry import load_model
 
 
 @pytest.fixture

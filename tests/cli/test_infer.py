@@ -17,7 +17,7 @@ from click.testing import Result
 from prerec_pyro.cli.commands import infer as infer_module
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 Infer = Callable[..., pd.DataFrame]
 READERS = {

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.informed import InformedPreRec
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 
 @pytest.fixture(scope="module")

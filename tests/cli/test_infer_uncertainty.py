@@ -10,8 +10,8 @@ import pytest
 from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, uncertain_lists
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.informed import InformedPreRec
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_recommending_loads_neither_encoder_nor_statistics_nor_pictures() -> Non
     done = python(
         "import json, sys\n"
         "from prerec_pyro.cli import infer\n"
-        "import prerec_pyro.calibrated, prerec_pyro.methods\n"
+        "import prerec_pyro.recommenders.calibrated, prerec_pyro.recommenders.registry\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import Result
 
-from prerec_pyro.recommender import FINE_TUNING
+from prerec_pyro.recommenders.prerec import FINE_TUNING
 
 Run = Callable[..., Result]
 BASELINES = ("gru4rec", "sasrec", "zesrec", "unisrec")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 pytest.importorskip("optuna")
 SHORT = ("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "min_steps=1", "--epochs", 1, "--device", "cpu")

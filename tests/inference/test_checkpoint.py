@@ -15,7 +15,7 @@ from small_worlds import graph_config, shaken, small_domain, training
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference import checkpoint
 from prerec_pyro.inference.checkpoint import load_model, load_progress, save_model, save_progress
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 FILES = ("weights.safetensors", "config.json", "manifest.json")
 WEIGHTS = {
@@ -193,7 +193,7 @@ def test_another_process_answers_the_same_bit_for_bit(tmp_path):
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from small_worlds import small_domain\n"
-        "from prerec_pyro.recommender import PreRec\n"
+        "from prerec_pyro.recommenders.prerec import PreRec\n"
         "lists = PreRec.load(sys.argv[2], device='cpu').recommend(small_domain(), k=5)\n"
         "lists.assign(score=[float(s).hex() for s in lists.score]).to_json(sys.argv[3])\n"
     )

@@ -42,7 +42,7 @@ from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Laplace, Normal, Priors
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 SCALE, NOISE = 0.4, 0.8
 LIFTED = Priors(**(vars(PRIORS) | {"W_d": Normal(0.3), "W_z": Normal(SCALE)}))

@@ -15,7 +15,7 @@ from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
 from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, num_users=12, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)

@@ -13,10 +13,10 @@ from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.text_scorer import TextScorer
 from prerec_pyro.ranking import lists as ranking
 from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_KEPT, Effects, FactoredScorer, StreamingTopK
 from prerec_pyro.ranking.lists import recommendations, streamed_lists, top_lists
+from prerec_pyro.recommenders.baseline_scorer import TextScorer
 
 ENCODED = small_encoded(num_users=9)
 Pairs = tuple[np.ndarray, np.ndarray]

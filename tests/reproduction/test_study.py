@@ -9,13 +9,13 @@ import pytest
 from small_worlds import small_domain
 from studies import K_PERCENT, tiny_settings, tiny_study
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference import checkpoint
-from prerec_pyro.methods import new_model
-from prerec_pyro.recommender import FINE_TUNING, PreRec
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
+from prerec_pyro.recommenders.registry import new_model
 from prerec_pyro.reproduction import study as study_module
 from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
 from prerec_pyro.reproduction.settings import MethodSettings, Plan

@@ -17,7 +17,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation import protocol
 from prerec_pyro.evaluation.protocol import num_queries, validation_score
 from prerec_pyro.models.priors import Priors
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.reproduction import tuning
 from prerec_pyro.reproduction.settings import MethodSettings
 from prerec_pyro.reproduction.trained import untrained

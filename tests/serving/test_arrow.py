@@ -12,8 +12,8 @@ import pytest
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.methods import load_model
 from prerec_pyro.ranking import lists as ranking
+from prerec_pyro.recommenders.registry import load_model
 from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, Question
 
 

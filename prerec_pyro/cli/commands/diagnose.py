@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
     from prerec_pyro.inference.posterior.report import Verdict
     from prerec_pyro.inference.posterior.result import Posterior
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
 logger = logging.getLogger(__name__)
 _METHODS = {"laplace": "laplace", "vi": "normal", "low-rank": "low_rank", "nuts": "nuts", "delta": "delta"}
@@ -116,8 +116,8 @@ def command(
 
 
 def _prerec(path: Path, device: str) -> PreRec:
-    from prerec_pyro.methods import load_model
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import load_model
 
     found = load_model(path, device)
     if not isinstance(found, PreRec):

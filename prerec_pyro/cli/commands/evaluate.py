@@ -17,12 +17,12 @@ from prerec_pyro.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.methods import Model
     from prerec_pyro.ranking.lists import Recommender, Scorer
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import Model
 
 logger = logging.getLogger(__name__)
 _BASELINES = ("random", "pop", "sbert")
@@ -208,9 +208,9 @@ class _Encodings:
 
 
 def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> dict[Path, Model]:
-    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.interventions.scorer import Intervention
-    from prerec_pyro.methods import load_model
+    from prerec_pyro.recommenders.registry import load_model
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     models = {path: load_model(path, device) for path in paths}
     for path, model in models.items():
@@ -228,8 +228,8 @@ def _calibrated(
     models: Mapping[Path, Model], domain: Domain, users: np.ndarray
 ) -> Iterator[tuple[Path, CalibratedPreRec]]:
     """Yield those models calibrated that have an S to calibrate in this domain."""
-    from prerec_pyro.calibrated import CalibratedPreRec
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
     for path, model in models.items():
         if not (isinstance(model, PreRec) and model.graph.has_strengths):
@@ -269,7 +269,7 @@ def _check_leaks(models: Mapping[Path, Model], domain: Domain, split_seed: int) 
 def _plain_wish(models: list[Model], domain: Domain, encoder: str | None, window: int, device: str) -> PreRec:
     """Return a model that is never trained, but wants the domain encoded as the baselines do."""
     from prerec_pyro.data.text.encoder import load_encoder
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
     wish = PreRec(window=window, device=device)
     if models:

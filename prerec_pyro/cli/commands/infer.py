@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from prerec_pyro.calibrated import CalibratedPreRec
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.informed import InformedPreRec
-    from prerec_pyro.methods import Model
     from prerec_pyro.ranking.approximate import Approximation
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.registry import Model
 
 logger = logging.getLogger(__name__)
 _COLUMNS = ("user_id", "item_id", "score", "rank")
@@ -116,7 +116,7 @@ def command(
     """
     with console.timed("imports"), allocator.kept():
         from prerec_pyro.data.domain import Domain
-        from prerec_pyro.methods import load_model
+        from prerec_pyro.recommenders.registry import load_model
 
     sources = [model, domain, *(path for path in (users, posterior) if path)]
     if engine == "ray":
@@ -163,8 +163,8 @@ def _check_together(uncertainty: bool, posterior: Path | None, approximate: int 
 
 
 def _check_do(model: Model, do: dict[str, Any]) -> None:
-    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.interventions.scorer import Intervention
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     if isinstance(model, TextBaseline):
         model.refuse(do)
@@ -184,8 +184,8 @@ def _write(pieces: Iterable[pd.DataFrame], out: Path, columns: list[str]) -> Non
 
 
 def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
-    from prerec_pyro.calibrated import CalibratedPreRec
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
     if isinstance(trained, PreRec) and trained.graph.has_strengths:
         return CalibratedPreRec(trained)
@@ -193,9 +193,9 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
 
 
 def _informed(trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path) -> InformedPreRec:
-    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.posterior.result import Posterior
-    from prerec_pyro.informed import InformedPreRec
+    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
         raise InputError(f"--posterior: {path} is a model of {trained.name}, which has no D and no S; leave it out")

@@ -15,7 +15,7 @@ from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.reproduction.rows import Row
     from prerec_pyro.reproduction.settings import MethodSettings
     from prerec_pyro.reproduction.study import Study
@@ -171,8 +171,8 @@ def figure4(
 
 
 def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
-    from prerec_pyro.methods import load_model
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import load_model
 
     model = load_model(folder, device)
     if not isinstance(model, PreRec) or not model.config.confounders:

@@ -15,15 +15,15 @@ from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.methods import Model
     from prerec_pyro.models.priors import Priors
+    from prerec_pyro.recommenders.registry import Model
 
     Train = Callable[..., Model]
 
 logger = logging.getLogger(__name__)
 
 
-# The names of `prerec_pyro.methods.METHODS`, which is too heavy to import for `--help`.
+# The names of `prerec_pyro.recommenders.registry.METHODS`, which is too heavy to import for `--help`.
 METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
 
 
@@ -185,7 +185,7 @@ def _pre_training(
 ) -> Train:
     from prerec_pyro.inference.svi import TrainConfig
     from prerec_pyro.models.graphs.paper import GraphConfig
-    from prerec_pyro.recommender import PreRec
+    from prerec_pyro.recommenders.prerec import PreRec
 
     confounders = {"confounders": ("--method", None if method is None else method == "prerec")}
     joined = parse_settings.join(settings, {**shorthands, **confounders})
@@ -209,7 +209,7 @@ def _baseline(
     encoder: str | None,
     device: str,
 ) -> Train:
-    from prerec_pyro.baseline import TextBaseline
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     for option, value in given.items():
         if value:
@@ -228,11 +228,11 @@ def _fine_tuning(
     device: str,
 ) -> Train:
     """Return ``train([domain], …) → model``, which fine-tunes the model of a folder."""
-    from prerec_pyro.baseline import TextBaseline
     from prerec_pyro.inference.baseline_training import defaults
     from prerec_pyro.inference.svi import FINE_TUNING
-    from prerec_pyro.methods import load_model
     from prerec_pyro.models.baselines.registry import LEARNED
+    from prerec_pyro.recommenders.registry import load_model
+    from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     for option, value in given.items():
         if value:

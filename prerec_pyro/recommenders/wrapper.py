@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prerec_pyro.causal.mixin import CausalQuestions
 from prerec_pyro.causal.protocol import CausalModel
-from prerec_pyro.facade import Facade
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.recommenders.base import Facade
 
 
 class Served(CausalQuestions, Facade):

@@ -9,8 +9,8 @@ import numpy as np
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.fit import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Semantics, Value
-from prerec_pyro.recommender import PreRec
-from prerec_pyro.served import Served
+from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.recommenders.wrapper import Served
 
 
 class CalibratedPreRec(Served):

@@ -20,7 +20,7 @@ from prerec_pyro.evaluation.metrics import usable_k_percent
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.ranking.lists import top_k
-from prerec_pyro.recommender import PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 
 DEFAULT = "default"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import SplitName, split_users
-from prerec_pyro.facade import check_texts
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.posterior.result import Method, Posterior
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.recommenders.base import check_texts
 
 
 def posterior_of(

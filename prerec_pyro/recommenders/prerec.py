@@ -16,7 +16,6 @@ from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.facade import Facade, check_texts
 from prerec_pyro.inference.calibration.fit import Calibration, calibrate
 from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.elbo import map_trainer
@@ -26,9 +25,10 @@ from prerec_pyro.inference.interventions.scorer import Intervention, Interventio
 from prerec_pyro.inference.strengths_aside import StrengthsAside
 from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.model_folder import Contents, Settings, method
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.recommenders.base import Facade, check_texts
+from prerec_pyro.recommenders.serialization import Contents, Settings, method
 from prerec_pyro.training_run import Parts, TrainingRun
 
 if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
@@ -296,7 +296,7 @@ class PreRec(CausalQuestions, Facade):
 
     def posterior(self, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any) -> Posterior:
         """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`."""
-        from prerec_pyro.domain_posterior import posterior_of
+        from prerec_pyro.recommenders.posterior import posterior_of
 
         encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
         return posterior_of(self._fitted(), self.sources, encoded, method, **{"split_seed": seed} | settings)
@@ -305,7 +305,7 @@ class PreRec(CausalQuestions, Facade):
         self, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
     ) -> PredictiveChecks:
         """Return how a posterior predicts users whose log it was not given; see `checks_on_others`."""
-        from prerec_pyro.domain_posterior import checks_on_others
+        from prerec_pyro.recommenders.posterior import checks_on_others
 
         encoded = self.encoded(domain).whitened(self.whitening)
         return checks_on_others(self._fitted(), self.sources, encoded, posterior, **settings)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prerec_pyro.calibrated import CalibratedPreRec
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.recommender import PreRec
-from prerec_pyro.served import Served
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.recommenders.wrapper import Served
 
 
 class InformedPreRec(Served):

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.facade import Facade
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import Sampling, prior_draws
+from prerec_pyro.recommenders.base import Facade
 
 
 class AdjustedPreRec(Facade):

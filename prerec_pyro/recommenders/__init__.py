@@ -1,0 +1,1 @@
+"""Trained models behind one set of verbs: fit, recommend, score, save, load."""
