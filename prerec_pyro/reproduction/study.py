@@ -24,9 +24,9 @@ from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.reproduction.cells import Cell, CellStore
+from prerec_pyro.reproduction.model_store import ModelStore
+from prerec_pyro.reproduction.plan import Plan
 from prerec_pyro.reproduction.rows import Row
-from prerec_pyro.reproduction.settings import Plan
-from prerec_pyro.reproduction.trained import ModelStore
 
 logger = logging.getLogger(__name__)
 Watch = Callable[[int, str], AbstractContextManager[Any]]

@@ -18,9 +18,9 @@ from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.base import Facade
 from prerec_pyro.reproduction.cells import short_hash
-from prerec_pyro.reproduction.settings import MethodSettings
+from prerec_pyro.reproduction.model_store import untrained
+from prerec_pyro.reproduction.plan import MethodSettings
 from prerec_pyro.reproduction.study import domain_facts
-from prerec_pyro.reproduction.trained import untrained
 
 logger = logging.getLogger(__name__)
 TABLE4: dict[str, tuple[float, ...]] = {

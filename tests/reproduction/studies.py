@@ -10,7 +10,7 @@ from prerec_pyro.inference.baseline_training import BaselineTraining
 from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
-from prerec_pyro.reproduction.settings import MethodSettings, Plan
+from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.study import Study
 
 K_PERCENT = 20.0

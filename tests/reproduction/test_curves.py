@@ -8,7 +8,7 @@ import pytest
 from studies import tiny_study
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.reproduction.curves import FIGURE3, curve_frame, curves, sample_sizes
+from prerec_pyro.reproduction.figure3 import FIGURE3, curve_frame, curves, sample_sizes
 from prerec_pyro.reproduction.rows import TABLE2, chosen
 from prerec_pyro.reproduction.tables import table
 

@@ -8,8 +8,9 @@ import torch
 from small_worlds import prerec, shaken, small_domain
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.reproduction import markdown, popularity
-from prerec_pyro.reproduction.popularity import popularity_frame, popularity_summary
+from prerec_pyro.reproduction import figure4 as popularity
+from prerec_pyro.reproduction import markdown
+from prerec_pyro.reproduction.figure4 import popularity_frame, popularity_summary
 
 
 def test_the_measures_are_those_of_appendix_e() -> None:

@@ -17,8 +17,8 @@ from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
 from prerec_pyro.recommenders.registry import new_model
 from prerec_pyro.reproduction import study as study_module
+from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
-from prerec_pyro.reproduction.settings import MethodSettings, Plan
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.reproduction.tables import table
 

@@ -19,8 +19,8 @@ from prerec_pyro.evaluation.protocol import num_queries, validation_score
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.reproduction import tuning
-from prerec_pyro.reproduction.settings import MethodSettings
-from prerec_pyro.reproduction.trained import untrained
+from prerec_pyro.reproduction.model_store import untrained
+from prerec_pyro.reproduction.plan import MethodSettings
 from prerec_pyro.reproduction.tuning import TABLE4, Search, options, require_optuna, tune
 
 pytest.importorskip("optuna")

@@ -16,8 +16,8 @@ from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.reproduction.plan import MethodSettings
     from prerec_pyro.reproduction.rows import Row
-    from prerec_pyro.reproduction.settings import MethodSettings
     from prerec_pyro.reproduction.study import Study
     from prerec_pyro.reproduction.tables import Report
 
@@ -121,7 +121,7 @@ def figure3(samples: list[int | None] | None, **asked: Any) -> None:
     Rows that see none of them are level lines. Writes the picture as PNG and SVG, and its numbers.
     """
     from prerec_pyro.plots.base import plot_curves
-    from prerec_pyro.reproduction.curves import FIGURE3, curve_frame, curves
+    from prerec_pyro.reproduction.figure3 import FIGURE3, curve_frame, curves
 
     study, rows = _study(FIGURE3, **asked)
     report = curves(study, rows, samples)
@@ -152,7 +152,7 @@ def figure4(
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.plots.base import plot_popularity
     from prerec_pyro.reproduction import markdown
-    from prerec_pyro.reproduction.popularity import popularity_frame, popularity_summary
+    from prerec_pyro.reproduction.figure4 import popularity_frame, popularity_summary
 
     outputs.check_out_folder(out, _replaceable, [*sources, *targets, *([model] if model else [])])
     if not sources and not targets:
@@ -185,8 +185,8 @@ def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
 def _study(rows: Sequence[Row], **asked: Any) -> tuple[Study, tuple[Row, ...]]:
     """Return the study that was asked for, everything checked, and those of `rows` that it is to measure."""
     from prerec_pyro.data.domain import Domain
+    from prerec_pyro.reproduction.plan import Plan
     from prerec_pyro.reproduction.rows import chosen
-    from prerec_pyro.reproduction.settings import Plan
     from prerec_pyro.reproduction.study import Study
 
     outputs.check_out_folder(asked["out"], _replaceable, [*asked["sources"], *asked["targets"]])
@@ -213,7 +213,7 @@ def _settings(
     methods: Sequence[str], settings: dict[str, str], target_settings: dict[str, str], epochs: int | None
 ) -> dict[str, MethodSettings]:
     """Return method → settings, with what ``--set``, ``--target-set`` and ``--epochs`` change in them."""
-    from prerec_pyro.reproduction.settings import MethodSettings
+    from prerec_pyro.reproduction.plan import MethodSettings
 
     default = {method: MethodSettings.default(method) for method in methods}
     _check_known("--set", settings, {m: [one.shape, one.sources] for m, one in default.items()})

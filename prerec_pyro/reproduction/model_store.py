@@ -13,7 +13,7 @@ from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.recommenders.base import Facade
 from prerec_pyro.recommenders.registry import Model, load_model, new_model
 from prerec_pyro.reproduction.cells import short_hash
-from prerec_pyro.reproduction.settings import MethodSettings
+from prerec_pyro.reproduction.plan import MethodSettings
 
 logger = logging.getLogger(__name__)
 
