@@ -19,10 +19,10 @@ import torch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training.trainer import TrainConfig
 
 NUM_QUERIES = 6000
 # Row → settings of the graph, of training, and others. W_z starts at 0: at rate 0 Z has no effect.

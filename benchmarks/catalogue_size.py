@@ -24,11 +24,11 @@ from drawn_logs import draw_domain
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
-from prerec_pyro.inference.reading import Source
-from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import TrainConfig, Trainer
 
 USERS, INTERACTIONS = 100_000, 500_000
 TARGET = 1.15

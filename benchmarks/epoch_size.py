@@ -21,11 +21,11 @@ import torch
 from drawn_logs import draw_domain
 
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
-from prerec_pyro.inference.reading import Source
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import TrainConfig
 
 DIM = 32
 

@@ -65,10 +65,10 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
 
     from prerec_pyro.cli import allocator
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.domain_strengths import StrengthReading
-    from prerec_pyro.inference.reading import Reading, Source
-    from prerec_pyro.inference.svi import TrainConfig, Trainer
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.training.batch_schedule import Reading, Source
+    from prerec_pyro.training.effect_scale_update import StrengthReading
+    from prerec_pyro.training.trainer import TrainConfig, Trainer
 
     allocator.keep_freed_memory()  # as `prerec-pyro train` does
     allocator.forget_products()

@@ -34,11 +34,11 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
-from prerec_pyro.inference.precision import Precision, autocast
-from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.precision import Precision, autocast
+from prerec_pyro.training.trainer import Source, TrainConfig, Trainer, offset_scale
 
 PADDED = 256
 """Samples in a step of (c): the paper's batch."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.uncertainty import uncertain_lists
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
-    from prerec_pyro.inference.svi import TrainConfig
     from prerec_pyro.models.graphs.config import GraphConfig
     from prerec_pyro.models.graphs.paper import PreRecGraph
     from prerec_pyro.models.priors import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from prerec_pyro.recommenders.prior_sensitivity import prior_sensitivity
     from prerec_pyro.recommenders.registry import load_model, new_model
     from prerec_pyro.recommenders.text_baseline import TextBaseline
+    from prerec_pyro.training.trainer import TrainConfig
 
 _HOME = {
     "AdjustedPreRec": "recommenders.backdoor_adjusted",
@@ -63,7 +63,7 @@ _HOME = {
     "Priors": "models.priors",
     "StudentT": "models.priors",
     "TextBaseline": "recommenders.text_baseline",
-    "TrainConfig": "inference.svi",
+    "TrainConfig": "training.trainer",
     "drift": "causal.drift.drift",
     "effect_report": "causal.effect",
     "load_model": "recommenders.registry",

@@ -12,10 +12,10 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
-from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training.trainer import Source, TrainConfig
 
 DIM, TEXT_DIM = 4, 6
 FIRST_DAY = 15_000

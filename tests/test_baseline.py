@@ -14,9 +14,9 @@ from worlds import make_domain
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.baseline_training import BaselineTraining, adam
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.text_baseline import TextBaseline
+from prerec_pyro.training.baseline_configs import BaselineTraining, adam
 
 METHODS = tuple(LEARNED)
 TINY = {
@@ -97,7 +97,7 @@ def test_a_run_repeats_itself_and_can_be_cut_off(method: str, tmp_path: Path) ->
     other = baseline(method, seed=1).fit([A, B])
     assert not same(state(whole), state(other))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(CutOffError):
-        from prerec_pyro.inference import checkpoint
+        from prerec_pyro.training import checkpoint
 
         keep = checkpoint.save_progress
         patch.setattr(checkpoint, "save_progress", lambda *args: (keep(*args), cut(None)))
@@ -193,7 +193,7 @@ def test_items_that_were_added_since_are_their_texts() -> None:
 
 @pytest.mark.parametrize("number", [1, 7])
 def test_samples_are_those_of_the_training_users(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prerec_pyro.inference.svi import Trainer
+    from prerec_pyro.training.trainer import Trainer
 
     asked = []
     step = Trainer.step

@@ -9,13 +9,13 @@ import pytest
 import torch
 from small_worlds import prerec, small_domain, training
 
-from prerec_pyro import domain_strengths
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
-from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training_run import TrainingRun
+from prerec_pyro.training import effect_scale_update
+from prerec_pyro.training.effect_scale_update import StrengthReading
+from prerec_pyro.training.run import TrainingRun
 
 SOURCES = [small_domain("a"), small_domain("b", seed=1)]
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -32,7 +32,7 @@ def model() -> PreRec:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """The logs that S was read from."""
     logs: Asked = []
-    plain = domain_strengths.calibrate
+    plain = effect_scale_update.calibrate
 
     def calibrate(scorer, encoded, users, *, lengths, seed):
         logs.append((encoded.domain.name, users, lengths))

@@ -10,16 +10,16 @@ import torch
 from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.domain_strengths import DECIDING_QUERIES, StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
-from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommenders import prerec as recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training import checkpoint
+from prerec_pyro.training.effect_scale_update import DECIDING_QUERIES, StrengthReading
+from prerec_pyro.training.trainer import TrainConfig, Trainer
 
 TARGET = small_domain("target", num_users=60, seed=2)
 FAST = {"learning_rate": 1e-2, "text_rate": 1e-2, "item_rate": 1e-2}

@@ -10,11 +10,11 @@ from small_worlds import graph_config, small_domain, training
 
 from prerec_pyro.cli.commands import train
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.baseline_training import BaselineTraining, defaults
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
 from prerec_pyro.recommenders.registry import METHODS, load_model, new_model
 from prerec_pyro.recommenders.text_baseline import TextBaseline
+from prerec_pyro.training.baseline_configs import BaselineTraining, defaults
 
 
 @pytest.mark.parametrize("method", METHODS)

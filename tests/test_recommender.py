@@ -13,9 +13,9 @@ from small_worlds import DIM, FIRST_DAY, PRIORS, prerec, shaken, small_domain, t
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import checkpoint
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training import checkpoint
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)

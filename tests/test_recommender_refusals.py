@@ -11,9 +11,9 @@ import torch
 from small_worlds import prerec, small_domain
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.device import choose_device
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training.device import choose_device
 
 A = small_domain("a", seed=1)
 NEW = small_domain("new", num_items=10, seed=3)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from small_worlds import prerec, small_domain, training
 
-from prerec_pyro import training_run
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
-from prerec_pyro.inference.baseline_training import BaselineTraining
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders import prerec as recommender
 from prerec_pyro.recommenders import text_baseline
 from prerec_pyro.recommenders.text_baseline import TextBaseline
-from prerec_pyro.training_run import TrainingRun
+from prerec_pyro.training import run as training_run
+from prerec_pyro.training.baseline_configs import BaselineTraining
+from prerec_pyro.training.run import TrainingRun
 
 TARGET = small_domain("target", num_users=60, seed=2)
 

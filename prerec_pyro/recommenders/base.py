@@ -17,11 +17,11 @@ from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import parallel
-from prerec_pyro.inference.device import choose_device
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.ranking.approximate import Approximation
 from prerec_pyro.ranking.lists import recommendations, score_histories
+from prerec_pyro.training import distributed
+from prerec_pyro.training.device import choose_device
 
 Seen = Literal["drop", "keep"]
 
@@ -85,7 +85,7 @@ class Facade:
 
     def encoded_once(self, domains: Iterable[Domain | EncodedDomain]) -> list[EncodedDomain]:
         """Return the domains encoded; of several processes, one of each machine encodes for all of it."""
-        with parallel.current().one_first():
+        with distributed.current().one_first():
             return [self.encoded(domain) for domain in domains]
 
     def recommend(

@@ -13,23 +13,23 @@ from prerec_pyro.causal.mixin import CausalQuestions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.popularity import Normalizer
-from prerec_pyro.domain_strengths import StrengthReading
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference.calibration.fit import Calibration, calibrate
-from prerec_pyro.inference.device import choose_device
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides import map_guide
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.strengths_aside import StrengthsAside
-from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import Facade, check_texts
 from prerec_pyro.recommenders.serialization import Contents, Settings, method
-from prerec_pyro.training_run import Parts, TrainingRun
+from prerec_pyro.training.device import choose_device
+from prerec_pyro.training.effect_scale_hold import StrengthsAside
+from prerec_pyro.training.effect_scale_update import StrengthReading
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.run import Parts, TrainingRun
+from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
 
 if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
     from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import checkpoint
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.text_baseline import TextBaseline
+from prerec_pyro.training import checkpoint
 
 METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
 

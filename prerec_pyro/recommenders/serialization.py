@@ -12,11 +12,11 @@ import torch
 
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.training import checkpoint
+from prerec_pyro.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

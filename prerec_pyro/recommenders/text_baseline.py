@@ -14,15 +14,15 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.baseline_training import BaselineTraining, adam, defaults
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
-from prerec_pyro.inference.svi import Trainer
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.base import Facade, check_texts
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
-from prerec_pyro.training_run import Parts, TrainingRun
+from prerec_pyro.training import checkpoint
+from prerec_pyro.training.baseline_configs import BaselineTraining, adam, defaults
+from prerec_pyro.training.run import Parts, TrainingRun
+from prerec_pyro.training.trainer import Trainer
 
 
 class TextBaseline(Facade):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.loop_config import LoopConfig
 from prerec_pyro.recommenders.base import Facade
 from prerec_pyro.recommenders.registry import Model, load_model, new_model
 from prerec_pyro.reproduction.cells import short_hash
 from prerec_pyro.reproduction.plan import MethodSettings
+from prerec_pyro.training.loop_config import LoopConfig
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from prerec_pyro.data.splits import SplitName
-from prerec_pyro.inference.baseline_training import defaults
-from prerec_pyro.inference.loop_config import LoopConfig
-from prerec_pyro.inference.svi import FINE_TUNING, TrainConfig
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.registry import new_model
+from prerec_pyro.training.baseline_configs import defaults
+from prerec_pyro.training.loop_config import LoopConfig
+from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import top_k_size
 from prerec_pyro.evaluation.protocol import evaluate, num_queries
-from prerec_pyro.inference import checkpoint
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
@@ -27,6 +26,7 @@ from prerec_pyro.reproduction.cells import Cell, CellStore
 from prerec_pyro.reproduction.model_store import ModelStore
 from prerec_pyro.reproduction.plan import Plan
 from prerec_pyro.reproduction.rows import Row
+from prerec_pyro.training import checkpoint
 
 logger = logging.getLogger(__name__)
 Watch = Callable[[int, str], AbstractContextManager[Any]]

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from prerec_pyro.cli import set_option as parse_settings
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.svi import TrainConfig, Trainer
 from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.training.trainer import TrainConfig, Trainer
 
 Run = Callable[..., Result]
 

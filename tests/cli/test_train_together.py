@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIES = """
 import os, signal, sys
 from prerec_pyro.cli.main import main
-from prerec_pyro.inference.svi import Trainer
+from prerec_pyro.training.trainer import Trainer
 whole = Trainer._epoch
 def epoch(trainer, number):
     if (number, os.environ["RANK"]) == (2, "1"):

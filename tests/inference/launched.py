@@ -12,8 +12,8 @@ from small_worlds import program_and_guide, small_encoded, small_graph, small_so
 from torch import nn
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.parallel import Processes, joined
+from prerec_pyro.training.distributed import Processes, joined
+from prerec_pyro.training.objective import map_trainer
 
 
 def means_of_gradients(processes: Processes) -> None:

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from small_worlds import graph_config, shaken, small_domain, training
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.checkpoint import load_model, load_progress, save_model, save_progress
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training import checkpoint
+from prerec_pyro.training.checkpoint import load_model, load_progress, save_model, save_progress
 
 FILES = ("weights.safetensors", "config.json", "manifest.json")
 WEIGHTS = {

@@ -10,8 +10,8 @@ import torch
 from pyro.infer import Trace_ELBO
 from small_worlds import PRIORS, program_and_guide, small_encoded, small_graph, small_sources, training
 
-from prerec_pyro.inference.elbo import PathwiseELBO
 from prerec_pyro.models.priors import HalfCauchy, LogNormal, Normal
+from prerec_pyro.training.objective import PathwiseELBO
 
 SOURCES = small_sources(small_encoded("a", seed=1), small_encoded("b", num_items=9, num_users=12, seed=2))
 RANDOM = dataclasses.replace(PRIORS, D=Normal(LogNormal(0.5, 1.0)), W_z=Normal(HalfCauchy(0.5)))

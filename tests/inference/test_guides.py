@@ -33,8 +33,8 @@ from prerec_pyro.inference.guides.map_guide import (
     map_guide,
     trained_nodes,
 )
-from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.priors import LogNormal, Normal
+from prerec_pyro.training.trainer import optimizers
 
 SCALE_D, SCALE_V = PRIORS.D.scale, PRIORS.V.scale
 

@@ -35,14 +35,14 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.hyperprior import learn_prior
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import optimizers
 
 SCALE, NOISE = 0.4, 0.8
 LIFTED = Priors(**(vars(PRIORS) | {"W_d": Normal(0.3), "W_z": Normal(SCALE)}))

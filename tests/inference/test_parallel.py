@@ -11,9 +11,9 @@ import pytest
 import torch
 from small_worlds import program_and_guide, small_encoded, small_graph, small_sources, training
 
-from prerec_pyro.inference.elbo import map_trainer
-from prerec_pyro.inference.parallel import Processes, current, joined
-from prerec_pyro.inference.reading import Reading
+from prerec_pyro.training.batch_schedule import Reading
+from prerec_pyro.training.distributed import Processes, current, joined
+from prerec_pyro.training.objective import map_trainer
 
 TESTS = Path(__file__).resolve().parent.parent
 SOURCES = small_sources(small_encoded("a", seed=1, num_users=30), small_encoded("b", num_items=9, num_users=10, seed=2))

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from worlds import make_batch, make_encoded, make_graph
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.precision import autocast, multiplies_bfloat16
-from prerec_pyro.inference.reading import Source
-from prerec_pyro.inference.svi import TrainConfig, Trainer
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.precision import autocast, multiplies_bfloat16
+from prerec_pyro.training.trainer import TrainConfig, Trainer
 
 CPU = torch.device("cpu")
 

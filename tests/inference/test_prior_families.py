@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.map_guide import map_guide, trained_nodes
-from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import (
     GaussianMixture,
@@ -32,6 +31,7 @@ from prerec_pyro.models.priors import (
     Priors,
     StudentT,
 )
+from prerec_pyro.training.trainer import optimizers
 
 NOISE = 0.5
 Y = np.array([0.05, -0.2, 0.4, -0.8, 1.5, 6.0])

@@ -11,11 +11,11 @@ from pyro.infer.inspect import get_dependencies
 from small_worlds import DIM, PRIORS, prerec, shaken, small_domain, small_encoded, small_graph, small_sources, training
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
-from prerec_pyro.inference.svi import optimizers
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import optimizers
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, num_users=12, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)

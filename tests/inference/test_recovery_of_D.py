@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from drawn_worlds import draw_domain, draw_texts
 
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
-from prerec_pyro.inference.svi import Source, TrainConfig
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import Source, TrainConfig
 
 DIM, NUM_ITEMS, NUM_USERS, NUM_DOMAINS = 8, 60, 800, 3
 

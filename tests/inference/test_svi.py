@@ -22,11 +22,11 @@ from torch import nn
 
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.checkpoint import load_progress, save_progress
-from prerec_pyro.inference.elbo import map_trainer
 from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
-from prerec_pyro.inference.svi import Trainer, offset_scale
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
+from prerec_pyro.training.checkpoint import load_progress, save_progress
+from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.trainer import Trainer, offset_scale
 
 A, B = small_encoded("a", seed=1, num_users=30), small_encoded("b", num_items=9, num_users=10, seed=2)
 

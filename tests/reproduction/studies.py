@@ -6,12 +6,12 @@ from pathlib import Path
 
 from small_worlds import TINY_TRAINING, small_domain
 
-from prerec_pyro.inference.baseline_training import BaselineTraining
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.study import Study
+from prerec_pyro.training.baseline_configs import BaselineTraining
+from prerec_pyro.training.trainer import TrainConfig
 
 K_PERCENT = 20.0
 _SHORT = {"epochs": 1, "num_negatives": 8, "batch_tokens": 40, "min_steps": 1, "k_percent": K_PERCENT}

@@ -12,7 +12,6 @@ from studies import K_PERCENT, tiny_settings, tiny_study
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference import checkpoint
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
 from prerec_pyro.recommenders.registry import new_model
@@ -21,6 +20,7 @@ from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.reproduction.tables import table
+from prerec_pyro.training import checkpoint
 
 ROWS = {row.name: row for row in TABLE1 + TABLE2}
 

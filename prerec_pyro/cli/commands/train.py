@@ -120,7 +120,7 @@ def command(
     accelerate launch. Each reads batches of its own, and a step takes the mean of their gradients.
     """
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.inference import checkpoint, parallel
+    from prerec_pyro.training import checkpoint, distributed
 
     outputs.check_out_folder(out, _replaceable, [*sources, *([parent] if parent else [])])
     _check_asked(method, parent, sources, samples)
@@ -146,7 +146,7 @@ def command(
         facts = (f"{domain.num_interactions:,}", f"{domain.num_users:,}", f"{domain.num_items:,}")
         logger.info("source %s: %s interactions of %s users with %s items", domain.name, *facts)
     asked = {} if samples is None else {"num_samples": samples}
-    with parallel.joined(device) as processes:
+    with distributed.joined(device) as processes:
         if processes.size > 1:
             logger.info("%d processes train together", processes.size)
         model = train(domains, progress_folder=state, resume=resume, **asked)
@@ -183,9 +183,9 @@ def _pre_training(
     normalizer: str,
     device: str,
 ) -> Train:
-    from prerec_pyro.inference.svi import TrainConfig
     from prerec_pyro.models.graphs.paper import GraphConfig
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.training.trainer import TrainConfig
 
     confounders = {"confounders": ("--method", None if method is None else method == "prerec")}
     joined = parse_settings.join(settings, {**shorthands, **confounders})
@@ -228,11 +228,11 @@ def _fine_tuning(
     device: str,
 ) -> Train:
     """Return ``train([domain], …) → model``, which fine-tunes the model of a folder."""
-    from prerec_pyro.inference.baseline_training import defaults
-    from prerec_pyro.inference.svi import FINE_TUNING
     from prerec_pyro.models.baselines.registry import LEARNED
     from prerec_pyro.recommenders.registry import load_model
     from prerec_pyro.recommenders.text_baseline import TextBaseline
+    from prerec_pyro.training.baseline_configs import defaults
+    from prerec_pyro.training.trainer import FINE_TUNING
 
     for option, value in given.items():
         if value:
@@ -253,7 +253,7 @@ def _fine_tuning(
 
 
 def _replaceable(folder: Path) -> bool:
-    from prerec_pyro.inference import checkpoint
+    from prerec_pyro.training import checkpoint
 
     checkpoint.check_writable(folder)  # raises with a better message than ours
     return True

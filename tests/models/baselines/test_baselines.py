@@ -13,8 +13,6 @@ from worlds import all_windows, make_domain, make_encoded
 
 from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.baseline_training import BaselineTraining
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.paper import GraphConfig
@@ -23,6 +21,8 @@ from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import METHODS
 from prerec_pyro.recommenders.text_baseline import TextBaseline
+from prerec_pyro.training.baseline_configs import BaselineTraining
+from prerec_pyro.training.trainer import TrainConfig
 
 
 def fitted(epochs: int, **switches: bool) -> PreRec:

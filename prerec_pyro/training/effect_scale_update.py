@@ -13,10 +13,10 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.hyperprior import absorb, learn_prior
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.inference.reading import Source
 from prerec_pyro.inference.trained_domains import TrainedSources
 from prerec_pyro.models.graphs.paper import PreRecGraph
-from prerec_pyro.training_run import Parts, TrainingRun
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.run import Parts, TrainingRun
 
 DECIDING_QUERIES = 6000
 """Validation queries, at least about, by which it is decided whether what was read of S is taken."""

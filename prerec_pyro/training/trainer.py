@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference import parallel
-from prerec_pyro.inference.checkpoint import flatten_optimizer, restore_optimizer
 from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCentred
-from prerec_pyro.inference.loop_config import LoopConfig
-from prerec_pyro.inference.precision import autocast
-from prerec_pyro.inference.progress import Progress
-from prerec_pyro.inference.reading import Reading, Source
 from prerec_pyro.models.priors import WEIGHTS
+from prerec_pyro.training import distributed
+from prerec_pyro.training.batch_schedule import Reading, Source
+from prerec_pyro.training.checkpoint import flatten_optimizer, restore_optimizer
+from prerec_pyro.training.early_stopping import Progress
+from prerec_pyro.training.loop_config import LoopConfig
+from prerec_pyro.training.precision import autocast
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Trainer:
         self.sources = sources
         self.config = config
         self.device = torch.device(device)
-        self.processes = parallel.current()
+        self.processes = distributed.current()
         self.reading = Reading(sources, config, self.processes, together)
         firsts = [source.first_batch(config) for source in sources]
         self.peaks = {batch.domain: 0.0 if peak is None else peak(batch) for batch in firsts}

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.device import choose_device
+from prerec_pyro.training.device import choose_device
 
 # One process may encode texts or validate for hours while the others wait; one that dies is noticed at once all the
 # same, by its connections or by the launcher.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prerec_pyro.inference.precision import Precision
+from prerec_pyro.training.precision import Precision
 
 
 class LoopConfig(BaseModel):

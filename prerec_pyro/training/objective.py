@@ -17,9 +17,9 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.delta import Point
 from prerec_pyro.inference.guides.map_guide import NonCentred, trained_nodes
-from prerec_pyro.inference.svi import Source, TrainConfig, Trainer, offset_scale, optimizers
 from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
+from prerec_pyro.training.trainer import Source, TrainConfig, Trainer, offset_scale, optimizers
 
 logger = logging.getLogger(__name__)
 

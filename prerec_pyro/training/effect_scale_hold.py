@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
-from prerec_pyro.inference.reading import Source
-from prerec_pyro.inference.svi import TrainConfig
 from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.trainer import TrainConfig
 
 
 class StrengthsAside:

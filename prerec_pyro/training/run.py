@@ -12,9 +12,9 @@ import numpy as np
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
-from prerec_pyro.inference import checkpoint
-from prerec_pyro.inference.progress import Progress
-from prerec_pyro.inference.svi import Source, Trainer
+from prerec_pyro.training import checkpoint
+from prerec_pyro.training.early_stopping import Progress
+from prerec_pyro.training.trainer import Source, Trainer
 
 Parts = list[tuple[EncodedDomain, np.ndarray]]
 JUDGING = 10

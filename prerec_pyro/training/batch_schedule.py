@@ -10,8 +10,8 @@ import numpy as np
 from prerec_pyro.data.batching.batch import Batch, epoch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.loop_config import LoopConfig
-from prerec_pyro.inference.parallel import Processes
+from prerec_pyro.training.distributed import Processes
+from prerec_pyro.training.loop_config import LoopConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from prerec_pyro.inference.loop_config import LoopConfig
+from prerec_pyro.training.loop_config import LoopConfig
 
 
 class BaselineTraining(LoopConfig):
