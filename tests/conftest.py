@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from worlds import make_encoded
 
 from prerec_pyro.data.encoded import EncodedDomain
+from tests.support.graphs import make_encoded
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 

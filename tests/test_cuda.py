@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.data.batching.repeats import Met
 from prerec_pyro.ranking.exact import Effects, StreamingTopK
 from prerec_pyro.recommenders.prerec import PreRec
+from tests.support.models import prerec, small_domain, training
 
 pytestmark = [
     pytest.mark.cuda,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_worlds import prerec, shaken, small_domain
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.recommenders.prerec import PreRec
+from tests.support.models import prerec, shaken, small_domain
 
 
 @pytest.fixture(scope="session")

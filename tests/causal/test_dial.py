@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from small_worlds import prerec, small_domain
 
 from prerec_pyro.causal.dial import popularity_dial
 from prerec_pyro.causal.measurement.estimates import METRICS
@@ -16,6 +15,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+from tests.support.models import prerec, small_domain
 
 ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_worlds import prerec, small_domain
 
 from prerec_pyro.causal.effect import FACTUAL, Arm, default_arms, effect_report
 from prerec_pyro.causal.measurement.affected_users import overlap
@@ -17,6 +16,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.prior.draws import prior_draws
+from tests.support.models import prerec, small_domain
 
 ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_worlds import DIM, prerec, small_domain
 
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.causal.reliability import reliability
@@ -16,6 +15,7 @@ from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, membership, un
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks
+from tests.support.models import DIM, prerec, small_domain
 
 
 @pytest.fixture(scope="module")

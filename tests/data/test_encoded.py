@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from worlds import make_domain
 
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.text.whitening import whiten
 from prerec_pyro.errors import InputError
+from tests.support.graphs import make_domain
 
 
 def test_embeddings_of_the_users_own_need_no_encoder(timed: EncodedDomain) -> None:

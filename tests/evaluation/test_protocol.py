@@ -9,12 +9,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_worlds import small_domain
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, num_queries, unseen_queries, validation_score
+from tests.support.models import small_domain
 
 K_PERCENT = 30.0
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from worlds import all_windows, as_double, make_batch
 
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch
 from prerec_pyro.data.encoded import EncodedDomain
+from tests.support.graphs import all_windows, as_double, make_batch
 
 
 @pytest.fixture(params=["training", "catalogue"])

@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from small_worlds import small_domain
-from studies import K_PERCENT, tiny_settings, tiny_study
 
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
@@ -21,6 +19,8 @@ from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.reproduction.tables import table
 from prerec_pyro.training import checkpoint
+from tests.support.models import small_domain
+from tests.support.studies import K_PERCENT, tiny_settings, tiny_study
 
 ROWS = {row.name: row for row in TABLE1 + TABLE2}
 

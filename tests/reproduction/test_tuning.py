@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_worlds import small_domain
-from studies import tiny_settings
 
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
@@ -22,6 +20,8 @@ from prerec_pyro.reproduction import tuning
 from prerec_pyro.reproduction.model_store import untrained
 from prerec_pyro.reproduction.plan import MethodSettings
 from prerec_pyro.reproduction.tuning import TABLE4, Search, options, require_optuna, tune
+from tests.support.models import small_domain
+from tests.support.studies import tiny_settings
 
 pytest.importorskip("optuna")
 WISH = PreRec(window=3, device="cpu")

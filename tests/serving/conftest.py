@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_worlds import prerec, small_domain, training
 
 from prerec_pyro.serving.arrow import Question
+from tests.support.models import prerec, small_domain, training
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from worlds import all_windows, make_domain, make_encoded
 
 from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
@@ -23,6 +22,7 @@ from prerec_pyro.recommenders.registry import METHODS
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training.baseline_configs import BaselineTraining
 from prerec_pyro.training.trainer import TrainConfig
+from tests.support.graphs import all_windows, make_domain, make_encoded
 
 
 def fitted(epochs: int, **switches: bool) -> PreRec:

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 from torch import Tensor, nn
-from worlds import as_double, make_batch, make_encoded
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.item_network import TextItems
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.baselines.text_sequence import offsets_of
+from tests.support.graphs import as_double, make_batch, make_encoded
 
 SMALL = {
     "gru4rec": {"latent_dim": 8, "num_layers": 2, "text_hidden": 5},

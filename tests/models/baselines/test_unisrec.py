@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from worlds import as_double, make_batch, make_encoded
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.baselines.contrastive_loss import ends
 from prerec_pyro.models.baselines.unisrec import UniSRec, UniSRecConfig
+from tests.support.graphs import as_double, make_batch, make_encoded
 
 A, B = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12), make_encoded("b", lengths=(3, 4), num_items=9, seed=2)
 TAU = 0.5

@@ -7,10 +7,10 @@ import math
 import pyro.distributions as dist
 import pytest
 import torch
-from worlds import as_double, make_batch, make_encoded
 
 from prerec_pyro.models.baselines.text_sequence import sampled_softmax
 from prerec_pyro.models.baselines.zesrec import ZESRec, ZESRecConfig
+from tests.support.graphs import as_double, make_batch, make_encoded
 
 WORLD = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12)
 SCALE = 0.3

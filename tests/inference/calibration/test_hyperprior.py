@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from prerec_pyro.data.batching.batch import query_batches
+from prerec_pyro.inference.calibration.hyperprior import SPREAD_WEIGHT, learn_prior
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
+from tests.support.models import DIM, small_encoded, small_graph
+
+ENCODED = small_encoded()
+S = torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.5, -0.4, 0.1]])
+
+
+def scores(graph, nodes, domain) -> torch.Tensor:
+    trained = None if nodes is None else {"D": torch.zeros(2, DIM), "S": nodes}
+    plain = InterventionalScorer(graph.eval(), ENCODED, Intervention({}), trained=trained, domain=domain)
+    return plain(next(query_batches(ENCODED, np.arange(6)))[0])
+
+
+def test_trained_domains_score_as_before_and_the_mean_is_where_new_ones_start():
+    graph = small_graph()
+    before = [scores(graph, S, domain) for domain in (0, 1)]
+    mean = scores(graph, S.mean(0, keepdim=True).expand(2, 4), 0)
+    moved = learn_prior(graph, S, graph.W_z)
+    for domain in (0, 1):
+        torch.testing.assert_close(scores(graph, moved, domain), before[domain], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scores(graph, None, 0), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_the_spread_is_between_the_prior_and_what_was_seen():
+    graph = small_graph()
+    start = graph.spread.clone()
+    seen = (S * start - (S * start).mean(0)).square().mean(0).sqrt()
+    learn_prior(graph, S, graph.W_z)
+    assert ((graph.spread > torch.minimum(seen, start)) & (graph.spread < torch.maximum(seen, start))).all()
+    wanted = ((2 * seen**2 + SPREAD_WEIGHT * start**2) / (2 + SPREAD_WEIGHT)).sqrt()
+    torch.testing.assert_close(graph.spread, wanted)
+
+
+def test_parts_that_are_switched_off_have_nothing_to_move():
+    graph = small_graph(repeats=False, wandering=False)
+    assert torch.isfinite(learn_prior(graph, S, graph.W_z)).all()

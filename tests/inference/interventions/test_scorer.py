@@ -1,0 +1,285 @@
+"""Interventions: eqs. 5 and 6 by hand, what moves under `do`, and the Pyro program itself as the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyro
+import pytest
+import torch
+
+from prerec_pyro.data.batching.batch import Batch, query_batches
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.guides.map_guide import noncentred
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
+from tests.support.models import DIM, PRIORS, kinds_of_choice, met, small_encoded, small_graph, taken_again
+
+ENCODED = small_encoded(num_users=6)
+NUM_ITEMS = ENCODED.num_items
+ROW = 1  # of D, of two
+EDGES = [{}, {"popularity_to_item": True}, {"domain_to_item": False}, {"item_to_user": False}]
+
+
+@pytest.fixture
+def batch() -> Batch:
+    found = next(query_batches(ENCODED, np.arange(6), domain=ROW))[0]
+    assert len(found.candidate_level) > 2, "the tests need several time slots"
+    return found
+
+
+def trained() -> dict[str, torch.Tensor]:
+    torch.manual_seed(5)
+    return {
+        "D": 0.5 * torch.randn(2, DIM),
+        "V_decentered": torch.randn(NUM_ITEMS, DIM),
+        "S": torch.tensor([[0.0, 0.0, 0.0, 0.0], [-0.6, 0.8, 1.5, -0.7]]),
+    }
+
+
+def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=ENCODED) -> InterventionalScorer:
+    intervention = Intervention.check(do, latent_dim=DIM, semantics=semantics)
+    return InterventionalScorer(graph.eval(), encoded, intervention, trained=nodes, domain=0 if nodes is None else ROW)
+
+
+@torch.no_grad()
+def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offset=0.0) -> torch.Tensor:
+    """The kinds of choice as strong as S says; what is not given stands at the mean of its network."""
+    strength = torch.zeros(4) if S is None else S * graph.spread
+    D = torch.zeros(DIM) if D is None else D
+    text = graph.f_e(ENCODED.texts)
+    read = text
+    if graph.reads_items:
+        read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
+    U = graph.f_seq(D, read[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
+    matches, backgrounds = [], []
+    for query in range(batch.num_queries):
+        slot = batch.slot[query]
+        levels = batch.candidate_level[slot]
+        own = graph.f_pop(batch.factors[levels]) if Z is None else Z.expand(NUM_ITEMS, DIM)
+        items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
+        backgrounds.append(strength[1].exp() * own @ graph.W_z)
+        matches.append(strength[0].exp() * items @ U[query])
+    odds = graph.w_r + strength[2], graph.w_o + strength[3]
+    return kinds_of_choice(torch.stack(matches), torch.stack(backgrounds), met(batch), taken_again(batch), *odds)
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", EDGES)
+def test_zero_shot_is_eq_5(batch, changes):
+    graph = small_graph(**changes)
+    assert close(scorer(graph)(batch), by_hand(graph, batch))
+
+
+def test_the_domain_term_would_cancel(batch):
+    """D·W_d is the same for all items: a Monte-Carlo average over D's prior of the softmax is the closed form."""
+    graph = small_graph(domain_to_item=False)
+    scores = scorer(graph)(batch)
+    drawn = [(scores + D @ graph.W_d).softmax(1) for D in PRIORS.D.scale * torch.randn(50, DIM)]
+    assert close(torch.stack(drawn).mean(0), scores.softmax(1))
+
+
+@pytest.mark.parametrize("changes", EDGES)
+def test_a_trained_domain_is_eq_6(batch, changes):
+    graph, nodes = small_graph(**changes), trained()
+    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"])
+    assert close(scorer(graph, nodes=nodes)(batch), expected)
+    assert not close(expected, by_hand(graph, batch))
+
+
+def test_without_confounders_it_is_a_match_of_user_and_item(batch):
+    graph = small_graph(confounders=False, wandering=False)
+    with torch.no_grad():
+        text = graph.f_e(ENCODED.texts)
+        moved = text + PRIORS.V.scale * trained()["V_decentered"]
+        for V, nodes in ((text, None), (moved, trained())):
+            U = graph.f_seq(None, V[batch.history], batch.positions)
+            match = U @ V.T
+            expected = kinds_of_choice(match, torch.zeros_like(match), met(batch), taken_again(batch), graph.w_r)
+            assert close(scorer(graph, nodes=nodes)(batch), expected)
+
+
+VECTOR = torch.linspace(-1, 1, DIM)
+ITEMS = torch.linspace(-1, 1, NUM_ITEMS * DIM).view(NUM_ITEMS, DIM)
+QUESTIONS = [
+    {},
+    {"D": 0.0},
+    {"D": VECTOR},
+    {"Z": 0.0},
+    {"Z": VECTOR},
+    {"Z": ITEMS},
+    {"V": 0.5},
+    {"V": ITEMS},
+    {"U": VECTOR},
+    {"U": 1, "D": 0},
+    {"D": VECTOR, "Z": ITEMS, "V": VECTOR},
+    {"S": 0},
+    {"S": VECTOR[:4], "D": 0},
+]
+
+
+@pytest.mark.parametrize("semantics", ["interventional", "counterfactual"])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("changes", EDGES)
+def test_scores_are_those_of_the_pyro_program_under_do(batch, changes, known, semantics):
+    graph, nodes = small_graph(**changes).eval(), trained() if known else None
+    for do in QUESTIONS:
+        scores = scorer(graph, do, nodes=nodes, semantics=semantics)(batch)
+        drop = semantics == "interventional" and bool(graph.parents["V"] & set(do)) and "V" not in do
+        expected = by_program(graph, batch, do, nodes, keep_offsets=not drop)
+        assert close(scores.log_softmax(1), expected.log_softmax(1)), do
+
+
+@torch.no_grad()
+def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.Tensor:
+    """Run the whole graph under `poutine.do` and return the logits of R."""
+    if isinstance(do.get("Z"), torch.Tensor) and do["Z"].ndim == 2:  # a level of its own for each slot and item
+        num_slots = len(batch.candidate_level)
+        level = torch.arange(num_slots * NUM_ITEMS).view(num_slots, NUM_ITEMS)
+        factors = batch.factors[batch.candidate_level.flatten()]
+        batch = type(batch)(**(vars(batch) | {"candidate_level": level, "factors": factors}))
+        do = do | {"Z": do["Z"].repeat(num_slots, 1)}
+    row = torch.arange(NUM_ITEMS)
+    if graph.f_item.from_popularity is not None:
+        row = graph.item_slots(batch)[0]
+    sizes = {"D": 2, "Z": len(batch.factors), "V": len(row), "U": batch.num_queries, "S": 2}
+    data = {}
+    for node, value in do.items():
+        value = torch.as_tensor(value, dtype=torch.float32)
+        value = value[row] if node == "V" and value.ndim == 2 else value
+        data[node] = value.expand(sizes[node], 4 if node == "S" else DIM)
+    known = dict(nodes or {})
+    if known:
+        known["V_decentered"] = known["V_decentered"][row]
+        if not keep_offsets:
+            del known["V_decentered"]
+    free = {"V" if name == "V_decentered" else name for name in known}
+    program = pyro.poutine.do(graph, data=data)
+    program = pyro.poutine.reparam(program, config=noncentred(free))
+    program = pyro.poutine.condition(program, data=known)
+    return pyro.poutine.trace(program).get_trace(batch).nodes["R"]["fn"].logits
+
+
+def test_the_domain_set_aside_with_and_without_the_items_noise(batch):
+    graph, nodes = small_graph(), trained()
+    zero = torch.zeros(DIM)
+    assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), by_hand(graph, batch, S=nodes["S"][ROW], D=zero))
+    kept = scorer(graph, {"D": 0}, nodes=nodes, semantics="counterfactual")(batch)
+    assert close(kept, by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"]))
+    # Without the edge D → V the items are no descendants, and keep their MAP either way.
+    graph = small_graph(domain_to_item=False)
+    expected = by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"])
+    assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), expected)
+
+
+def test_popularity_set_to_nothing_is_taste_alone(batch):
+    graph, nodes = small_graph(), trained()
+    expected = by_hand(
+        graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"], Z=torch.zeros(1, DIM)
+    )
+    assert close(scorer(graph, {"Z": 0}, nodes=nodes)(batch), expected)
+
+
+def test_equal_popularity_cancels(batch):
+    graph = small_graph(wandering=False, repeats=False)
+    none, mean = scorer(graph, {"Z": 0})(batch), scorer(graph, {"Z": "mean"})(batch)
+    assert close(none.log_softmax(1), mean.log_softmax(1))
+    assert not close(none, mean), "at the mean, not at 0"
+
+
+def test_mean_popularity_is_that_of_the_querys_own_slot(batch):
+    """V depends on Z here, so that the mean does not cancel; which queries share a batch must not matter."""
+    graph = small_graph(popularity_to_item=True)
+    found = scorer(graph, {"Z": "mean"})(batch)
+    with torch.no_grad():
+        for query in range(batch.num_queries):
+            mean = graph.f_pop(batch.factors[batch.candidate_level[batch.slot[query]]]).mean(0, keepdim=True)
+            assert close(found[query], by_hand(graph, batch, Z=mean)[query])
+    events = next(query_batches(ENCODED, np.arange(6)))[1].tolist()
+    for one, here in query_batches(ENCODED, np.arange(6), max_scores=1):
+        if set(here) <= set(events):
+            rows = [events.index(event) for event in here]
+            assert close(scorer(graph, {"Z": "mean"})(one), found[rows])
+
+
+@pytest.mark.parametrize("edge", [False, True])
+def test_setting_popularity_leaves_the_items_alone_unless_they_depend_on_it(edge):
+    graph, nodes = small_graph(popularity_to_item=edge), trained()
+    before = scorer(graph, nodes=nodes).item_vectors_at_end()
+    after = scorer(graph, {"Z": VECTOR}, nodes=nodes).item_vectors_at_end()
+    assert torch.equal(before, after) is not edge
+    if edge:
+        with torch.no_grad():
+            text = graph.f_e(ENCODED.texts)
+            recomputed = graph.f_item(text, nodes["D"][ROW], VECTOR.expand(NUM_ITEMS, DIM))
+        assert close(after, recomputed)
+        kept = scorer(graph, {"Z": VECTOR}, nodes=nodes, semantics="counterfactual").item_vectors_at_end()
+        assert close(kept, recomputed + PRIORS.V.scale * nodes["V_decentered"])
+
+
+def test_setting_the_domain_does_not_change_popularity(batch):
+    graph, nodes = small_graph(), trained()
+    plain = {"V": 0, "U": 0}  # what is left is Z·W_z and the repeats
+    before, after = (scorer(graph, plain | do, nodes=nodes)(batch) for do in ({}, {"D": VECTOR}))
+    assert torch.equal(before, after)
+    assert not close(before, torch.zeros_like(before))
+
+
+def test_item_vectors_that_are_set_are_those_returned():
+    assert torch.equal(scorer(small_graph(), {"V": ITEMS}).item_vectors_at_end(), ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        ({"Q": 0}, "no such node; expected one of D, Z, V, U"),
+        ({"R": 0}, "no such node"),
+        ({"z": 0}, "no such node"),
+        ({"D": "mean"}, r"do\(D='mean'\): expected a number, a tensor, 'observed' or a multiple"),
+        ({"Z": "median"}, "a number, a tensor, 'mean', 'observed' or a multiple such as 'x0.5'"),
+        ({"D": None}, r"do\(D\): expected a number or a tensor"),
+        ({"D": float("nan")}, "NaN or infinity"),
+        ({"Z": torch.full((DIM,), torch.inf)}, "NaN or infinity"),
+        ({"D": torch.zeros(DIM + 1)}, rf"shape \({DIM + 1},\), expected a number, \({DIM},\)$"),
+        ({"D": ITEMS}, "expected a number"),
+        ({"U": ITEMS}, "expected a number"),
+        ({"V": ITEMS.T}, r"or \(num_items, 4\)"),
+        ({"Z": ITEMS[None]}, "expected a number"),
+    ],
+)
+def test_what_means_nothing_is_refused(do, message):
+    with pytest.raises(InputError, match=message):
+        Intervention.check(do, latent_dim=DIM)
+
+
+def test_unknown_semantics_are_refused():
+    with pytest.raises(InputError, match="'interventional' or 'counterfactual'"):
+        Intervention.check({}, latent_dim=DIM, semantics="observational")
+
+
+@pytest.mark.parametrize("node", ["Z", "V"])
+def test_rows_must_be_the_domains_items(node):
+    with pytest.raises(InputError, match=rf"do\({node}\): 11 rows, but domain 'small' has 12 items"):
+        scorer(small_graph(), {node: ITEMS[:-1]})
+
+
+@pytest.mark.parametrize("node", ["D", "Z"])
+def test_prerec_n_has_no_confounders_to_set(node):
+    with pytest.raises(InputError, match=rf"do\({node}\): this model is PreRec_n"):
+        scorer(small_graph(confounders=False), {node: 0})
+
+
+def test_prerec_n_takes_the_nodes_it_has(batch):
+    scores = scorer(small_graph(confounders=False, repeats=False, wandering=False), {"U": VECTOR, "V": ITEMS})(batch)
+    assert close(scores, (ITEMS @ VECTOR).expand(batch.num_queries, -1))
+
+
+@pytest.mark.parametrize("edge", [False, True])
+@pytest.mark.parametrize("do", [None, {"D": 0.5}, {"V": 0.2}])
+def test_items_made_in_parts_are_those_made_at_once(batch, monkeypatch, do, edge):
+    graph = small_graph(popularity_to_item=edge)
+    whole = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
+    monkeypatch.setattr("prerec_pyro.inference.interventions.scorer._ITEMS", 5)
+    parts = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
+    assert close(parts, whole)  # not bit for bit: a product of five rows may be summed in another order

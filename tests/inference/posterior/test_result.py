@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.posterior import arviz_io
+from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
+from prerec_pyro.inference.posterior.result import STRENGTHS, Posterior
+from prerec_pyro.models.graphs.paper import SPREAD
+
+CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
+
+
+def posterior(method: str = "nuts", **changes: object) -> Posterior:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    settings = {
+        "method": method,
+        "domain": "shop",
+        "draws": {
+            "D": 0.02 * normal(CHAINS, DRAWS, DIM),
+            "S": normal(CHAINS, DRAWS, 4) + torch.arange(4),
+            "W_z": normal(CHAINS, DRAWS, DIM),
+        },
+        "prior": {"D": normal(1, 30, DIM), "S": normal(1, 30, 4), "W_z": normal(1, 30, DIM)},
+        "log_likelihood": -normal(CHAINS, DRAWS, QUERIES).abs(),
+        "replicated": torch.randint(0, ITEMS, (CHAINS, DRAWS, QUERIES), generator=generator),
+        "observed": torch.tensor([0, 1, 1, 4, 0, 1, 2]),
+        "events": torch.arange(QUERIES) * 10,
+        "statistics": {"diverging": torch.zeros(CHAINS, DRAWS, dtype=torch.bool), "energy": normal(CHAINS, DRAWS)},
+        "item_ids": np.array(["a", "b", "ü", "d", "e"], dtype=object),
+        "facts": {"num_queries": 7, "scaled_by": 2.5},
+    }
+    return Posterior(**(settings | changes))
+
+
+def point() -> Posterior:
+    full = posterior()
+    return posterior(
+        "delta",
+        draws={site: value[:1, :1] for site, value in full.draws.items()},
+        log_likelihood=full.log_likelihood[:1, :1],
+        replicated=full.replicated[:1, :1],
+        statistics={},
+    )
+
+
+def test_a_saved_posterior_comes_back(tmp_path: Path) -> None:
+    given = posterior()
+    given.save(tmp_path / "new" / "posterior.nc")
+    back = Posterior.load(tmp_path / "new" / "posterior.nc")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["posterior.nc"]
+    for one in dataclasses.fields(given):
+        was, now = getattr(given, one.name), getattr(back, one.name)
+        if isinstance(was, dict) and one.name != "facts":
+            assert was.keys() == now.keys()
+            for name in was:
+                torch.testing.assert_close(was[name], now[name], rtol=0, atol=0)
+        elif isinstance(was, torch.Tensor):
+            torch.testing.assert_close(was, now, rtol=0, atol=0)
+        elif isinstance(was, np.ndarray):
+            assert list(was) == list(now)
+        else:
+            assert was == now
+
+
+def test_plain_arviz_opens_the_file_and_finds_names(tmp_path: Path) -> None:
+    given = posterior()
+    given.save(tmp_path / "posterior.nc")
+    data = arviz().from_netcdf(str(tmp_path / "posterior.nc"))
+    drawn = data["posterior"]
+    assert drawn["D"].dims == ("chain", "draw", "domain", "latent")
+    assert drawn["S"].dims == ("chain", "draw", "domain", "strength")
+    assert drawn["W_z"].dims == ("chain", "draw", "latent")
+    popularity = drawn["S"].sel(domain="shop", strength="popularity").values
+    np.testing.assert_array_equal(popularity, given.draws["S"][..., 1].numpy())
+    assert data["constant_data"]["times_chosen"].sel(item="b").item() == 3
+    for group in ("log_likelihood", "posterior_predictive"):
+        assert data[group]["R"].dims == ("chain", "draw", "query")
+    assert list(data["observed_data"]["query"].values) == [0, 10, 20, 30, 40, 50, 60]
+    assert data["prior"]["D"].shape == (1, 30, 1, DIM)
+
+
+def test_strengths_have_a_name_each() -> None:
+    assert len(STRENGTHS) == len(SPREAD)
+
+
+def test_a_summary_says_what_the_draws_say() -> None:
+    given = posterior()
+    table = given.summary()
+    assert list(table.index[:4]) == [f"S[{name}]" for name in STRENGTHS]
+    assert len(table) == 4 + 2 * DIM
+    D1 = given.draws["D"][..., 1].double().flatten()
+    row = table.loc["D[1]"]
+    assert row["mean"] == pytest.approx(float(D1.mean()))
+    assert row["sd"] == pytest.approx(float(D1.std()))
+    assert row["5%"] == pytest.approx(float(D1.quantile(0.05)))
+    assert row["95%"] == pytest.approx(float(D1.quantile(0.95)))
+    assert abs(row["r_hat"] - 1) < 0.1
+    assert 20 < row["ess_bulk"] < 200
+
+
+def test_only_chains_have_convergence() -> None:
+    assert list(posterior("laplace").summary().columns) == ["mean", "sd", "5%", "95%"]
+
+
+def test_of_a_MAP_nothing_but_its_value_is_said() -> None:
+    given = point()
+    table = given.summary()
+    assert list(table.columns) == ["value"]
+    assert table.loc["S[match]", "value"] == pytest.approx(float(given.draws["S"][0, 0, 0]))
+    with pytest.raises(InputError, match="has no interval"):
+        given.plot()
+
+
+def test_a_plot_has_a_line_a_strength() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ArviZ's own drawing
+        drawn = posterior().plot()
+    if not is_new(arviz()):
+        labels = " ".join(text.get_text() for text in drawn[0].get_yticklabels())
+        assert all(name in labels for name in STRENGTHS)
+    with pytest.raises(InputError, match="expected some of D, S, W_z"):
+        posterior().plot(("Q",))
+
+
+def test_thinned_draws_of_the_sites_belong_together() -> None:
+    given = posterior()
+    few = given.thinned(10)
+    flat = {site: value.flatten(0, 1) for site, value in given.draws.items()}
+    for row in range(10):
+        which = (flat["D"] == few["D"][row]).all(1).nonzero().item()
+        torch.testing.assert_close(flat["S"][which], few["S"][row], rtol=0, atol=0)
+    assert len(given.thinned(10_000)["D"]) == CHAINS * DRAWS
+
+
+def test_what_is_no_posterior_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        Posterior.load(tmp_path / "none.nc")
+    (tmp_path / "text.nc").write_text("no netCDF")
+    with pytest.raises(InputError, match="no posterior in netCDF"):
+        Posterior.load(tmp_path / "text.nc")
+    other = arviz().from_dict(
+        *([{"posterior": {"x": np.zeros((1, 5))}}] if is_new(arviz()) else [{"x": np.zeros((1, 5))}])
+    )
+    other.to_netcdf(str(tmp_path / "other.nc"))
+    with pytest.raises(InputError, match="no posterior of prerec-pyro"):
+        Posterior.load(tmp_path / "other.nc")
+    with pytest.raises(InputError, match="expected one of delta, laplace, normal, low_rank, nuts"):
+        posterior("magic")
+    with pytest.raises(ValueError, match="num_chains, num_draws"):
+        posterior(draws={"D": torch.zeros(1, 2, 3), "S": torch.zeros(1, 3, 4)})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        posterior().save(tmp_path / "file" / "posterior.nc")
+
+
+def test_the_new_arviz_gets_its_own_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of 1.3: one positional dictionary of groups, and trees of data sets."""
+    asked: dict = {}
+
+    def from_dict(data: dict, *, coords: dict, dims: dict) -> dict:
+        asked.update(data=data, coords=coords, dims=dims)
+        return {name: SimpleNamespace(attrs={}) for name in data}
+
+    monkeypatch.setattr(arviz_io, "arviz", lambda: SimpleNamespace(__version__="1.3.0", from_dict=from_dict))
+    tree = posterior().to_arviz()
+    assert set(asked["data"]) == set(arviz_io.GROUPS)
+    assert asked["dims"]["D"] == ["domain", "latent"]
+    assert list(asked["coords"]["strength"]) == list(STRENGTHS)
+    assert tree["posterior"].attrs["method"] == "nuts"

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch, lay_out
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.priors import Normal, Priors
+from tests.support.graphs import SWITCHES, WIDE, all_windows, as_double, make_batch, make_encoded, make_graph, run
+from tests.support.models import kinds_of_choice, met, taken_again
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def test_lifted_weights_take_particles(batch: Batch) -> None:
+    """R under many values of all nodes at once is R under each on its own."""
+    graph = make_graph(priors=dataclasses.replace(WIDE, W_d=Normal(0.5), W_z=Normal(0.5)), wandering=False)
+
+    def particles(batch: Batch) -> None:
+        with pyro.plate("particles", 3, dim=-2):
+            graph(batch)
+
+    many = run(particles, batch)
+    for particle in range(3):
+        values = {node: many[node]["value"][particle] for node in "DZSUV"}
+        values |= {name: many[name]["value"][particle, 0] for name in ("W_d", "W_z")}
+        one = run(graph, batch, **values)
+        torch.testing.assert_close(many["R"]["fn"].logits[particle], one["R"]["fn"].logits, **EXACT)
+
+
+def test_W_d_cancels_in_the_softmax(batch: Batch) -> None:
+    graph = make_graph()
+    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
+    before = run(graph, batch, **values)["R"]["fn"].probs
+    with torch.no_grad():
+        graph.W_d += 5.0
+    torch.testing.assert_close(run(graph, batch, **values)["R"]["fn"].probs, before, **EXACT)
+    trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)
+    trace.log_prob_sum().backward()
+    assert graph.W_d.grad.abs().max() < 1e-12
+    assert graph.W_z.grad.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None:
+    narrow = dataclasses.replace(make_graph().priors, V=Normal(1e-12))  # V at its mean, to be recomputed item by item
+    graph = make_graph(priors=narrow, **switches)
+    sites = run(graph, batch)
+    expected = torch.stack([brute_logits(graph, batch, sites, query) for query in range(batch.num_queries)])
+    torch.testing.assert_close(sites["R"]["fn"].probs, expected.softmax(-1), **EXACT)
+    chosen = sites["R"]["value"]
+    assert chosen.tolist() == ([0] * batch.num_queries if batch.negatives is not None else batch.targets.tolist())
+    if batch.negatives is not None:
+        assert expected.isinf().any()  # some negatives are the target
+        assert len(batch.negatives.unique()) < len(batch.negatives)  # and some were drawn twice
+
+
+def test_the_effect_of_repeats_is_the_same_where_it_learns(batch: Batch) -> None:
+    graph = make_graph()
+    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
+    trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)  # with gradients
+    torch.testing.assert_close(trace.nodes["R"]["fn"].logits, run(graph, batch, **values)["R"]["fn"].logits, **EXACT)
+    trace.log_prob_sum().backward()
+    if batch.negatives is not None:
+        assert graph.w_h.grad.abs() > 1e-4
+    else:
+        assert graph.w_h.grad is None, "it is for training"
+
+
+def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query: int) -> Tensor:
+    """Eqs. 2 and 3 for one query, item by item."""
+    config = graph.config
+    row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
+    read = batch.history[row, : column + 1]
+
+    strength = sites["S"]["value"][batch.domain] * graph.spread if "S" in sites else torch.zeros(4).double()
+
+    def scores(item: int, level: int) -> tuple[Tensor, Tensor]:
+        """U·V, and the rest of eq. 2."""
+        V = graph.f_e.linear.weight @ batch.texts[item]
+        rest = torch.zeros(()).double()
+        if config.confounders:
+            D, Z = sites["D"]["value"][batch.domain], sites["Z"]["value"][level]
+            if config.domain_to_item:
+                V = V + graph.f_item.from_domain.weight @ D
+            if config.popularity_to_item:
+                V = V + graph.f_item.from_popularity.weight @ Z
+            rest = D @ graph.W_d + strength[1].exp() * (Z @ graph.W_z)
+        if config.repeats and batch.negatives is not None and item in read:
+            rest = rest + graph.w_h + strength[2]
+        return strength[0].exp() * sites["U"]["value"][query] @ V, rest
+
+    def mixture(candidates: list[tuple[Tensor, Tensor]]) -> Tensor:
+        match, rest = (torch.stack(part)[None] for part in zip(*candidates, strict=True))
+        again = graph.w_r + strength[2] if config.repeats else None
+        wander = graph.w_o + strength[3] if config.wandering else None
+        known = met(batch)[[query]], taken_again(batch)[[query]].double()
+        return kinds_of_choice(match, rest, *known, again, wander)[0]
+
+    levels = batch.candidate_level[batch.slot[query]].tolist()
+    with torch.no_grad():
+        if batch.negatives is None:
+            return mixture([scores(item, level) for item, level in enumerate(levels)])
+        target = int(batch.targets[query])
+        found = [sum(scores(target, int(batch.target_level[query])))]
+        for item, level in zip(batch.negatives.tolist(), levels, strict=True):
+            found.append(torch.tensor(-torch.inf).double() if item == target else sum(scores(item, level)))
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize("edge", [False, True])
+def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool) -> None:
+    timed = make_encoded(num_items=60, sold=12)
+    graph = make_graph(num_domains=1, popularity_to_item=edge)
+    plain = make_graph(num_domains=1, item_to_user=not edge)
+    if edge:  # V would have a value per slot; with the edge at zero one value serves all slots
+        graph.load_state_dict(plain.state_dict(), strict=False)
+        torch.nn.init.zeros_(graph.f_item.from_popularity.weight)
+    windows, rng = all_windows(timed), np.random.default_rng(0)
+    whole = run(plain, as_double(catalogue_batch(timed, windows)[0]))
+    D, S, V = (whole[node]["value"] for node in "DSV")
+    events = lay_out(windows).target_events
+    U = torch.zeros(timed.domain.num_interactions, 8).double()
+    U[events] = whole["U"]["value"]
+    density_of_U = torch.zeros(len(U)).double()
+    density_of_U[events] = whole["U"]["fn"].log_prob(whole["U"]["value"])
+
+    of_V, draws = [], 800
+    for _ in range(draws):
+        half = windows[rng.permutation(len(windows))[: len(windows) // 2]]
+        batch = as_double(make_batch(timed, half, num_negatives=40, seed=rng))
+        rows = batch.items[graph.item_slots(batch)[0]] if edge else batch.items
+        own = lay_out(half).target_events
+        sites = run(graph, batch, D=D, S=S, V=V[rows], U=U[own])
+        of_V.append(float(sites["V"]["log_prob_sum"]))
+        # In nats a query: D counts once for all queries, U and R are means over those of the batch.
+        choice = sites["R"]["fn"].log_prob(sites["R"]["value"])
+        torch.testing.assert_close(sites["D"]["log_prob_sum"], whole["D"]["log_prob_sum"], **EXACT)
+        torch.testing.assert_close(sites["U"]["log_prob_sum"], density_of_U[own].mean(), **EXACT)
+        torch.testing.assert_close(sites["R"]["log_prob_sum"], choice.mean(), **EXACT)
+    error = np.std(of_V) / draws**0.5
+    assert error < 0.02 * abs(np.mean(of_V))
+    assert abs(np.mean(of_V) - float(whole["V"]["log_prob_sum"])) < 4 * error
+
+
+def test_against_all_items_once_training_has_the_likelihood_of_the_full_catalogue(timed: EncodedDomain) -> None:
+    graph = make_graph(num_domains=1, wandering=False, repeats=False)
+    whole = as_double(catalogue_batch(timed, all_windows(timed))[0])
+    every = as_double(make_batch(timed, num_negatives=timed.num_items))
+    shared = {node: site["value"] for node, site in run(graph, whole).items() if node in "DSVU"}
+    found = []
+    for batch in (whole, every):
+        R = run(graph, batch, Z=graph.f_pop(batch.factors), **shared)["R"]  # levels are numbered batch by batch
+        found.append(R["fn"].log_prob(R["value"]))
+    torch.testing.assert_close(*found, **EXACT)
+
+
+def test_without_subsampling_the_density_is_the_joint_per_query(timed: EncodedDomain) -> None:
+    graph = make_graph(num_domains=2)
+    batch = as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
+    sites = run(graph, batch)
+    joint = graph.priors.D(torch.zeros(8).double()).log_prob(sites["D"]["value"][1])  # of the batch's domain alone
+    joint = joint + graph.priors.S(torch.zeros(4).double()).log_prob(sites["S"]["value"][1])
+    joint = joint + sum(sites[node]["fn"].log_prob(sites[node]["value"]).sum() for node in "ZVUR")
+    total = sum(sites[node]["log_prob_sum"] for node in "DZSVUR")
+    torch.testing.assert_close(total, joint / batch.num_queries, **EXACT)
+
+
+def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
+    plain, edge = make_graph(), make_graph(popularity_to_item=True)
+    missing = edge.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == ["f_item.from_popularity.weight"]
+    torch.nn.init.zeros_(edge.f_item.from_popularity.weight)
+    values = {node: run(plain, batch)[node]["value"] for node in "DZSUV"}
+    without = run(plain, batch, **values)
+    rows = edge.item_slots(batch)[0]
+    with_edge = run(edge, batch, **(values | {"V": values["V"][rows]}))
+    torch.testing.assert_close(with_edge["V"]["fn"].mean, without["V"]["fn"].mean[rows], **EXACT)
+    torch.testing.assert_close(with_edge["R"]["fn"].logits, without["R"]["fn"].logits, **EXACT)
+    if batch.prior_weight is not None:  # an item's prior counts as often as before, shared by its slots
+        torch.testing.assert_close(with_edge["V"]["log_prob_sum"], without["V"]["log_prob_sum"], **EXACT)
+
+
+def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain) -> None:
+    graph = make_graph(repeats=False, strengths=False, wandering=False)
+    batch = as_double(catalogue_batch(timed, all_windows(timed)[:3])[0])
+    sites = run(graph, batch)
+    U, V, Z = (sites[node]["value"] for node in "UVZ")
+    with torch.no_grad():
+        score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
+        closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
+        D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
+        sampled = graph.logits(U.unsqueeze(0), V, D, Z, None, graph.weights(), batch)
+    assert sampled.shape == (500, *score.shape)
+    assert sampled.std(0).max() > 0.1  # D does move the logits
+    torch.testing.assert_close(sampled.softmax(-1).mean(0), closed, rtol=0, atol=1e-5)
+
+    def particles(batch: Batch) -> None:
+        with pyro.plate("particles", 500, dim=-2):
+            graph(batch)
+
+    program = pyro.poutine.do(particles, data={"U": U, "V": V, "Z": Z})
+    with torch.no_grad():
+        trace = pyro.poutine.trace(program).get_trace(batch)
+    assert trace.nodes["D"]["value"].shape == (500, 2, 8)
+    torch.testing.assert_close(trace.nodes["R"]["fn"].probs.mean(0), closed, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+def test_all_nodes_take_leading_sample_dimensions(switches: dict[str, bool], batch: Batch) -> None:
+    graph = make_graph(**switches)
+    with pyro.plate("particles", 3, dim=-2):
+        sites = run(graph, batch)
+    for node in "ZVUR" if graph.config.confounders else "VUR":
+        assert sites[node]["fn"].batch_shape[0] == 3
+    one = {node: sites[node]["value"][1] for node in "DZSVU" if node in sites}
+    torch.testing.assert_close(sites["R"]["fn"].logits[1], run(graph, batch, **one)["R"]["fn"].logits, **EXACT)
+    torch.testing.assert_close(sites["U"]["fn"].mean[1], run(graph, batch, **one)["U"]["fn"].mean, **EXACT)
+
+
+def test_priors_of_the_users_own_reach_their_nodes(batch: Batch) -> None:
+    priors = Priors(D=lambda loc: dist.Laplace(loc, 2.0).to_event(1), U=Normal(0.25))
+    sites = run(make_graph(priors=priors), batch)
+    assert isinstance(sites["D"]["fn"].base_dist, dist.Laplace)
+    assert sites["U"]["fn"].base_dist.scale.unique().tolist() == [0.25]
+
+
+def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
+    pyro.clear_param_store()
+    first, second = make_graph(seed=1), make_graph(seed=2)
+    run(first, batch)
+    run(second, batch)
+    assert len(pyro.get_param_store()) == 0
+    assert not torch.equal(first.f_e.linear.weight, second.f_e.linear.weight)
+
+
+def test_by_default_items_descend_from_neither_D_nor_Z() -> None:
+    """The ablation: what earns nothing is off (docs/results.md); with both edges on the items have Fig. 1's parents."""
+    graphs = [
+        PreRecGraph(GraphConfig(latent_dim=8, **edges), num_domains=2, text_dim=6)
+        for edges in ({}, {"domain_to_item": True, "popularity_to_item": True})
+    ]
+    assert [graph.parents["V"] for graph in graphs] == [frozenset(), {"D", "Z"}]
+    assert [graph.parents["U"] for graph in graphs] == [{"D", "V"}, {"D"}]
+
+
+@pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"sharpness": 0}, {"dropout": 1.0}, {"width": 3}])
+def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        GraphConfig(**wrong)
+
+
+def test_against_all_items_no_choice_wanders_in_training(timed: EncodedDomain) -> None:
+    """ω and ρ are estimated afterwards: what is trained is the softmax of the sum, also where it is exact."""
+    trained = as_double(make_batch(timed, num_negatives=timed.num_items))
+    served = as_double(catalogue_batch(timed, all_windows(timed))[0])
+    wanders, follows = make_graph(repeats=False), make_graph(repeats=False, wandering=False)
+    follows.load_state_dict(wanders.state_dict(), strict=False)
+    for batch, alike in ((trained, True), (served, False)):
+        values = {node: site["value"] for node, site in run(wanders, batch).items() if node in "DZSUV"}
+        logits = [run(graph, batch, **values)["R"]["fn"].logits for graph in (wanders, follows)]
+        assert torch.allclose(*logits, **EXACT) == alike

@@ -1,0 +1,109 @@
+"""Approximate lists: the exact ones where all items are candidates, nearly those where few are, popularity included."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_streaming import assert_lists, dense, worlds
+
+from prerec_pyro.data.batching.histories import known_users
+from prerec_pyro.errors import InputError
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
+from prerec_pyro.ranking import approximate
+from prerec_pyro.ranking import lists as ranking
+from prerec_pyro.ranking.approximate import ApproximateTopK, Approximation
+from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.ranking.lists import recommendations
+from tests.support.models import small_encoded, small_graph
+
+pytest.importorskip("faiss")
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.integers(1, 40))
+def test_with_all_items_as_candidates_lists_are_exact(world, k):
+    effects, users, met, hidden = world
+    k = min(k, len(effects.items))
+    lists = ApproximateTopK(effects, users, probes=100, candidates=len(effects.items))
+    assert_lists(lists(users, k, met=met, hidden=hidden), effects, dense(effects, users, met, hidden))
+
+
+@pytest.fixture(scope="module")
+def market() -> tuple[Effects, torch.Tensor]:
+    """20,000 items around 400 topics, popularity by Zipf; users near an item."""
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    items = torch.randn(400, 32, generator=generator)[torch.from_numpy(rng.integers(0, 400, 20_000))]
+    items = torch.nn.functional.normalize(items + 0.4 * torch.randn(items.shape, generator=generator), dim=1)
+    users = 10.0 * items[torch.from_numpy(rng.integers(0, 20_000, 64))]
+    counts = np.bincount(rng.zipf(1.3, 40_000) % 20_000, minlength=20_000)
+    return Effects(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), None, -1.5), users
+
+
+def test_few_cells_find_nearly_all(market):
+    effects, users = market
+    exact = StreamingTopK(effects)(users, 10)
+    found = []
+    for probes in (2, 16):
+        lists = ApproximateTopK(effects, users, probes)
+        assert lists._index.nprobe < lists._index.nlist / 10
+        best, index = lists(users, 10)
+        found.append(
+            np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact[1].tolist(), index.tolist(), strict=True)])
+        )
+        assert (best[:, :-1] >= best[:, 1:]).all()
+    assert found[1] > 0.97
+    assert found[0] < found[1], "cells do decide"
+    same = exact[1] == index  # scores are log probabilities, but for the sampled part of a normaliser
+    assert (best - exact[0])[same].abs().max() < 0.25
+    assert (best - exact[0])[same].abs().median() < 0.02
+
+
+def test_what_is_liked_for_its_popularity_alone_is_found(market):
+    """The most popular item stands far from a user, who wanders often: only its popularity puts it on the list."""
+    effects, users = market
+    star = 17
+    popularity = effects.popularity.clone()
+    popularity[star] = popularity.max() + 8.0
+    items = effects.items.clone()
+    items[star] = -users[0] / users[0].norm()
+    wandering = Effects(items, popularity, None, 2.0)
+    exact, found = (
+        lists(users[:1], 10)[1] for lists in (StreamingTopK(wandering), ApproximateTopK(wandering, users, 1))
+    )
+    assert int(exact[0, 0]) == int(found[0, 0]) == star
+
+
+def test_the_index_is_kept_and_its_recall_measured_once(monkeypatch, caplog):
+    encoded = small_encoded(num_items=60, num_users=30)
+    scorer = InterventionalScorer(small_graph(1).eval(), encoded, Intervention({}))
+    turned = InterventionalScorer(small_graph(1).eval(), encoded, Intervention.check({"Z": 0}, latent_dim=4))
+    people = known_users(encoded, None, None)
+    exact = recommendations(scorer, encoded, people, 5, drop_seen=True)
+    monkeypatch.setattr(ranking, "MANY_ITEMS", 1)
+    built = []
+    whole = approximate._inverted_file
+    monkeypatch.setattr(approximate, "_inverted_file", lambda *given: built.append(1) or whole(*given))
+    approximation = Approximation(probes=50)
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            lists = recommendations(scorer, encoded, people, 5, drop_seen=True, approximation=approximation)
+    assert (len(built), approximation.recall) == (1, 1.0)
+    assert caplog.messages == ["approximate lists, 50 cells each: 100.0 % of the exact ones (30 users, the 5 best)"]
+    assert lists["item_id"].tolist() == exact["item_id"].tolist()
+    np.testing.assert_allclose(lists["score"], exact["score"], atol=1e-5)
+    other = recommendations(turned, encoded, people, 5, drop_seen=True, approximation=approximation)
+    assert len(built) == 2, "other effects are another index"
+    assert other["item_id"].tolist() != exact["item_id"].tolist()
+
+
+def test_what_cannot_be_is_said(monkeypatch):
+    with pytest.raises(InputError, match="0 cells"):
+        Approximation(0)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(InputError, match=r"pip install 'prerec-pyro\[ann\]'"):
+        ApproximateTopK(Effects(torch.zeros(9, 2)), torch.zeros(1, 2), 1)

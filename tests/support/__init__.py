@@ -1,0 +1,1 @@
+"""Domains, graphs and models that the tests share."""

@@ -1,0 +1,40 @@
+"""A tiny study: two sources, a target, and rows that are trained in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prerec_pyro.models.baselines.registry import LEARNED
+from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.reproduction.plan import MethodSettings, Plan
+from prerec_pyro.reproduction.study import Study
+from prerec_pyro.training.baseline_configs import BaselineTraining
+from prerec_pyro.training.trainer import TrainConfig
+from tests.support.models import TINY_TRAINING, small_domain
+
+K_PERCENT = 20.0
+_SHORT = {"epochs": 1, "num_negatives": 8, "batch_tokens": 40, "min_steps": 1, "k_percent": K_PERCENT}
+
+
+def tiny_settings(method: str, **training: object) -> MethodSettings:
+    """Settings of a method that is trained in a moment."""
+    if method in LEARNED:
+        kind = LEARNED[method].config
+        shape = {name: value for name, value in {"latent_dim": 4, "num_layers": 1}.items() if name in kind.model_fields}
+        short = BaselineTraining(**(_SHORT | training))
+        return MethodSettings(kind(**shape), short, short)
+    graph = GraphConfig(
+        latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, history_dropout=0.0, confounders=method == "prerec"
+    )
+    short = TrainConfig(**(TINY_TRAINING | _SHORT | training))
+    return MethodSettings(graph, short, short)
+
+
+def tiny_study(folder: Path, *, seeds: int = 2, targets: int = 1, **plan: object) -> Study:
+    """A study of ``one`` and ``two``, measured on ``shop`` and, if there are two targets, on ``stall``."""
+    methods = {name: tiny_settings(name) for name in ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")}
+    places = [
+        small_domain(name, num_users=24, seed=place) for place, name in enumerate(("one", "two", "shop", "stall"))
+    ]
+    settings = {"seeds": seeds, "window": 3, "device": "cpu", "methods": methods} | plan
+    return Study(folder, places[:2], places[2 : 2 + targets], [K_PERCENT], Plan(**settings))

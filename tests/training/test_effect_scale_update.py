@@ -1,0 +1,123 @@
+"""S of trained domains: from whose log it is read, and when what was read is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import first_samples
+from prerec_pyro.evaluation.protocol import num_queries
+from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.training import effect_scale_update
+from prerec_pyro.training.effect_scale_update import StrengthReading
+from prerec_pyro.training.run import TrainingRun
+from tests.support.models import prerec, small_domain, training
+
+SOURCES = [small_domain("a"), small_domain("b", seed=1)]
+TARGET = small_domain("target", num_users=60, seed=2)
+FAST = {"learning_rate": 1e-2, "text_rate": 1e-2, "item_rate": 1e-2}
+Asked = list[tuple[str, np.ndarray, np.ndarray | None]]
+
+
+@pytest.fixture(scope="module")
+def model() -> PreRec:
+    return prerec(training=training(epochs=1)).fit(SOURCES)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+    """The logs that S was read from."""
+    logs: Asked = []
+    plain = effect_scale_update.calibrate
+
+    def calibrate(scorer, encoded, users, *, lengths, seed):
+        logs.append((encoded.domain.name, users, lengths))
+        return plain(scorer, encoded, users, lengths=lengths, seed=seed)
+
+    monkeypatch.setattr(effect_scale_update, "calibrate", calibrate)
+    return logs
+
+
+def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: Asked) -> None:
+    prerec(training=training(epochs=1)).fit(SOURCES)
+    assert [name for name, *_ in asked] == ["a", "b"]
+    for domain, (_, users, lengths) in zip(SOURCES, asked, strict=True):
+        np.testing.assert_array_equal(users, split_users(domain).validation)
+        assert lengths is None
+    asked.clear()
+    new = model.fine_tune(TARGET, training=training(epochs=3, **FAST))
+    assert new.facts["best_epoch"] > 0
+    ((_, users, lengths),) = asked
+    np.testing.assert_array_equal(users, split_users(TARGET).validation)
+    assert lengths is None
+
+
+@pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])
+def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: Asked) -> None:
+    more = training(epochs=3, **FAST)
+    if arm == "from scratch":
+        prerec(training=more).fit([TARGET], num_samples=12)
+    else:
+        model.fine_tune(TARGET, num_samples=12, training=more)
+    samples = first_samples(TARGET, split_users(TARGET).train, 12, 0)
+    assert len(asked) == 5, "at the start, after each epoch and in the end"
+    for _, users, lengths in asked:
+        np.testing.assert_array_equal(users, samples[0])
+        np.testing.assert_array_equal(lengths, samples[1])
+
+
+@pytest.mark.parametrize(("after", "taken"), [(0.4, False), (0.5, True), (0.6, True)])
+def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_worse(after: float, taken: bool) -> None:
+    model = prerec(training=training(epochs=1)).fit([TARGET], num_samples=12)
+    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
+    scores = iter([0.5, after])
+    before = {name: value.clone() for name, value in model.graph.state_dict().items()}
+    S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
+    StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
+    assert list(scores) == []
+    assert torch.equal(model.graph.w_o, before["w_o"]) != taken
+    assert torch.equal(model.sources.nodes["S"], S) != taken
+    if not taken:
+        assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("missing", "num_samples", "taken"),
+    [(0, None, True), (1, None, False), (0, 12, False)],
+    ids=["enough", "one too few", "a sample, which the networks know by heart"],
+)
+def test_validation_users_with_enough_queries_are_believed_unasked(
+    missing: int, num_samples: int | None, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S is read from their own log then, which no network fitted."""
+    decides = num_queries(TARGET, split_users(TARGET).validation) + missing
+    monkeypatch.setattr(effect_scale_update, "DECIDING_QUERIES", decides)
+    model = prerec(training=training(epochs=1)).fit([TARGET])
+    run, w_o = TrainingRun([model.encode(TARGET)], 0, num_samples, None, False, 0), model.graph.w_o.clone()
+    worse = [0.4, 0.5]
+    reading = StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
+    reading.after_fine_tuning()
+    assert torch.equal(model.graph.w_o, w_o) != taken
+    assert len(worse) == (2 if taken else 0)
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.4), (0.4, 0.5)], ids=["better without S", "better with S"])
+def test_an_epoch_counts_for_the_better_of_with_and_without_S(scores: tuple[float, float], model: PreRec) -> None:
+    run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
+    w_o = model.graph.w_o.clone()
+    still_to_come, seen = iter(scores), []
+
+    def validation(*_: object) -> float:
+        seen.append(model.graph.w_o.clone())
+        return next(still_to_come)
+
+    reading = StrengthReading(model.graph, model.sources, run, model.scorer, validation, 0)
+    assert reading.score_when_read() == 0.5
+    without, with_S = seen
+    assert torch.equal(without, w_o)
+    assert not torch.equal(with_S, w_o)
+    assert torch.equal(model.graph.w_o, w_o), "and it stays as it was"
