@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from prerec_pyro.ranking.approximate import ApproximateTopK
-from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
 
 K, TOPIC, DIM = 10, 50, 256
 
 
-def draw(num_items: int, num_users: int) -> tuple[Effects, torch.Tensor]:
+def draw(num_items: int, num_users: int) -> tuple[ScoreFactors, torch.Tensor]:
     """Return effects and U, ``(num_users, DIM)``."""
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     topics = torch.randn(num_items // TOPIC, DIM, generator=generator)
@@ -36,7 +36,7 @@ def draw(num_items: int, num_users: int) -> tuple[Effects, torch.Tensor]:
     users = users + 0.5 / DIM**0.5 * torch.randn(users.shape, generator=generator)
     counts = np.bincount(rng.zipf(1.3, 2 * num_items) % num_items, minlength=num_items)
     popularity = torch.from_numpy(np.log1p(counts).astype(np.float32))
-    return Effects(items, popularity, None, -1.5), 15.0 * users / users.norm(dim=1, keepdim=True)
+    return ScoreFactors(items, popularity, None, -1.5), 15.0 * users / users.norm(dim=1, keepdim=True)
 
 
 def recall(exact: torch.Tensor, found: torch.Tensor) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prerec_pyro import AdjustedPreRec, Domain, Normal, PreRec
+from prerec_pyro import BackdoorAdjustedPreRec, Domain, Normal, PreRec
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
@@ -50,7 +50,7 @@ def main() -> None:
 
 def compare(model: PreRec, encoded, users: np.ndarray, asked: argparse.Namespace, scale: float) -> None:
     ways = {
-        f"{sampling} {seed}": AdjustedPreRec(model, num_draws=asked.draws, sampling=sampling, seed=seed)
+        f"{sampling} {seed}": BackdoorAdjustedPreRec(model, num_draws=asked.draws, sampling=sampling, seed=seed)
         for sampling in ("monte-carlo", "sobol")
         for seed in (0, 1)
     }

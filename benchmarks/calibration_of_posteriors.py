@@ -20,7 +20,7 @@ from scipy.stats import chisquare
 from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
@@ -52,7 +52,7 @@ def networks() -> PreRecGraph:
 
 def one_world(number: int, methods: list[str]) -> list[dict]:
     """Ranks and coverage of one world's latents, a row a method and number."""
-    graph, sources = networks(), TrainedSources(nodes={"W_z": torch.zeros(DIM)})
+    graph, sources = networks(), TrainedDomains(nodes={"W_z": torch.zeros(DIM)})
     torch.manual_seed(10_000 + number)
     truth = draw_latents(graph)
     texts = np.random.default_rng(number).normal(size=(NUM_ITEMS, DIM)).astype(np.float32) / DIM**0.5

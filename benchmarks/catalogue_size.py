@@ -24,7 +24,7 @@ from drawn_logs import draw_domain
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
@@ -40,7 +40,7 @@ def make(num_items: int) -> tuple[Trainer, Iterator[Callable[[], Batch]]]:
     encoded, config = encode_domain(domain), TrainConfig()
     torch.manual_seed(0)
     graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=384)
-    program = NonCentred(graph, FREE_BY_DEFAULT)
+    program = NonCenteredModel(graph, FREE_BY_DEFAULT)
     source = Source(encoded, split_users(domain).train, 0, 0)
     trainer = map_trainer(program, map_guide(program, num_items), [source], config)
     trainer.objective.train()

@@ -17,16 +17,16 @@ import numpy as np
 from prerec_pyro import GraphConfig, PreRec, TrainConfig
 from prerec_pyro.causal.drift.drift import drift
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.simulation.simulate import FIRST_DAY, Story, simulate
+from prerec_pyro.data.simulation.simulate import FIRST_DAY, SimulationConfig, simulate
 from prerec_pyro.data.times import SECONDS_PER_DAY
 
 DAYS, CUT = 60, 40
 ALPHAS = (0.01, 0.05, 0.2)
 STORIES = {
-    "stationary": Story(),
-    "popularity x 1/3": Story(popularity_weight=1.1 / 3),
-    "matches x 0.7": Story(sharpness=8.0 * 0.7),
-    "no memory of the history": Story(history=0.0, taste=0.95),
+    "stationary": SimulationConfig(),
+    "popularity x 1/3": SimulationConfig(popularity_weight=1.1 / 3),
+    "matches x 0.7": SimulationConfig(sharpness=8.0 * 0.7),
+    "no memory of the history": SimulationConfig(history=0.0, taste=0.95),
 }
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=200)
     asked = parser.parse_args()
     size = {"num_items": asked.items, "num_users": asked.users, "num_days": DAYS, "latent_dim": 8}
-    sources = [store(number, Story(), size) for number in range(1, 4)]
+    sources = [store(number, SimulationConfig(), size) for number in range(1, 4)]
     model = PreRec(
         GraphConfig(latent_dim=16),
         training=TrainConfig(epochs=3, seed=0, k_percent=5.0, validation_queries=300),
@@ -50,7 +50,7 @@ def main() -> None:
         print(f"{name}: {number} logs, alarms {shares}; median p {np.median(p):.3g}", flush=True)
 
 
-def store(seed: int, story: Story, size: dict[str, int]) -> Domain:
+def store(seed: int, story: SimulationConfig, size: dict[str, int]) -> Domain:
     drawn = simulate(1, seed=seed, story=story, **size)[0]
     projection = np.random.default_rng(0).standard_normal((size["latent_dim"], 24))
     vectors = drawn.truth.item_mean @ projection
@@ -58,9 +58,9 @@ def store(seed: int, story: Story, size: dict[str, int]) -> Domain:
     return replace(drawn.domain.with_embeddings(vectors), name=f"store-{seed}")
 
 
-def once(model: PreRec, seed: int, story: Story, size: dict[str, int]) -> float:
+def once(model: PreRec, seed: int, story: SimulationConfig, size: dict[str, int]) -> float:
     """Return the p-value of one store whose last days follow a story; the schedule does not depend on it."""
-    plain, other = store(seed, Story(), size), store(seed, story, size)
+    plain, other = store(seed, SimulationConfig(), size), store(seed, story, size)
     cut = (FIRST_DAY + CUT) * SECONDS_PER_DAY
     late = plain.timestamps >= cut
     if not (np.array_equal(plain.timestamps, other.timestamps) and np.array_equal(plain.item_ids, other.item_ids)):

@@ -21,7 +21,7 @@ import torch
 from drawn_logs import draw_domain
 
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
@@ -48,7 +48,7 @@ def main() -> None:
         torch.manual_seed(0)
         config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1)
         graph = PreRecGraph(config, num_domains=1, text_dim=DIM)
-        program = NonCentred(graph, FREE_BY_DEFAULT)
+        program = NonCenteredModel(graph, FREE_BY_DEFAULT)
         source = Source(encoded, np.arange(domain.num_users), 0, 0)
         training = TrainConfig(epochs=1, min_steps=1)
         trainer = map_trainer(program, map_guide(program, options.items), [source], training)

@@ -66,8 +66,8 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     from prerec_pyro.cli import allocator
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.recommenders.prerec import PreRec
-    from prerec_pyro.training.batch_schedule import Reading, Source
-    from prerec_pyro.training.effect_scale_update import StrengthReading
+    from prerec_pyro.training.batch_schedule import BatchSchedule, Source
+    from prerec_pyro.training.effect_scale_update import EffectScaleUpdate
     from prerec_pyro.training.trainer import TrainConfig, Trainer
 
     allocator.keep_freed_memory()  # as `prerec-pyro train` does
@@ -75,7 +75,7 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     seconds: dict[str, float] = {}
     for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "encoded_once")):
         timed(owner, name, seconds)
-    timed(StrengthReading, "after_pre_training", seconds)
+    timed(EffectScaleUpdate, "after_pre_training", seconds)
     making = {"batches": 0.0}
     whole_epoch = Source.epoch
 
@@ -94,14 +94,14 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
             start = time.perf_counter()
 
     Source.epoch = epoch
-    whole_schedule, sizes = Reading.schedule, []
+    whole_schedule, sizes = BatchSchedule.schedule, []
 
-    def schedule(reading: Reading, number: int) -> Any:
+    def schedule(reading: BatchSchedule, number: int) -> Any:
         rows = whole_schedule(reading, number)
         sizes.append(len(rows))
         return rows[:steps]
 
-    Reading.schedule = schedule
+    BatchSchedule.schedule = schedule
     start = time.perf_counter()
     domains = [Domain.load(folder / name) for name in TABLE_3]
     seconds["load"] = time.perf_counter() - start

@@ -22,22 +22,24 @@ import time
 import numpy as np
 import torch
 
-from prerec_pyro.data.batching.repeats import Met, met_before
-from prerec_pyro.ranking.exact import BLOCK_ITEMS, Effects, StreamingTopK
+from prerec_pyro.data.batching.repeats import SeenItems, seen_items
+from prerec_pyro.ranking.exact import BLOCK_ITEMS, ScoreFactors, StreamingTopK
 
 HISTORY = 10
 MEMORY_FLOOR, TIME_FLOOR = 3.0, 1.5
 ALL_USERS = 100_000
 
 
-def draw(num_items: int, num_users: int, dim: int, device: torch.device) -> tuple[Effects, torch.Tensor, np.ndarray]:
+def draw(
+    num_items: int, num_users: int, dim: int, device: torch.device
+) -> tuple[ScoreFactors, torch.Tensor, np.ndarray]:
     """Return effects, U ``(num_users, dim)`` and histories ``(num_users, HISTORY)``."""
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     items = torch.randn(num_items, dim, generator=generator).to(device).div_(dim**0.5)
     users = 4.0 * torch.randn(num_users, dim, generator=generator).to(device)
     counts = np.bincount(rng.zipf(1.3, 2 * num_items) % num_items, minlength=num_items)
     popularity = torch.from_numpy(np.log1p(counts).astype(np.float32)).to(device)
-    return Effects(items, popularity, 0.0, -1.5), users, rng.integers(0, num_items, (num_users, HISTORY))
+    return ScoreFactors(items, popularity, 0.0, -1.5), users, rng.integers(0, num_items, (num_users, HISTORY))
 
 
 def bare(users: torch.Tensor, items: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,12 +53,12 @@ def bare(users: torch.Tensor, items: torch.Tensor, k: int) -> tuple[torch.Tensor
     return best, index.gather(1, at)
 
 
-def met(history: np.ndarray) -> Met:
+def met(history: np.ndarray) -> SeenItems:
     """Return what each met before."""
-    return met_before(history, np.arange(1, len(history) + 1) * history.shape[1] - 1)
+    return seen_items(history, np.arange(1, len(history) + 1) * history.shape[1] - 1)
 
 
-def check(effects: Effects, users: torch.Tensor, history: np.ndarray, found: torch.Tensor) -> tuple[int, int]:
+def check(effects: ScoreFactors, users: torch.Tensor, history: np.ndarray, found: torch.Tensor) -> tuple[int, int]:
     """Return how many places of the lists dense scores in double precision agree with, and of how many."""
     rows, items, _ = met(history)
     background = effects.popularity.double().repeat(len(users), 1)

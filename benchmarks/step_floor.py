@@ -27,7 +27,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
@@ -83,7 +83,9 @@ def main() -> None:
     domain = Domain.load(options.domain) if options.domain else draw_domain("drawn", 99_376, 99_237, 197_196)
     encoded, config = encode_domain(domain), TrainConfig()
     torch.manual_seed(0)
-    program = NonCentred(PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1]), FREE_BY_DEFAULT)
+    program = NonCenteredModel(
+        PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1]), FREE_BY_DEFAULT
+    )
     source = Source(encoded, split_users(domain).train, 0, 0)
     trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config)
     trainer.objective.train()

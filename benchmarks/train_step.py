@@ -34,7 +34,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.objective import map_trainer
 from prerec_pyro.training.precision import Precision, autocast
@@ -55,7 +55,7 @@ def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig,
     torch.manual_seed(0)
     graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
     graph.to(device)  # before the guide, whose points start where the graph is
-    program = NonCentred(graph, FREE_BY_DEFAULT)
+    program = NonCenteredModel(graph, FREE_BY_DEFAULT)
     source = Source(encoded, users, 0, 0)
     trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config, device)
     trainer.objective.train()

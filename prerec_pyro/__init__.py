@@ -30,9 +30,9 @@ if TYPE_CHECKING:
         Priors,
         StudentT,
     )
-    from prerec_pyro.recommenders.backdoor_adjusted import AdjustedPreRec
+    from prerec_pyro.recommenders.backdoor_adjusted import BackdoorAdjustedPreRec
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
     from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.recommenders.prior_sensitivity import prior_sensitivity
     from prerec_pyro.recommenders.registry import load_model, new_model
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from prerec_pyro.training.trainer import TrainConfig
 
 _HOME = {
-    "AdjustedPreRec": "recommenders.backdoor_adjusted",
+    "BackdoorAdjustedPreRec": "recommenders.backdoor_adjusted",
     "Arm": "causal.effect",
     "CalibratedPreRec": "recommenders.calibrated",
     "Dial": "causal.dial",
@@ -52,7 +52,7 @@ _HOME = {
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
     "Horseshoe": "models.priors",
-    "InformedPreRec": "recommenders.posterior_mean",
+    "PosteriorMeanPreRec": "recommenders.posterior_mean",
     "InputError": "errors",
     "Laplace": "models.priors",
     "LogNormal": "models.priors",
@@ -75,8 +75,8 @@ _HOME = {
 }
 
 __all__ = [
-    "AdjustedPreRec",
     "Arm",
+    "BackdoorAdjustedPreRec",
     "CalibratedPreRec",
     "Dial",
     "Domain",
@@ -87,12 +87,12 @@ __all__ = [
     "HalfCauchy",
     "HalfNormal",
     "Horseshoe",
-    "InformedPreRec",
     "InputError",
     "Laplace",
     "LogNormal",
     "Measurement",
     "Normal",
+    "PosteriorMeanPreRec",
     "PreRec",
     "PreRecGraph",
     "Priors",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.data.batching.repeats import SeenItems
+from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
 from prerec_pyro.recommenders.prerec import PreRec
 from tests.support.models import prerec, small_domain, training
 
@@ -34,9 +34,9 @@ def test_lists_made_block_by_block_on_cuda_are_those_of_the_cpu() -> None:
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
-    met = Met(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
+    met = SeenItems(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
     lists = [
-        StreamingTopK(Effects(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
+        StreamingTopK(ScoreFactors(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
             users.to(device), 20, met=met, hidden=met[:2]
         )
         for device in ("cpu", "cuda")

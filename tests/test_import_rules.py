@@ -9,84 +9,56 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "prerec_pyro"
 EVERYTHING = ("*",)
-# Part of the package → the modules of prerec_pyro that it may import, besides itself and `errors`. Longest name wins.
+# Part of the package → the parts that it may import, besides itself and `errors`. The longest name wins.
 MAY_IMPORT = {
     "errors": (),
     "data": (),
-    "models": ("data.batches", "data.popularity", "data.windows"),
-    "inference": (
-        *("models", "data.batches", "data.encoded", "data.domain", "data.histories", "data.repeats"),
-        *("data.tensors", "data.windows"),
-    ),
-    # A result draws itself: the pictures are imported when they are asked for.
-    "inference.prior_predictive": ("models", "data.batches", "data.encoded", "data.windows", "plots_priors"),
-    "evaluation": ("data", "models", "inference.ranking"),
-    "model_folder": ("data", "models", "inference"),
-    "training_run": ("data", "inference"),
-    "domain_strengths": ("data", "models", "inference", "training_run"),
-    "domain_posterior": ("data", "models", "inference", "facade"),
-    # Questions to a trained model, whatever façade it stands behind; `PreRec` answers the usual ones itself.
-    "causal": ("data", "models", "inference", "evaluation", "facade"),
-    "recommender": (
-        *("data", "models", "inference", "evaluation"),
-        *("facade", "model_folder", "training_run", "domain_posterior", "domain_strengths", "causal"),
-    ),
-    "served": ("models", "inference", "causal", "facade"),
-    "calibrated": ("data", "inference", "recommender", "served"),
-    "informed": ("data", "inference", "recommender", "served", "calibrated"),
-    "facade": ("data", "models", "inference", "evaluation"),
-    "baseline": ("data", "models", "inference", "evaluation", "facade", "training_run"),
-    "methods": ("data", "models", "inference", "evaluation", "recommender", "baseline"),
-    # Lists in Arrow batches and shards, for engines that run many processes.
-    "serving": ("data", "inference", "facade", "recommender", "calibrated", "methods"),
-    # The tables and figures of the paper train models, which `evaluation` may not: the façades import it.
-    "reproduction": (
-        *("data", "models", "inference", "evaluation"),
-        *("facade", "recommender", "calibrated", "baseline", "methods"),
-    ),
-    "sensitivity": ("data", "models", "inference", "evaluation", "recommender", "plots_priors"),
+    "models": ("data.batching", "data.popularity"),
+    "ranking": ("data", "models"),
+    "inference": ("data", "models", "ranking"),
+    "inference.prior.predictive": ("data", "models", "plots.priors"),  # a result draws itself, when it is asked to
+    "evaluation": ("data", "ranking"),
+    "training": ("data", "models", "inference"),
+    "causal": ("data", "models", "ranking", "inference", "evaluation"),
+    "recommenders": ("data", "models", "ranking", "inference", "training", "evaluation", "causal", "plots.priors"),
+    "reproduction": ("data", "models", "ranking", "training", "evaluation", "recommenders"),
+    "serving": ("data", "recommenders"),
     "plots": (),
-    "plots_priors": (),
-    "plots_posterior": (),
-    "plots_causal": (),
     "cli": EVERYTHING,
     "__main__": ("cli",),
-    "": (
-        "data",
-        "models",
-        "inference",
-        "evaluation",
-        "recommender",
-        "calibrated",
-        "informed",
-        "baseline",
-        "methods",
-        "sensitivity",
-        "causal",
-        "plots",
-    ),  # prerec_pyro/__init__.py
+    "": ("_version", "data", "models", "inference", "training", "recommenders", "causal", "evaluation"),  # __init__.py
 }
 # Library → the modules that may import it.
 ONLY_IN = {
-    "matplotlib": ("plots", "plots_*"),
+    "matplotlib": ("plots.*",),
     "click": ("cli.*",),
-    "arviz": ("inference.posterior_*",),
-    "arviz_stats": ("inference.posterior_*",),
+    "arviz": ("inference.posterior.*",),
+    "arviz_stats": ("inference.posterior.*",),
     "optuna": ("reproduction.tuning",),
     "ray": ("serving.ray_engine",),
-    "faiss": ("inference.approximate",),
-    "pyro": ("models.graph", "models.choice", "models.plates", "models.priors.*", "models.baselines.*", "inference.*"),
-    "sentence_transformers": ("data.text",),
+    "faiss": ("ranking.approximate",),
+    "pyro": (
+        "models.graphs.*",
+        "models.likelihoods.*",
+        "models.priors.*",
+        "models.baselines.*",
+        "inference.*",
+        "training.*",
+    ),
+    "sentence_transformers": ("data.text.encoder",),
 }
 ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
 LIGHT = ("click", "prerec_pyro.cli", "prerec_pyro.errors")
 MAX_LINES = 350
+MAX_FILES = 16
+ROOT_MODULES = {"__init__", "__main__", "_version", "errors"}
 BANNED_NAMES = ("utils", "util", "common", "helpers", "misc")
 
 
@@ -195,6 +167,43 @@ def test_every_part_of_the_package_is_on_the_map() -> None:
     assert len(FILES) > 20
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports within functions and under TYPE_CHECKING count: a circle is one wherever it is written."""
+    names = {_module(path) for path in FILES}
+    graph = {}
+    for path in FILES:
+        full = f"prerec_pyro.{_module(path)}".rstrip(".")
+        found = (one.name.removeprefix("prerec_pyro.") for one in imports_of(path.read_text("utf-8"), full))
+        graph[_module(path)] = {name for name in found if name in names} - {_module(path)}
+    assert circles(graph) == []
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = sorted(graph)
+    dense = np.array([[other in graph[name] for other in names] for name in names])
+    _, label = connected_components(csr_array(dense), directed=True, connection="strong")
+    groups = ([name for name, own in zip(names, label, strict=True) if own == group] for group in range(max(label) + 1))
+    return [group for group in groups if len(group) > 1]
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_the_root_holds_no_other_module() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} - ROOT_MODULES == set()
+
+
+def test_no_folder_holds_too_many_files() -> None:
+    folders = {path.parent for path in WRITTEN}
+    counts = {str(folder.relative_to(ROOT)): sum(1 for path in folder.glob("*.py")) for folder in folders}
+    assert {name: count for name, count in counts.items() if count > MAX_FILES and name != "benchmarks"} == {}
+
+
 def test_files_stay_small() -> None:
     sizes = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in WRITTEN}
     assert {name: size for name, size in sizes.items() if size > MAX_LINES} == {}
@@ -207,62 +216,39 @@ def test_files_are_named_for_what_they_do() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "message"),
     [
-        ("data.text", "from prerec_pyro.models import networks", "may not import prerec_pyro.models"),
-        ("data.text", "from prerec_pyro import recommender", "may not import prerec_pyro"),
-        ("data.text", "from ..models.graph import X", "may not import prerec_pyro.models.graphs.paper"),
-        ("data.text", "import pyro.distributions as dist", "pyro is for models.graph"),
-        ("data.text", "import sentence_transformers", "within a function only"),
-        ("data.text", "if TYPE_CHECKING:\n    import sentence_transformers", "within a function only"),
-        ("data.frames", "def f():\n    import sentence_transformers", "sentence_transformers is for data.text"),
-        ("models.graph", "from prerec_pyro.data import domain", "may not import prerec_pyro.data.domain"),
-        ("models.graph", "from prerec_pyro.data import Domain", "may not import prerec_pyro.data"),
+        ("data.domain", "from prerec_pyro.models import networks", "may not import prerec_pyro.models"),
+        ("data.domain", "from prerec_pyro import recommenders", "may not import prerec_pyro"),
+        ("data.domain", "from ..models.networks import X", "may not import prerec_pyro.models.networks"),
+        ("data.domain", "import pyro.distributions as dist", "pyro is for models.graphs"),
+        ("data.text.encoder", "import sentence_transformers", "within a function only"),
+        ("data.text.encoder", "if TYPE_CHECKING:\n    import sentence_transformers", "within a function only"),
+        ("data.frames", "def f():\n    import sentence_transformers", "sentence_transformers is for data.text.encoder"),
+        ("models.graphs.paper", "from prerec_pyro.data import domain", "may not import prerec_pyro.data.domain"),
+        ("models.graphs.paper", "from prerec_pyro.training import trainer", "may not import prerec_pyro.training"),
         ("models.networks", "from pyro.nn import PyroModule", "pyro is for"),
-        (
-            "inference.svi",
-            "if TYPE_CHECKING:\n    from prerec_pyro.data.splits import Split",
-            "may not import prerec_pyro.data.splits",
-        ),
-        ("inference.svi", "import arviz as az", "arviz is for inference.posterior_"),
-        ("evaluation.protocol", "from prerec_pyro.inference import svi", "may not import prerec_pyro.training.trainer"),
-        ("evaluation.protocol", "import pyro", "pyro is for"),
+        ("inference.guides.delta", "from prerec_pyro.training.trainer import X", "may not import prerec_pyro.training"),
+        ("inference.guides.delta", "import arviz as az", "arviz is for inference.posterior"),
+        ("evaluation.protocol", "from prerec_pyro.inference import guides", "may not import prerec_pyro.inference"),
         ("evaluation.protocol", "def f():\n    import click", "click is for cli"),
-        ("recommender", "from prerec_pyro.cli import console", "may not import prerec_pyro.cli.console"),
-        ("recommender", "def f():\n    from prerec_pyro import plots", "may not import prerec_pyro.plots.base"),
-        (
-            "recommender",
-            "import importlib\nimportlib.import_module('matplotlib.pyplot')",
-            "matplotlib is for plots, plots_*",
-        ),
-        (
-            "baseline",
-            "from prerec_pyro.recommenders.prerec import PreRec",
-            "may not import prerec_pyro.recommenders.prerec",
-        ),
+        ("recommenders.prerec", "from prerec_pyro.cli import console", "may not import prerec_pyro.cli.console"),
+        ("recommenders.prerec", "def f():\n    from prerec_pyro import plots", "may not import prerec_pyro.plots"),
+        ("recommenders.prerec", "import importlib\nimportlib.import_module('matplotlib.pyplot')", "matplotlib is for"),
         (
             "causal.dial",
             "from prerec_pyro.recommenders.prerec import PreRec",
-            "may not import prerec_pyro.recommenders.prerec",
+            "may not import prerec_pyro.recommenders",
         ),
-        ("facade", "from prerec_pyro.causal.dial import Dial", "may not import prerec_pyro.causal.dial"),
-        ("causal.drift", "from prerec_pyro.plots.base import save", "may not import prerec_pyro.plots.base"),
-        (
-            "recommender",
-            "from prerec_pyro.recommenders.registry import load_model",
-            "may not import prerec_pyro.recommenders.registry",
-        ),
-        ("plots", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
+        ("plots.base", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("reproduction.tuning", "import optuna", "within a function only"),
-        ("serving.ray_engine", "import ray.data", "within a function only"),
-        ("cli.infer", "def f():\n    import ray", "ray is for serving.ray_engine"),
-        ("cli.tune", "def f():\n    import optuna", "optuna is for reproduction.tuning"),
-        ("reproduction.tables", "from prerec_pyro.plots.base import save", "may not import prerec_pyro.plots.base"),
         ("reproduction.tables", "from prerec_pyro.cli import outputs", "may not import prerec_pyro.cli.outputs"),
-        ("evaluation.transfer", "from prerec_pyro.reproduction.cells import Cell", "may not import prerec_pyro.repr"),
+        ("serving.ray_engine", "import ray.data", "within a function only"),
+        ("serving.shards", "from prerec_pyro.training import run", "may not import prerec_pyro.training"),
+        ("cli.commands.infer", "def f():\n    import ray", "ray is for serving.ray_engine"),
         ("errors", "import prerec_pyro.data", "may not import prerec_pyro.data"),
         ("errors", "from prerec_pyro.errors import X", "imports nothing"),
         ("", "from prerec_pyro.cli.main import main", "may not import prerec_pyro.cli.main"),
-        ("cli.train", "import torch", "within the command that needs it"),
-        ("cli.train", "from prerec_pyro.recommenders.prerec import PreRec", "within the command that needs it"),
+        ("cli.commands.train", "import torch", "within the command that needs it"),
+        ("cli.commands.train", "from prerec_pyro.recommenders.prerec import X", "within the command that needs it"),
     ],
 )
 def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -> None:
@@ -275,17 +261,14 @@ def test_what_the_map_forbids_is_found(module: str, source: str, message: str) -
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("data.text", "from prerec_pyro.errors import InputError\nfrom prerec_pyro.data import text_cache"),
-        ("data.text", "def f():\n    import sentence_transformers"),
-        (
-            "models.graph",
-            "import pyro\nfrom prerec_pyro.data.batching.batch import Batch\nfrom prerec_pyro.models import priors",
-        ),
+        ("data.text.encoder", "from prerec_pyro.errors import InputError\nfrom prerec_pyro.data.text import cache"),
+        ("data.text.encoder", "def f():\n    import sentence_transformers"),
+        ("models.graphs.paper", "import pyro\nfrom prerec_pyro.data.batching.batch import Batch"),
         ("models.baselines.gru4rec", "import pyro\nfrom prerec_pyro.models.networks import X"),
-        ("inference.posterior_arviz", "import arviz\nimport pyro.infer\nfrom prerec_pyro.data.encoded import X"),
+        ("inference.posterior.arviz_io", "import arviz\nimport pyro.infer\nfrom prerec_pyro.data.encoded import X"),
         ("evaluation.protocol", "from prerec_pyro.ranking.lists import top_k\nimport prerec_pyro.data.splits"),
-        ("cli.train", "import click, json\nif TYPE_CHECKING:\n    import torch"),
-        ("cli.train", "def f():\n    import torch\n    from prerec_pyro.recommenders.prerec import PreRec"),
+        ("cli.commands.train", "import click, json\nif TYPE_CHECKING:\n    import torch"),
+        ("cli.commands.train", "def f():\n    import torch\n    from prerec_pyro.recommenders.prerec import PreRec"),
         ("__main__", "from prerec_pyro.cli.main import main"),
     ],
 )

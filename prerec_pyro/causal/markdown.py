@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from prerec_pyro.causal.measurement.affected_users import user_summary
-from prerec_pyro.causal.measurement.estimates import METRICS
+from prerec_pyro.causal.measurement.estimates import METRICS, Estimates
 from prerec_pyro.causal.measurement.exposure import Estimate
-
-if TYPE_CHECKING:
-    from prerec_pyro.causal.effect import Effect
 
 NAMES = {
     "recall": "Recall@K%",
@@ -39,9 +36,14 @@ def dial(stops: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     return f"# Popularity dial: {facts['domain']}\n\n{about(facts)}\n\n{body}\n"
 
 
-def effect(report: Effect, most_affected: int) -> str:
-    """Return the effect report: accuracy and exposure, by popularity, and single users."""
-    facts, arms = report.facts, report.estimates
+def effect(
+    facts: Mapping[str, Any],
+    arms: Mapping[str, Estimates],
+    by_popularity: pd.DataFrame,
+    users: pd.DataFrame,
+    most_affected: int,
+) -> str:
+    """Return the effect report: accuracy and exposure, by popularity, and single users; parts as in `Effect`."""
     reference = next(iter(arms))
     level = [[name, *(cell(one.level[m], m) for m in METRICS)] for name, one in arms.items()]
     heads = ["", *(NAMES[name] for name in METRICS)]
@@ -52,10 +54,10 @@ def effect(report: Effect, most_affected: int) -> str:
     ]
     parts = [f"# What the confounders do: {facts['domain']}", about(facts), table(heads, level)]
     parts += [f"Less {reference}, query by query:", table(heads, change)]
-    parts += ["## By popularity", _BY_POPULARITY, _shares(report.by_popularity)]
-    parts += ["## Single users", _USERS, _user_table(report)]
+    parts += ["## By popularity", _BY_POPULARITY, _shares(by_popularity)]
+    parts += ["## Single users", _USERS, _user_table(users)]
     for name in list(arms)[1:]:
-        mine = report.users[report.users["arm"] == name].head(most_affected)
+        mine = users[users["arm"] == name].head(most_affected)
         lines = [
             [
                 f"{one.user_id}",
@@ -96,10 +98,10 @@ def _known(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.3f}"
 
 
-def _user_table(report: Effect) -> str:
+def _user_table(users: pd.DataFrame) -> str:
     heads = ["", "mean overlap", "tenth percentile", "list unchanged", "half of it changed", "better", "worse"]
     lines = []
-    for name, rows in report.users.groupby("arm", sort=False):
+    for name, rows in users.groupby("arm", sort=False):
         found = user_summary(rows)
         shares = [
             f"{found[key]:.1%}" for key in ("share_unchanged", "share_half_changed", "share_better", "share_worse")

@@ -14,7 +14,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
-class CausalQuestions:
+class CausalMixin:
     """Methods of every `CausalModel`."""
 
     graph: PreRecGraph | None = None

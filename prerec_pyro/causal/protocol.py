@@ -13,7 +13,7 @@ from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
@@ -37,7 +37,7 @@ class CausalModel(Protocol):
         ...
 
     @property
-    def sources(self) -> TrainedSources:
+    def sources(self) -> TrainedDomains:
         """The domains that it was trained on."""
         ...
 
@@ -52,7 +52,7 @@ class CausalModel(Protocol):
         ...
 
 
-def confounded(model: CausalModel, what: str) -> PreRecGraph:
+def require_confounders(model: CausalModel, what: str) -> PreRecGraph:
     """Return the graph of a model that has confounders.
 
     Raises

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.causal.protocol import CausalModel, confounded
-from prerec_pyro.data.batching.histories import Histories
+from prerec_pyro.causal.protocol import CausalModel, require_confounders
+from prerec_pyro.data.batching.histories import Histories, Seen, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
@@ -19,7 +19,6 @@ from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.ranking.lists import hide, list_table, score_histories, top_k
-from prerec_pyro.recommenders.base import Seen, read_histories
 
 COLUMNS = ("user_id", "item_id", "score", "rank", "p_top_k", "confidence")
 NUM_DRAWS = 64
@@ -35,7 +34,7 @@ def domain_draws(
     InputError
         If the model was trained on the domain, whose posterior is not its prior; or has no confounders.
     """
-    graph = confounded(model, "uncertainty")
+    graph = require_confounders(model, "uncertainty")
     name = domain.name
     if model.sources.row(domain.domain if isinstance(domain, EncodedDomain) else domain) is not None:
         raise InputError(

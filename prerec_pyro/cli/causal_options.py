@@ -68,7 +68,7 @@ def measured(function: F) -> F:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class CausalOptions:
     """A model, a domain and the measurement that was asked for, all checked."""
 
     model: CausalModel
@@ -103,7 +103,7 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
     return trained, Domain.load(folder)
 
 
-def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any], progress: Any) -> Asked:
+def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any], progress: Any) -> CausalOptions:
     """Return what is to be asked, the domain encoded and the model calibrated where that was asked for."""
     from prerec_pyro.causal.measurement.measurement import Measurement
     from prerec_pyro.data.splits import split_users
@@ -111,14 +111,14 @@ def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any],
 
     model: CausalModel = trained
     if asked["calibrate"]:
-        if not trained.graph.has_strengths:
+        if not trained.graph.has_effect_scales:
             raise InputError(f"--calibrate: {path} has no S to calibrate; leave it out")
         if asked["split"] == "train":
             raise InputError("--calibrate: reads the log of the training users; give --split validation or test")
         model = CalibratedPreRec(trained, split_users(shop, asked["split_seed"]).train)
     names = ("split", "split_seed", "k_percent", "list_size", "draws", "seed")
     measurement = Measurement(**{name: asked[name] for name in names}, progress=progress)
-    return Asked(model, trained.encode(shop), measurement)
+    return CausalOptions(model, trained.encode(shop), measurement)
 
 
 def check_asked(shop: Domain, asked: Mapping[str, Any]) -> int:

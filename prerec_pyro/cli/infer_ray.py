@@ -14,7 +14,7 @@ from prerec_pyro.cli import console, outputs
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.cli.users_file import People
+    from prerec_pyro.cli.users_file import UsersFile
     from prerec_pyro.data.encoded import EncodedDomain
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def run(
     model: Path,
     domain: Path,
     encoded: EncodedDomain,
-    named: People,
+    named: UsersFile,
     asked: dict[str, Any],
     shard_users: int,
     workers: int,
@@ -76,14 +76,14 @@ def run(
         If an option does not go with Ray, or `out` was begun with another question.
     """
     from prerec_pyro.data.batching.histories import moment
-    from prerec_pyro.serving.arrow import Question
+    from prerec_pyro.serving.arrow import ListRequest
     from prerec_pyro.serving.ray_engine import run_on_ray
     from prerec_pyro.serving.shards import open_shards
 
     if named.users is None:
         raise InputError("--users: the file holds histories, and --engine ray serves users of the domain only")
     moment(encoded, asked["at"])  # a time that means nothing is better refused here than by every worker
-    question = Question(model=str(model.absolute()), domain=str(domain.absolute()), **asked)
+    question = ListRequest(model=str(model.absolute()), domain=str(domain.absolute()), **asked)
     manifest = hashlib.sha256((model / "manifest.json").read_bytes()).hexdigest()
     shards = open_shards(out, named.users, shard_users, question, [manifest, encoded.domain.fingerprint])
     missing = shards.missing()

@@ -24,7 +24,7 @@ _EXPECTED = "expected one user id a line, a column user_id, or the columns user_
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class UsersFile:
     """Whom a file names; one of the two is None.
 
     Attributes
@@ -39,7 +39,7 @@ class People:
     histories: pd.DataFrame | None = None
 
 
-def read_people(path: Path) -> People:
+def read_users_file(path: Path) -> UsersFile:
     """Return whom a text, CSV, TSV, Parquet or JSONL file names: with a column ``item_id`` it holds histories.
 
     Raises
@@ -49,13 +49,13 @@ def read_people(path: Path) -> People:
     """
     table = _read_table(path)
     if isinstance(table, list):
-        return People(users=_distinct(table, path))
+        return UsersFile(users=_distinct(table, path))
     names = table.table.column_names
     if "user_id" not in names:
         raise InputError(f"{path}: no column 'user_id'; it has {', '.join(map(repr, names))}; {_EXPECTED}")
     if "item_id" in names:
-        return People(histories=_histories(table))
-    return People(users=_distinct(_columns(table, ("user_id",))["user_id"].to_pylist(), path))
+        return UsersFile(histories=_histories(table))
+    return UsersFile(users=_distinct(_columns(table, ("user_id",))["user_id"].to_pylist(), path))
 
 
 def _read_table(path: Path) -> FileTable | list[str]:

@@ -12,6 +12,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Normalizer, Popularity
 from prerec_pyro.data.text.encoder import Encoder, embed_items
 from prerec_pyro.data.text.whitening import whiten
+from prerec_pyro.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +95,12 @@ def encode_domain(
     days = 0 if domain.days is None else domain.days
     slots = np.broadcast_to(popularity.slots(days), (domain.num_interactions,))
     return EncodedDomain(domain, texts, popularity, slots)
+
+
+def check_texts(encoded: EncodedDomain, wanted: int) -> None:
+    """Raise `InputError` unless the domain's text embeddings have as many numbers as a model was trained on."""
+    if encoded.texts.shape[1] != wanted:
+        raise InputError(
+            f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was trained "
+            f"on {wanted}; use the encoder that it was trained with"
+        )

@@ -7,7 +7,7 @@ import json
 import shutil
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,6 @@ from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.data.validation import to_objects
 from prerec_pyro.errors import InputError
 
-if TYPE_CHECKING:
-    from prerec_pyro.data.domain import Domain
-
 FORMAT_VERSION = 1
 _MANIFEST = "domain.json"
 _INTERACTIONS = "interactions.parquet"
@@ -30,7 +27,40 @@ _ITEMS = "items.parquet"
 _EMBEDDINGS = "embeddings.safetensors"
 
 
-def write_domain(domain: Domain, folder: Path) -> None:
+class StoredDomain(Protocol):
+    """The arrays of a `Domain` that go to disk, and how they are described there; shapes as in `Domain`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def item_ids(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def item_texts(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def user_ids(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def item_index(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def user_of_event(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def timestamps(self) -> np.ndarray | None: ...  # noqa: D102
+    @property
+    def order(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def embeddings(self) -> np.ndarray | None: ...  # noqa: D102
+    @property
+    def provenance(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def num_items(self) -> int: ...  # noqa: D102
+    @property
+    def num_users(self) -> int: ...  # noqa: D102
+    @property
+    def num_interactions(self) -> int: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+
+def write_domain(domain: StoredDomain, folder: Path) -> None:
     """Write `domain` to `folder`, whole or not at all.
 
     Raises
@@ -74,14 +104,15 @@ def _swap(beside: Path, folder: Path) -> None:
     shutil.rmtree(old)
 
 
-def _write_files(domain: Domain, folder: Path) -> None:
+def _write_files(domain: StoredDomain, folder: Path) -> None:
     strings = pa.large_string()
-    last = domain.timestamps if domain.has_timestamps else domain.order
+    has_times = domain.timestamps is not None
+    last = domain.timestamps if has_times else domain.order
     interactions = pa.table(
         {
             "user_id": pa.DictionaryArray.from_arrays(domain.user_of_event, pa.array(domain.user_ids, strings)),
             "item_id": pa.DictionaryArray.from_arrays(domain.item_index, pa.array(domain.item_ids, strings)),
-            "timestamp" if domain.has_timestamps else "order": pa.array(last, pa.int64()),
+            "timestamp" if has_times else "order": pa.array(last, pa.int64()),
         }
     )
     items = pa.table({"item_id": pa.array(domain.item_ids, strings), "text": pa.array(domain.item_texts, strings)})
@@ -123,7 +154,7 @@ def read_domain(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: cannot be read as a domain ({error}); import it again") from error
 
 
-def check_fingerprint(domain: Domain, folder: Path) -> None:
+def check_fingerprint(domain: StoredDomain, folder: Path) -> None:
     """Check that what was loaded is what was saved; raise `InputError` if not."""
     saved = _read_manifest(folder)["fingerprint"]
     if domain.fingerprint != saved:

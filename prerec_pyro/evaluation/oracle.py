@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.data.simulation.ground_truth import Truth
+from prerec_pyro.data.simulation.ground_truth import GroundTruth
 
 
 class Oracle:
@@ -23,7 +23,7 @@ class Oracle:
 
     name = "oracle"
 
-    def __init__(self, truth: Truth, *, popularity: bool = True) -> None:
+    def __init__(self, truth: GroundTruth, *, popularity: bool = True) -> None:
         self.truth = truth
         self.popularity = popularity
 

@@ -19,7 +19,7 @@ from prerec_pyro.models.priors import WEIGHTS
 
 
 @dataclass(eq=False)
-class TrainedSources:
+class TrainedDomains:
     """Source domains in the order of the rows of D.
 
     Attributes
@@ -35,7 +35,7 @@ class TrainedSources:
     nodes: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoded: Sequence[EncodedDomain]) -> TrainedSources:
+    def of(cls, encoded: Sequence[EncodedDomain]) -> TrainedDomains:
         """Return the sources of a training run that is about to start.
 
         Raises
@@ -118,7 +118,7 @@ class TrainedSources:
         return tensors
 
     @classmethod
-    def from_tensors(cls, names: Sequence[str], tensors: Mapping[str, Tensor], device: torch.device) -> TrainedSources:
+    def from_tensors(cls, names: Sequence[str], tensors: Mapping[str, Tensor], device: torch.device) -> TrainedDomains:
         """Return what `to_tensors` gave; ``KeyError`` or ``ValueError`` where a part is missing or damaged."""
         ids = {
             name: np.array(json.loads(tensors[f"item_ids.{number}"].numpy().tobytes().decode()), dtype=object)

@@ -16,10 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from prerec_pyro.data.batching.repeats import Met
+from prerec_pyro.data.batching.repeats import SeenItems
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit, log_again, log_sum_of_new
-from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.models.likelihoods.repeat_mixture import (
+    REPEAT_MATCH_WEIGHT,
+    repeat_log_odds,
+    repeat_log_probs,
+    unseen_logsumexp,
+)
+from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
 from prerec_pyro.ranking.top_k import top_k
 
 logger = logging.getLogger(__name__)
@@ -49,7 +54,7 @@ class Approximation:
         self.recall: float | None = None
         self._made: tuple[tuple[float, ...], ApproximateTopK] | None = None
 
-    def lists(self, effects: Effects, users: Tensor) -> ApproximateTopK:
+    def lists(self, effects: ScoreFactors, users: Tensor) -> ApproximateTopK:
         """Return the lists of some effects; `users`, some of ``(num_queries, B)``, say how long U is."""
         popularity = effects.popularity
         odds = (np.inf if value is None else value for value in (effects.again, effects.wander))
@@ -59,7 +64,7 @@ class Approximation:
             self._made, self.recall = (mark, ApproximateTopK(effects, users, self.probes)), None
         return self._made[1]
 
-    def measure(self, effects: Effects, users: Tensor, k: int, met: Met | None, hidden: Pairs) -> None:
+    def measure(self, effects: ScoreFactors, users: Tensor, k: int, met: SeenItems | None, hidden: Pairs) -> None:
         """Compare the lists of some users with the exact ones, once for an index, and say what was found."""
         if self.recall is not None:
             return
@@ -92,7 +97,7 @@ class ApproximateTopK:
         If faiss is not installed.
     """
 
-    def __init__(self, effects: Effects, users: Tensor, probes: int, *, candidates: int = 200) -> None:
+    def __init__(self, effects: ScoreFactors, users: Tensor, probes: int, *, candidates: int = 200) -> None:
         self.effects, self.candidates = effects, candidates
         items = effects.items
         self.num_items = len(items)
@@ -111,7 +116,9 @@ class ApproximateTopK:
         return BLOCK_QUERIES
 
     @torch.no_grad()
-    def __call__(self, users: Tensor, k: int, *, met: Met | None = None, hidden: Pairs = None) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, users: Tensor, k: int, *, met: SeenItems | None = None, hidden: Pairs = None
+    ) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; see `StreamingTopK`."""
         met = None if self.effects.again is None else met
         known, out = self._keys(None if met is None else met[:2]), self._keys(hidden)
@@ -123,11 +130,17 @@ class ApproximateTopK:
         if self.effects.wander is not None or met is not None:
             is_met = real & torch.isin(rows * self.num_items + index, known)
             scores = scores.masked_fill(is_met, -torch.inf)
-            odds = None if met is None else habit(torch.from_numpy(met.counts).to(match), self.effects.again)[:, 0]
+            odds = (
+                None
+                if met is None
+                else repeat_log_odds(torch.from_numpy(met.counts).to(match), self.effects.again)[:, 0]
+            )
             scores = self._new(scores, background, self._normaliser(users, scores, index, real), known, odds)
             if odds is not None:
                 row, column = is_met.nonzero(as_tuple=True)  # all that each met are candidates
-                scores[row, column] = log_again((MATCH_AGAIN * match + background)[row, column], row, odds)
+                scores[row, column] = repeat_log_probs(
+                    (REPEAT_MATCH_WEIGHT * match + background)[row, column], row, odds
+                )
         scores = scores.masked_fill(~real | torch.isin(rows * self.num_items + index, out), -torch.inf)
         best, at = top_k(scores, k)
         return best, index.gather(1, at)
@@ -167,7 +180,7 @@ class ApproximateTopK:
         if self.effects.wander is None:
             return followed - (normaliser - share)[:, None].to(followed.dtype)
         row, item = known // self.num_items, known % self.num_items
-        of_background = log_sum_of_new(self._lse_background, self.background[item], row, len(followed))
+        of_background = unseen_logsumexp(self._lse_background, self.background[item], row, len(followed))
         odds = torch.tensor(self.effects.wander, dtype=torch.float64)
         return torch.logaddexp(
             followed - (normaliser - logsigmoid(-odds).to(normaliser) - share)[:, None].to(followed.dtype),

@@ -1,14 +1,15 @@
-"""The k best of millions of items, exactly, in memory that holds neither (users × items) nor a second pass.
+"""Exact top-k over large catalogues, in memory that holds neither (users × items) nor a second pass.
 
-Against a whole catalogue R of what is new to a user is ``log[(1 - ω) softmax(U·V + b) + ω softmax(b)]`` with the
-background b, popularity; see `log_choice`. Which items are best depends on the two normalisers, and these are known
-only when all items have been seen. But the mixture grows with both ``U·V + b`` and ``b``: of items that share one b,
-the k best are those with the k largest products, whatever the normalisers are. Popularity is a count, so nearly all
-items of a large catalogue share a few values of b. They are scored block by block, and each block leaves k candidates
-behind; the few items whose b is rare, and those met before, are all candidates. At the end only candidates are mixed.
+Against a whole catalogue the log probability of a new item is ``log[(1 - ω) softmax(U·V + b) + ω softmax(b)]`` with
+the background b, popularity; see `mixture_log_probs`. Which items are best depends on the two normalisers, and these
+are known only after all items have been scored. But the mixture grows with both ``U·V + b`` and ``b``: of items that
+share one b, the k best are those with the k largest products, whatever the normalisers are. Popularity is a count, so
+nearly all items of a large catalogue share a few values of b. They are scored block by block, and each block leaves k
+candidates; the few items with a rare b, and the items of the history, are all candidates. At the end only candidates
+are mixed.
 
-The lists are those of the dense scores. Where rounding alone makes dense scores equal, since the background outweighs
-U·V by more than the digits of a float, they go by U·V here.
+The lists equal those of the dense scores. Where rounding makes dense scores equal, because the background outweighs
+U·V by more than the digits of a float, items are ordered by U·V here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit, log_again, log_sum_of_new
+from prerec_pyro.data.batching.repeats import SeenItems
+from prerec_pyro.models.likelihoods.repeat_mixture import (
+    REPEAT_MATCH_WEIGHT,
+    repeat_log_odds,
+    repeat_log_probs,
+    unseen_logsumexp,
+)
 from prerec_pyro.ranking.top_k import top_k
 
 BLOCK_ITEMS = 8192
@@ -34,7 +40,7 @@ _LANES = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Effects:
+class ScoreFactors:
     """What R is made of at one moment, apart from the users.
 
     Attributes
@@ -44,7 +50,7 @@ class Effects:
     popularity
         Z·W_z as it counts in the domain, ``(num_items,)``; None where there is none.
     again
-        What the domain is in `habit`, for items met before; None where these are items like others.
+        What the domain is in `repeat_log_odds`, for items met before; None where these are items like others.
     wander
         Log odds of ω; None where there is no such kind of choice. Without both the scores are the logits U·V + b.
     """
@@ -59,7 +65,7 @@ class Effects:
 class FactoredScorer(Protocol):
     """A scorer whose matches are products of user and item vectors."""
 
-    def effects_at(self, batch: Batch) -> Effects:
+    def score_factors(self, batch: Batch) -> ScoreFactors:
         """Return what R is made of in the one time slot of a batch."""
         ...
 
@@ -81,7 +87,7 @@ class StreamingTopK:
         How many items must share a background to be scored as blocks that leave k candidates each.
     """
 
-    def __init__(self, effects: Effects, *, block_items: int = BLOCK_ITEMS, common: int = COMMON) -> None:
+    def __init__(self, effects: ScoreFactors, *, block_items: int = BLOCK_ITEMS, common: int = COMMON) -> None:
         background = effects.popularity
         if background is None:
             background = effects.items.new_zeros(len(effects.items))
@@ -115,7 +121,7 @@ class StreamingTopK:
         users: Tensor,
         k: int,
         *,
-        met: Met | None = None,
+        met: SeenItems | None = None,
         hidden: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; equal scores go by item index.
@@ -138,7 +144,9 @@ class StreamingTopK:
         index = self.index[places]
         if self.wander is not None or met is not None:
             odds = None if met is None else self._odds(met)
-            of_background = log_sum_of_new(self._lse_background, self.background[known.places], known.rows, len(users))
+            of_background = unseen_logsumexp(
+                self._lse_background, self.background[known.places], known.rows, len(users)
+            )
             scores = self._new(scores, background, normaliser, of_background, odds)
             if odds is not None:
                 extra, extra_index = self._met_candidates(users, known, left_out, odds)
@@ -179,7 +187,9 @@ class StreamingTopK:
         rows, places = known.rows[order], known.places[order]
         count = torch.bincount(rows, minlength=num_queries)
         width = int(count.max())
-        value = log_again(MATCH_AGAIN * (users[rows] * self.items[places]).sum(1) + self.background[places], rows, odds)
+        value = repeat_log_probs(
+            REPEAT_MATCH_WEIGHT * (users[rows] * self.items[places]).sum(1) + self.background[places], rows, odds
+        )
         hidden = torch.isin(rows * self.num_items + places, left_out.rows * self.num_items + left_out.places)
         column = torch.arange(len(rows), device=users.device) - (count.cumsum(0) - count)[rows]
         scores = users.new_full((num_queries, width), -torch.inf)
@@ -188,10 +198,10 @@ class StreamingTopK:
         index[rows, column] = self.index[places]
         return scores, index
 
-    def _odds(self, met: Met) -> Tensor:
+    def _odds(self, met: SeenItems) -> Tensor:
         """Return the log odds of an item met before, ``(num_queries,)``."""
         counts = torch.from_numpy(met.counts).to(self.background)
-        return habit(counts, self.again)[:, 0]
+        return repeat_log_odds(counts, self.again)[:, 0]
 
     def _new(
         self, followed: Tensor, background: Tensor, of_followed: Tensor, of_background: Tensor, again: Tensor | None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.batching.histories import Histories
-from prerec_pyro.data.batching.repeats import Met, met_before
+from prerec_pyro.data.batching.repeats import SeenItems, seen_items
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.ranking.approximate import Approximation
 from prerec_pyro.ranking.exact import FactoredScorer, StreamingTopK
@@ -134,16 +134,16 @@ def streamed_lists(
     k = min(k, encoded.num_items)
     history, positions = histories.padded(slice(0, 1))
     moment = candidates_batch(encoded, history, positions, np.array([histories.slot]))
-    effects = scorer.effects_at(moment)
+    effects = scorer.score_factors(moment)
     moment = moment.to(effects.items.device)  # once, not with each block of users
 
-    def asked(rows: slice) -> tuple[Tensor, Met | None, Pairs]:
+    def asked(rows: slice) -> tuple[Tensor, SeenItems | None, Pairs]:
         """Return U, what was met before, and the pairs that are hidden."""
         history, positions = histories.padded(rows)
         batch = dataclasses.replace(
             moment, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
         )
-        met = None if effects.again is None else met_before(history, positions)
+        met = None if effects.again is None else seen_items(history, positions)
         return scorer.user_vectors(batch), met, histories.seen(rows) if drop_seen else None
 
     if approximation is None:

@@ -11,10 +11,10 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import Sampling, prior_draws
-from prerec_pyro.recommenders.base import Facade
+from prerec_pyro.recommenders.base import BaseRecommender
 
 
-class AdjustedPreRec(Facade):
+class BackdoorAdjustedPreRec(BaseRecommender):
     """A model that adjusts for D by the full back-door formula, P(R | do(…)) = E_D P(R | do(…), D).
 
     The paper's shortcut (eq. 5) serves a new domain at D = 0. Here U and V are computed at each draw of D, and choice

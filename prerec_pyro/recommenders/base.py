@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.data.batching.histories import Histories, known_users, strangers
+from prerec_pyro.data.batching.histories import Seen, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.popularity import Normalizer
@@ -22,8 +22,6 @@ from prerec_pyro.ranking.approximate import Approximation
 from prerec_pyro.ranking.lists import recommendations, score_histories
 from prerec_pyro.training import distributed
 from prerec_pyro.training.device import choose_device
-
-Seen = Literal["drop", "keep"]
 
 
 class ItemScorer(Protocol):
@@ -38,7 +36,7 @@ class ItemScorer(Protocol):
         ...
 
 
-class Facade:
+class BaseRecommender:
     """The questions that every trained model answers, whatever its `scorer` is.
 
     Parameters
@@ -168,23 +166,3 @@ class Facade:
     def embed(self, domain: Domain | EncodedDomain, do: Mapping[str, Value] | None = None) -> np.ndarray:
         """Return V, ``(num_items, latent_dim)`` float32, at the end of the domain's log."""
         return self.scorer(self.encoded(domain), do).item_vectors_at_end().cpu().numpy()
-
-
-def read_histories(
-    encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
-) -> Histories:
-    """Return whom to recommend to, as `Facade.recommend` is asked: users of the domain, or people of their own."""
-    if histories is None:
-        return known_users(encoded, users, at)
-    if users is not None:
-        raise InputError("give users of the domain or histories of strangers, not both")
-    return strangers(encoded, histories, at)
-
-
-def check_texts(encoded: EncodedDomain, wanted: int) -> None:
-    """Raise `InputError` unless the domain's text embeddings have as many numbers as a model was trained on."""
-    if encoded.texts.shape[1] != wanted:
-        raise InputError(
-            f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was trained "
-            f"on {wanted}; use the encoder that it was trained with"
-        )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.ranking.exact import Effects
+from prerec_pyro.ranking.exact import ScoreFactors
 
 
 class TextScorer:
@@ -42,9 +42,9 @@ class TextScorer:
         history, positions = batch.history.to(self.device), batch.positions.to(self.device)
         return self.module.users(self.items[history], positions)
 
-    def effects_at(self, batch: Batch) -> Effects:
+    def score_factors(self, batch: Batch) -> ScoreFactors:
         """Return V: there is nothing else, at any time."""
-        return Effects(self.items)
+        return ScoreFactors(self.items)
 
     def item_vectors_at_end(self) -> Tensor:
         """Return V, ``(num_items, B)``: it does not change with time."""

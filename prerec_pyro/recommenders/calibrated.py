@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.calibration.fit import Calibration
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Semantics, Value
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.recommenders.wrapper import Served
+from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 
 
-class CalibratedPreRec(Served):
+class CalibratedPreRec(RecommenderWrapper):
     """A trained model that serves new domains with S at its posterior mode, given what came before each query's day.
 
     All networks stay as they are. A domain that the model was trained on has its own S, and is served as by the model.

@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.splits import SplitName, split_users
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.posterior.result import Method, Posterior
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
-from prerec_pyro.recommenders.base import check_texts
 
 
 def posterior_of(
     graph: PreRecGraph,
-    sources: TrainedSources,
+    sources: TrainedDomains,
     encoded: EncodedDomain,
     method: Method = "laplace",
     *,
@@ -60,7 +59,7 @@ def posterior_of(
 
 def checks_on_others(
     graph: PreRecGraph,
-    sources: TrainedSources,
+    sources: TrainedDomains,
     encoded: EncodedDomain,
     posterior: Posterior,
     *,

@@ -10,10 +10,10 @@ from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Sem
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.recommenders.wrapper import Served
+from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 
 
-class InformedPreRec(Served):
+class PosteriorMeanPreRec(RecommenderWrapper):
     """A trained model that serves one domain with D, S and lifted weights at their posterior mean (eq. 6).
 
     Zero-shot integrates D out; a store that has a log has a posterior of D. All networks and items stay as they are.

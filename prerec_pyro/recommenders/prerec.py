@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from prerec_pyro.causal.mixin import CausalQuestions
+from prerec_pyro.causal.mixin import CausalMixin
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference.calibration.fit import Calibration, calibrate
+from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.guides import map_guide
 from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
-from prerec_pyro.recommenders.base import Facade, check_texts
-from prerec_pyro.recommenders.serialization import Contents, Settings, method
+from prerec_pyro.recommenders.base import BaseRecommender
+from prerec_pyro.recommenders.serialization import SavedModel, Settings, method
 from prerec_pyro.training.device import choose_device
-from prerec_pyro.training.effect_scale_hold import StrengthsAside
-from prerec_pyro.training.effect_scale_update import StrengthReading
+from prerec_pyro.training.effect_scale_hold import EffectScaleHold
+from prerec_pyro.training.effect_scale_update import EffectScaleUpdate
 from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.run import Parts, TrainingRun
+from prerec_pyro.training.run import TrainingRun, ValidationUsers
 from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
 
 if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who want a list
@@ -37,7 +38,7 @@ if TYPE_CHECKING:  # asked for by a few, and not to be waited for by those who w
     from prerec_pyro.inference.prior.predictive import PriorPredictive
 
 
-class PreRec(CausalQuestions, Facade):
+class PreRec(CausalMixin, BaseRecommender):
     """The pre-trained causal recommender.
 
     Parameters
@@ -91,7 +92,7 @@ class PreRec(CausalQuestions, Facade):
         self.free = check_free(free, self.priors.lifted)
         check_offsets(self.free, self.priors)
         self.graph: PreRecGraph | None = None
-        self.sources = TrainedSources()
+        self.sources = TrainedDomains()
         self.history: list[dict[str, float]] = []
         self.facts: dict[str, Any] = {}
 
@@ -135,7 +136,7 @@ class PreRec(CausalQuestions, Facade):
         self._build(encoded)
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         self._train(run, self.training.model_copy(update={"popularity_at": None}))
-        if self.graph.has_strengths and "S" not in self.free:
+        if self.graph.has_effect_scales and "S" not in self.free:
             self._reading(run).after_pre_training()
         return self
 
@@ -152,9 +153,9 @@ class PreRec(CausalQuestions, Facade):
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
         All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP, and
-        f_e turned to what this domain's texts differ in (`TextEncoder.turn_to`); S is read from the log in the end
-        (`StrengthReading`). Stops on validation users; the start is epoch 0: with too little to learn from, what comes
-        back is zero-shot, calibrated where that helps.
+        f_e turned to what this domain's texts differ in (`TextEncoder.turn_to`); S is estimated from the log in the end
+        (`EffectScaleUpdate`). Stops on validation users; the start is epoch 0: with too little to learn from, the
+        result is zero-shot, calibrated where that helps.
 
         Parameters
         ----------
@@ -181,22 +182,22 @@ class PreRec(CausalQuestions, Facade):
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, training.seed)
         new._train(run, training)
-        if self.graph.has_strengths:
+        if self.graph.has_effect_scales:
             new._reading(run).after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
-    def _reading(self, run: TrainingRun) -> StrengthReading:
-        an_epoch = run.judged_by(self.training.validation_queries)
+    def _reading(self, run: TrainingRun) -> EffectScaleUpdate:
+        an_epoch = run.num_validation_queries(self.training.validation_queries)
 
-        def validation(parts: Parts, at_least: int) -> float:
+        def validation(parts: ValidationUsers, at_least: int) -> float:
             return validation_score(self, parts, self.training.k_percent, max(at_least, an_epoch))
 
-        return StrengthReading(self.graph, self.sources, run, self.scorer, validation, self.training.seed)
+        return EffectScaleUpdate(self.graph, self.sources, run, self.scorer, validation, self.training.seed)
 
     def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
         """Make the graph, at the start of training."""
-        self.sources = TrainedSources.of(encoded)
+        self.sources = TrainedDomains.of(encoded)
         torch.manual_seed(self.training.seed)
         text_dim = encoded[0].texts.shape[1]
         self.graph = PreRecGraph(self.config, num_domains=len(encoded), text_dim=text_dim, priors=self.priors)
@@ -207,15 +208,15 @@ class PreRec(CausalQuestions, Facade):
     def _train(self, run: TrainingRun, training: TrainConfig) -> None:
         """Fit the parameters and the MAP of the free nodes."""
         first = self.sources.first_rows
-        program = map_guide.NonCentred(self.graph, self.free)
+        program = map_guide.NonCenteredModel(self.graph, self.free)
         guide = map_guide.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         sources = run.sources(first)
-        aside = StrengthsAside(self.graph, sources, training)
+        aside = EffectScaleHold(self.graph, sources, training)
         # Of a run on some samples S is read in the end: an epoch is as good as it is then.
-        is_read = self.graph.has_strengths and len(sources) == 1 and (bool(aside) or run.num_samples is not None)
+        is_read = self.graph.has_effect_scales and len(sources) == 1 and (bool(aside) or run.num_samples is not None)
         trainer = map_trainer(program, guide, sources, training, self.device)
 
-        def score(parts: Parts) -> float:
+        def score(parts: ValidationUsers) -> float:
             self.sources.nodes = trained_nodes(guide)
             reading = self._reading(run)
             with aside.returned():
@@ -267,7 +268,7 @@ class PreRec(CausalQuestions, Facade):
         None where there is nothing to estimate: the model has no S, or was trained on the domain and knows it.
         """
         graph = self._fitted().eval()
-        if not graph.has_strengths or self.sources.row(encoded.domain) is not None:
+        if not graph.has_effect_scales or self.sources.row(encoded.domain) is not None:
             return None
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
 
@@ -324,7 +325,7 @@ class PreRec(CausalQuestions, Facade):
         InputError
             If a file of the folder is missing, damaged or of another format.
         """
-        saved = Contents.read(Path(folder), choose_device(device))
+        saved = SavedModel.read(Path(folder), choose_device(device))
         model = cls(**vars(saved.settings), device=device)
         model.encoder_revision, model.history, model.facts = saved.encoder_revision, saved.history, saved.facts
         model.graph, model.sources = saved.graph, saved.sources
@@ -342,8 +343,10 @@ class PreRec(CausalQuestions, Facade):
             whitening=self.whitening,
         )
 
-    def _contents(self) -> Contents:
-        return Contents(self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts)
+    def _contents(self) -> SavedModel:
+        return SavedModel(
+            self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts
+        )
 
     def _fitted(self) -> PreRecGraph:
         return self.trained_graph

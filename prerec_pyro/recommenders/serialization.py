@@ -12,7 +12,7 @@ import torch
 
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.training import checkpoint
@@ -34,7 +34,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class SavedModel:
     """All that a trained `PreRec` is: settings, numbers, and where they come from.
 
     Attributes
@@ -52,7 +52,7 @@ class Contents:
     settings: Settings
     encoder_revision: str | None
     graph: PreRecGraph
-    sources: TrainedSources
+    sources: TrainedDomains
     history: list[dict[str, float]]
     facts: dict[str, Any]
 
@@ -85,7 +85,7 @@ class Contents:
         checkpoint.save_model(folder, weights, self.config(), manifest)
 
     @classmethod
-    def read(cls, folder: Path, device: torch.device) -> Contents:
+    def read(cls, folder: Path, device: torch.device) -> SavedModel:
         """Return what `write` wrote, in evaluation mode.
 
         Raises
@@ -105,7 +105,7 @@ class Contents:
                 **config["popularity"],
             )
             revision = config["encoder"]["revision"]
-            sources = TrainedSources.from_tensors(config["domains"], weights, device)
+            sources = TrainedDomains.from_tensors(config["domains"], weights, device)
             graph = PreRecGraph(
                 settings.graph,
                 num_domains=len(config["domains"]),

@@ -11,21 +11,21 @@ from pydantic import BaseModel
 from torch import nn
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.recommenders.base import Facade, check_texts
+from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.baseline_configs import BaselineTraining, adam, defaults
-from prerec_pyro.training.run import Parts, TrainingRun
+from prerec_pyro.training.run import TrainingRun, ValidationUsers
 from prerec_pyro.training.trainer import Trainer
 
 
-class TextBaseline(Facade):
+class TextBaseline(BaseRecommender):
     """A baseline that is trained.
 
     Parameters
@@ -72,7 +72,7 @@ class TextBaseline(Facade):
         self.training = training or defaults(method)
         self.module: nn.Module | None = None
         self.tuned = False
-        self.sources = TrainedSources()
+        self.sources = TrainedDomains()
         self.history: list[dict[str, float]] = []
         self.facts: dict[str, Any] = {}
 
@@ -108,7 +108,7 @@ class TextBaseline(Facade):
             If there is no domain, two share a name, text embeddings differ in length, or one has no training query.
         """
         encoded = self.encoded_once(domains)
-        self.sources, self.tuned = TrainedSources.of(encoded), False
+        self.sources, self.tuned = TrainedDomains.of(encoded), False
         torch.manual_seed(self.training.seed)
         self.module = self._build(encoded[0].texts.shape[1])
         self.module.start_from([e.texts for e in encoded])
@@ -156,7 +156,7 @@ class TextBaseline(Facade):
             device=str(self.device),
         )
         new.encoder_revision = self.encoder_revision
-        new.sources, new.tuned = TrainedSources.of([encoded]), True
+        new.sources, new.tuned = TrainedDomains.of([encoded]), True
         torch.manual_seed(new.training.seed)
         new.module = new._build(encoded.texts.shape[1])
         new._start_from(old, self.sources.item_rows(encoded.domain))
@@ -214,7 +214,7 @@ class TextBaseline(Facade):
             )
             model.encoder_revision = config["encoder"]["revision"]
             model.tuned = config["tuned"]
-            model.sources = TrainedSources.from_tensors(config["domains"], weights, model.device)
+            model.sources = TrainedDomains.from_tensors(config["domains"], weights, model.device)
             model.module = model._build(config["text_dim"])
             own = {k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")}
             model.module.load_state_dict(own)
@@ -247,9 +247,9 @@ class TextBaseline(Facade):
         optimizers = adam(self.module, self.training, item_scale=scale)
         trainer = Trainer(self.module, optimizers, sources, self.training, self.device, together=self.module.together)
 
-        judges = run.judged_by(self.training.validation_queries)
+        judges = run.num_validation_queries(self.training.validation_queries)
 
-        def score(parts: Parts) -> float:
+        def score(parts: ValidationUsers) -> float:
             return validation_score(self, parts, self.training.k_percent, judges)
 
         progress, self.facts = run.fit(trainer, self._settings, score)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from prerec_pyro.causal.mixin import CausalQuestions
+from prerec_pyro.causal.mixin import CausalMixin
 from prerec_pyro.causal.protocol import CausalModel
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
-from prerec_pyro.recommenders.base import Facade
+from prerec_pyro.recommenders.base import BaseRecommender
 
 
-class Served(CausalQuestions, Facade):
+class RecommenderWrapper(CausalMixin, BaseRecommender):
     """Base of what answers like a trained model, from another scorer: texts and popularity are read as the model does.
 
     Parameters
@@ -34,6 +34,6 @@ class Served(CausalQuestions, Facade):
         return self.model.trained_graph
 
     @property
-    def sources(self) -> TrainedSources:
+    def sources(self) -> TrainedDomains:
         """Those of the model."""
         return self.model.sources

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.recommenders.base import Facade
+from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.registry import Model, load_model, new_model
 from prerec_pyro.reproduction.cells import short_hash
 from prerec_pyro.reproduction.plan import MethodSettings
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def untrained(
-    method: str, settings: MethodSettings, training: LoopConfig, seed: int, wish: Facade, **more: Any
+    method: str, settings: MethodSettings, training: LoopConfig, seed: int, wish: BaseRecommender, **more: Any
 ) -> Model:
     """Return a model to train on domains that `wish` has encoded; `more` are options of `new_model`."""
     model = new_model(
@@ -45,7 +45,7 @@ class ModelStore:
         What encoded the domains: its encoder, window and device are those of the models.
     """
 
-    def __init__(self, folder: Path, wish: Facade) -> None:
+    def __init__(self, folder: Path, wish: BaseRecommender) -> None:
         self.folder = folder
         self.wish = wish
         self._loaded: tuple[Path, Model] | None = None  # the last one: rows come seed by seed

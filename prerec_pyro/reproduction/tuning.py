@@ -16,7 +16,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import num_queries, validation_score
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.priors import Normal, Priors
-from prerec_pyro.recommenders.base import Facade
+from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.reproduction.cells import short_hash
 from prerec_pyro.reproduction.model_store import untrained
 from prerec_pyro.reproduction.plan import MethodSettings
@@ -73,7 +73,7 @@ class Search:
     settings: MethodSettings
     sources: Sequence[EncodedDomain]
     target: EncodedDomain | None
-    wish: Facade
+    wish: BaseRecommender
     fixed: frozenset[str] = field(default_factory=frozenset)
     split_seed: int = 0
     seed: int = 0

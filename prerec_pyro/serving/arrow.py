@@ -13,13 +13,13 @@ from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.recommenders.base import Facade
+    from prerec_pyro.recommenders.base import BaseRecommender
 
 SCHEMA = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("score", pa.float32()), ("rank", pa.int32())])
 
 
 @dataclass(frozen=True)
-class Question:
+class ListRequest:
     """What is asked of a model, in plain values, so that it travels to another process and into a file.
 
     Attributes
@@ -27,7 +27,7 @@ class Question:
     model, domain
         Folders, as every worker sees them.
     top_k, do, at, seen
-        As in `Facade.recommend`.
+        As in `BaseRecommender.recommend`.
     calibrate
         Whether S of a new domain is read off its log; see `CalibratedPreRec`.
     device
@@ -63,10 +63,10 @@ class ArrowRecommender:
         PyTorch's threads in this process; None leaves them.
     """
 
-    def __init__(self, question: Question, threads: int | None = None) -> None:
+    def __init__(self, question: ListRequest, threads: int | None = None) -> None:
         self.question = question
         self.threads = threads
-        self._loaded: tuple[Facade, EncodedDomain] | None = None
+        self._loaded: tuple[BaseRecommender, EncodedDomain] | None = None
 
     def map(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield a batch of lists, as `SCHEMA`, for each batch with a column ``user_id``: lists in the order of users.
@@ -95,7 +95,7 @@ class ArrowRecommender:
         (one,) = pa.Table.from_pandas(lists, SCHEMA, preserve_index=False).combine_chunks().to_batches()
         return one
 
-    def _load(self) -> tuple[Facade, EncodedDomain]:
+    def _load(self) -> tuple[BaseRecommender, EncodedDomain]:
         if self._loaded is None:
             import torch
 

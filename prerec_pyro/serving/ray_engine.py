@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.serving.arrow import ArrowRecommender, Question
+from prerec_pyro.serving.arrow import ArrowRecommender, ListRequest
 from prerec_pyro.serving.shards import Shards, write_shard
 
 
@@ -27,7 +27,7 @@ class ShardWriter:
         PyTorch's threads in a worker. Another number may round differently.
     """
 
-    def __init__(self, question: Question, folder: str, threads: int) -> None:
+    def __init__(self, question: ListRequest, folder: str, threads: int) -> None:
         self._recommender = ArrowRecommender(question, threads)
         self._folder = Path(folder)
 
@@ -40,7 +40,7 @@ class ShardWriter:
         return pa.table({"shard": shards, "users": list(map(len, users)), "rows": rows})
 
 
-def run_on_ray(shards: Shards, question: Question, *, workers: int, threads: int = 1) -> Iterator[dict[str, Any]]:
+def run_on_ray(shards: Shards, question: ListRequest, *, workers: int, threads: int = 1) -> Iterator[dict[str, Any]]:
     """Yield ``shard``, ``users`` and ``rows`` of each shard that had no file, when it has one.
 
     Joins the cluster that ``RAY_ADDRESS`` names, or starts one on this machine. Every worker must see the folders of

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, Question
+from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, ListRequest
 
 PLAN = "_shards.json"  # what reads a folder of Parquet passes over names that begin so
 USERS_AT_A_TIME = 2048  # rows in memory
@@ -60,7 +60,9 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"part-{shard:05d}.parquet"
 
 
-def open_shards(folder: Path, users: np.ndarray, size: int, question: Question, fingerprints: Sequence[str]) -> Shards:
+def open_shards(
+    folder: Path, users: np.ndarray, size: int, question: ListRequest, fingerprints: Sequence[str]
+) -> Shards:
     """Return the shards of a folder, a new one or one that was begun with the same question.
 
     Parameters

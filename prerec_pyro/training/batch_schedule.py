@@ -74,7 +74,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class BatchSchedule:
     """The batches of each epoch, a function of configuration and number alone, whoever reads them.
 
     Attributes

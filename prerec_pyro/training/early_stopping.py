@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Progress:
+class EarlyStopping:
     """Where training stands, and its best state so far.
 
     Attributes

@@ -13,7 +13,7 @@ from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.trainer import TrainConfig
 
 
-class StrengthsAside:
+class EffectScaleHold:
     """Holds w_h at 0 and U at its first length during training, and puts the length back wherever users are ranked.
 
     Items met before are the hardest rivals of a choice: they look most like what the history asks for, and are seldom
@@ -36,7 +36,7 @@ class StrengthsAside:
 
     def __init__(self, graph: PreRecGraph, sources: Sequence[Source], config: TrainConfig) -> None:
         few = config.strengths_at is not None and max(s.num_queries for s in sources) < config.strengths_at
-        known = graph.config.repeats and graph.has_strengths and bool(graph.w_r != 0)
+        known = graph.config.repeats and graph.has_effect_scales and bool(graph.w_r != 0)
         self.graph = graph if few and known else None
         if self.graph is not None:
             self.w_h = graph.w_h.detach().clone()

@@ -11,21 +11,21 @@ from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.fit import calibrate
-from prerec_pyro.inference.calibration.hyperprior import absorb, learn_prior
+from prerec_pyro.inference.calibration.hyperprior import absorb, fit_hyperprior
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
-from prerec_pyro.training.run import Parts, TrainingRun
+from prerec_pyro.training.run import TrainingRun, ValidationUsers
 
-DECIDING_QUERIES = 6000
+MIN_DECISION_QUERIES = 6000
 """Validation queries, at least about, by which it is decided whether what was read of S is taken."""
 
 Log = tuple[np.ndarray, np.ndarray | None]  # users, and how many of each user's first events count; None is all
 
 
 @dataclass(frozen=True, eq=False)
-class StrengthReading:
+class EffectScaleUpdate:
     """Asks for the posterior mode of S after a training run, all networks as they are.
 
     Not before it: S is the mode of a likelihood with ω, and training is without (docs/results.md).
@@ -46,10 +46,10 @@ class StrengthReading:
     """
 
     graph: PreRecGraph
-    sources: TrainedSources
+    sources: TrainedDomains
     run: TrainingRun
     scorer: Callable[[EncodedDomain], InterventionalScorer]
-    validation: Callable[[Parts, int], float]
+    validation: Callable[[ValidationUsers, int], float]
     seed: int
 
     def after_fine_tuning(self) -> None:
@@ -58,7 +58,7 @@ class StrengthReading:
         Few are a sample of the training queries, or validation users, whose log is read, with less than decides.
         """
         encoded, users = self.run.parts[0]
-        if self.run.num_samples is None and Source(encoded, users, 0, 0).num_queries >= DECIDING_QUERIES:
+        if self.run.num_samples is None and Source(encoded, users, 0, 0).num_queries >= MIN_DECISION_QUERIES:
             self._absorb()
         else:
             self._unless_worse(self._absorb)
@@ -87,7 +87,7 @@ class StrengthReading:
         return [(source.users, source.lengths) for source in sources]
 
     def _learn(self) -> None:
-        self.sources.nodes["S"] = learn_prior(self.graph, self._modes(), self._W_z)
+        self.sources.nodes["S"] = fit_hyperprior(self.graph, self._modes(), self._W_z)
 
     def _absorb(self) -> None:
         (S,) = self._modes()
@@ -107,7 +107,7 @@ class StrengthReading:
         Networks know by heart the few rows that S is read from, so what it says is too sure, and an epoch's queries are
         too few to tell.
         """
-        before, after, undo = self._tried(change, DECIDING_QUERIES)
+        before, after, undo = self._tried(change, MIN_DECISION_QUERIES)
         if after < before:
             undo()
 

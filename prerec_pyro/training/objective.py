@@ -15,9 +15,9 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides.delta import Point
-from prerec_pyro.inference.guides.map_guide import NonCentred, trained_nodes
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.inference.guides.delta import PointMass
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, trained_nodes
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
 from prerec_pyro.models.priors import Prior, center, hypers
 from prerec_pyro.training.trainer import Source, TrainConfig, Trainer, offset_scale, optimizers
 
@@ -45,11 +45,11 @@ class PathwiseELBO(Trace_ELBO):
 
 
 def _has_density(_: str, site: Mapping[str, Any]) -> bool:
-    return not (isinstance(site["fn"], Point) or site_is_subsample(site))
+    return not (isinstance(site["fn"], PointMass) or site_is_subsample(site))
 
 
 def map_trainer(
-    program: NonCentred,
+    program: NonCenteredModel,
     guide: AutoGuideList,
     sources: list[Source],
     config: TrainConfig,
@@ -84,7 +84,7 @@ def log_peak(graph: PreRecGraph, guide: AutoGuideList, batch: Batch) -> float:
     if "D" in free:
         total += _peak(graph.priors.D, zero, graph.num_domains)
     if "S" in free:
-        none = torch.zeros(1, len(SPREAD))
+        none = torch.zeros(1, len(EFFECT_SCALE_STD))
         total += float(graph.priors.S(none).log_prob(none))
     for name in graph.lifted:
         total += _peak(getattr(graph.priors, name), zero[0], 1) / graph.num_domains

@@ -13,13 +13,13 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.training import checkpoint
-from prerec_pyro.training.early_stopping import Progress
+from prerec_pyro.training.early_stopping import EarlyStopping
 from prerec_pyro.training.trainer import Source, Trainer
 
-Parts = list[tuple[EncodedDomain, np.ndarray]]
-JUDGING = 10
+ValidationUsers = list[tuple[EncodedDomain, np.ndarray]]
+TRAINING_PER_VALIDATION_QUERY = 10
 """Training queries for each validation query that an epoch is judged by, where that makes more than the setting."""
-MOST_SCORES = 100_000_000
+MAX_VALIDATION_SCORES = 100_000_000
 """Of these queries with all items, where they are more than the setting: a large catalogue is dear to rank."""
 
 
@@ -51,7 +51,7 @@ class TrainingRun:
     seed: int
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> ValidationUsers:
         """The domains, each with its validation users."""
         return [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
 
@@ -64,11 +64,11 @@ class TrainingRun:
             sources.append(Source(e, users, k, int(first_rows[k]), lengths))
         return sources
 
-    def judged_by(self, at_least: int) -> int:
+    def num_validation_queries(self, at_least: int) -> int:
         """Return how many validation queries of each domain an epoch is judged by, about.
 
-        A tenth of what it trains on, as far as `MOST_SCORES` go: epochs late in a long training differ by less than a
-        few queries can tell. Domains weigh the same in the score, so the one that allows fewest decides how many.
+        A tenth of what it trains on, up to `MAX_VALIDATION_SCORES`: epochs late in a long training differ by less
+        than a few queries can tell. Domains have equal weight in the score, so the smallest number is taken for all.
 
         Parameters
         ----------
@@ -76,12 +76,15 @@ class TrainingRun:
             ``validation_queries`` of the training.
         """
         sources = self.sources(np.zeros(len(self.encoded), np.int64))
-        each = (min(source.num_queries // JUDGING, MOST_SCORES // source.encoded.num_items) for source in sources)
+        each = (
+            min(source.num_queries // TRAINING_PER_VALIDATION_QUERY, MAX_VALIDATION_SCORES // source.encoded.num_items)
+            for source in sources
+        )
         return max(at_least, min(each))
 
     def fit(
-        self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[Parts], float]
-    ) -> tuple[Progress, dict[str, Any]]:
+        self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[ValidationUsers], float]
+    ) -> tuple[EarlyStopping, dict[str, Any]]:
         """Train, keeping and taking up the state as asked; return how it went, and the facts for a manifest.
 
         Parameters

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCentred
+from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel
 from prerec_pyro.models.priors import WEIGHTS
 from prerec_pyro.training import distributed
-from prerec_pyro.training.batch_schedule import Reading, Source
+from prerec_pyro.training.batch_schedule import BatchSchedule, Source
 from prerec_pyro.training.checkpoint import flatten_optimizer, restore_optimizer
-from prerec_pyro.training.early_stopping import Progress
+from prerec_pyro.training.early_stopping import EarlyStopping
 from prerec_pyro.training.loop_config import LoopConfig
 from prerec_pyro.training.precision import autocast
 
@@ -146,16 +146,16 @@ class Trainer:
         self.config = config
         self.device = torch.device(device)
         self.processes = distributed.current()
-        self.reading = Reading(sources, config, self.processes, together)
+        self.reading = BatchSchedule(sources, config, self.processes, together)
         firsts = [source.first_batch(config) for source in sources]
         self.peaks = {batch.domain: 0.0 if peak is None else peak(batch) for batch in firsts}
-        self.progress = Progress()
+        self.progress = EarlyStopping()
         self.next_epoch = 1
         self._held = 0  # batches whose gradients wait for the step
 
     def fit(
         self, validate: Callable[[], float] | None = None, on_epoch: Callable[[Trainer], None] | None = None
-    ) -> Progress:
+    ) -> EarlyStopping:
         """Train until `config.epochs` or until validation no longer improves; leave the best state in the modules.
 
         Parameters
@@ -239,7 +239,7 @@ class Trainer:
             restore_optimizer(optimizer, tensors, f"optimizer.{number}")
         self.next_epoch = facts["next_epoch"]
         score = -np.inf if facts["best_score"] is None else facts["best_score"]
-        self.progress = Progress(facts["history"], facts["best_epoch"], score, by_kind["best"])
+        self.progress = EarlyStopping(facts["history"], facts["best_epoch"], score, by_kind["best"])
 
     def _epoch(self, number: int) -> dict[str, float]:
         self.objective.train()
@@ -290,7 +290,7 @@ def _parameters(optimizers: Iterable[torch.optim.Optimizer]) -> list[nn.Paramete
     return [parameter for one in optimizers for group in one.param_groups for parameter in group["params"]]
 
 
-def optimizers(program: NonCentred, guide: AutoGuideList, config: TrainConfig) -> list[torch.optim.Optimizer]:
+def optimizers(program: NonCenteredModel, guide: AutoGuideList, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Return Adam over the dense parameters, by group, and SparseAdam over the item offsets."""
     graph = program.graph
     rate_of = {

@@ -156,7 +156,7 @@ def command():
     print("ready", flush=True)
     time.sleep(60)
 COMMANDS["sleep"] = "Sleep."
-sys.modules["prerec_pyro.cli.sleep"] = types.SimpleNamespace(command=command)
+sys.modules["prerec_pyro.cli.commands.sleep"] = types.SimpleNamespace(command=command)
 main(["sleep"])
 """
 

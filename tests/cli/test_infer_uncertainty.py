@@ -10,7 +10,7 @@ import pytest
 from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, uncertain_lists
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 
 
@@ -48,7 +48,7 @@ def test_a_trained_domain_takes_its_posterior(
     assert found["confidence"].between(0, 1).all()
     posterior, trained = Posterior.load(saved_posterior), PreRec.load(model, "cpu")
     shop = Domain.load(world / "sim-0")
-    expected = uncertain_lists(InformedPreRec(trained, posterior), shop, draws=posterior.thinned(64))
+    expected = uncertain_lists(PosteriorMeanPreRec(trained, posterior), shop, draws=posterior.thinned(64))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 

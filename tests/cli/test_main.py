@@ -65,12 +65,12 @@ def test_the_commands_of_the_contract_are_there_with_help_of_one_line() -> None:
 def test_a_command_is_imported_when_invoked(command: list[str]) -> None:
     result = CliRunner().invoke(main, ["answer", "well"])
     assert (result.exit_code, result.stdout) == (0, "fine\n")
-    assert command == ["prerec_pyro.cli.answer"]
+    assert command == ["prerec_pyro.cli.commands.answer"]
 
 
 def test_a_command_is_imported_for_its_own_help(command: list[str]) -> None:
     result = CliRunner().invoke(main, ["answer", "-h"])
-    assert (result.exit_code, command) == (0, ["prerec_pyro.cli.answer"])
+    assert (result.exit_code, command) == (0, ["prerec_pyro.cli.commands.answer"])
     assert "Usage: main answer [OPTIONS] HOW" in result.stdout
 
 
@@ -130,7 +130,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_recommending_loads_neither_encoder_nor_statistics_nor_pictures() -> None:
     done = python(
         "import json, sys\n"
-        "from prerec_pyro.cli import infer\n"
+        "from prerec_pyro.cli.commands import infer\n"
         "import prerec_pyro.recommenders.calibrated, prerec_pyro.recommenders.registry\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
@@ -156,7 +156,7 @@ def test_a_bug_shows_its_traceback_on_the_real_terminal() -> None:
         "@click.command()\n"
         "def command(): raise KeyError('a bug')\n"
         "COMMANDS['broken'] = 'Break.'\n"
-        "sys.modules['prerec_pyro.cli.broken'] = types.SimpleNamespace(command=command)\n"
+        "sys.modules['prerec_pyro.cli.commands.broken'] = types.SimpleNamespace(command=command)\n"
         "main(['broken'])"
     )
     done = python(code)

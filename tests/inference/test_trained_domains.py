@@ -11,7 +11,7 @@ import torch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from tests.support.models import DIM, small_domain, small_encoded
 
 A, B = small_encoded("a", num_items=5), small_encoded("b", num_items=7)
@@ -24,8 +24,8 @@ def reordered(domain: Domain, items: list[int], new: int = 0) -> Domain:
 
 
 @pytest.fixture
-def sources() -> TrainedSources:
-    found = TrainedSources.of([A, B])
+def sources() -> TrainedDomains:
+    found = TrainedDomains.of([A, B])
     found.nodes = {"D": torch.randn(2, DIM), "V_decentered": torch.arange(12 * DIM).float().view(12, DIM)}
     return found
 
@@ -60,7 +60,7 @@ def test_only_free_nodes_are_known(sources, node):
 def test_sources_come_back_from_tensors(sources):
     odd = np.array(["é\n", "", '"', "0", "00"], object)
     sources.item_ids["a"] = odd
-    found = TrainedSources.from_tensors(["a", "b"], sources.to_tensors(), torch.device("cpu"))
+    found = TrainedDomains.from_tensors(["a", "b"], sources.to_tensors(), torch.device("cpu"))
     assert list(found.item_ids) == ["a", "b"]
     assert found.item_ids["a"].tolist() == odd.tolist()
     assert found.item_ids["b"].tolist() == B.domain.item_ids.tolist()
@@ -70,14 +70,14 @@ def test_sources_come_back_from_tensors(sources):
 
 def test_a_missing_part_is_noticed(sources):
     with pytest.raises(KeyError):
-        TrainedSources.from_tensors(["a", "b", "c"], sources.to_tensors(), torch.device("cpu"))
+        TrainedDomains.from_tensors(["a", "b", "c"], sources.to_tensors(), torch.device("cpu"))
 
 
 def test_sources_that_do_not_go_together_are_refused():
     with pytest.raises(InputError, match="no source domain was given"):
-        TrainedSources.of([])
+        TrainedDomains.of([])
     with pytest.raises(InputError, match="share a name: a, a"):
-        TrainedSources.of([A, A])
+        TrainedDomains.of([A, A])
     other = encode_domain(B.domain.with_embeddings(np.eye(7, 3, dtype=np.float32)))
     with pytest.raises(InputError, match="differ in length"):
-        TrainedSources.of([A, other])
+        TrainedDomains.of([A, other])

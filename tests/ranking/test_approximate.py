@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_streaming import assert_lists, dense, worlds
 
 from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.errors import InputError
@@ -17,8 +16,9 @@ from prerec_pyro.inference.interventions.scorer import Intervention, Interventio
 from prerec_pyro.ranking import approximate
 from prerec_pyro.ranking import lists as ranking
 from prerec_pyro.ranking.approximate import ApproximateTopK, Approximation
-from prerec_pyro.ranking.exact import Effects, StreamingTopK
+from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
 from prerec_pyro.ranking.lists import recommendations
+from tests.ranking.test_exact import assert_lists, dense, worlds
 from tests.support.models import small_encoded, small_graph
 
 pytest.importorskip("faiss")
@@ -34,14 +34,14 @@ def test_with_all_items_as_candidates_lists_are_exact(world, k):
 
 
 @pytest.fixture(scope="module")
-def market() -> tuple[Effects, torch.Tensor]:
+def market() -> tuple[ScoreFactors, torch.Tensor]:
     """20,000 items around 400 topics, popularity by Zipf; users near an item."""
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     items = torch.randn(400, 32, generator=generator)[torch.from_numpy(rng.integers(0, 400, 20_000))]
     items = torch.nn.functional.normalize(items + 0.4 * torch.randn(items.shape, generator=generator), dim=1)
     users = 10.0 * items[torch.from_numpy(rng.integers(0, 20_000, 64))]
     counts = np.bincount(rng.zipf(1.3, 40_000) % 20_000, minlength=20_000)
-    return Effects(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), None, -1.5), users
+    return ScoreFactors(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), None, -1.5), users
 
 
 def test_few_cells_find_nearly_all(market):
@@ -71,7 +71,7 @@ def test_what_is_liked_for_its_popularity_alone_is_found(market):
     popularity[star] = popularity.max() + 8.0
     items = effects.items.clone()
     items[star] = -users[0] / users[0].norm()
-    wandering = Effects(items, popularity, None, 2.0)
+    wandering = ScoreFactors(items, popularity, None, 2.0)
     exact, found = (
         lists(users[:1], 10)[1] for lists in (StreamingTopK(wandering), ApproximateTopK(wandering, users, 1))
     )
@@ -106,4 +106,4 @@ def test_what_cannot_be_is_said(monkeypatch):
         Approximation(0)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"pip install 'prerec-pyro\[ann\]'"):
-        ApproximateTopK(Effects(torch.zeros(9, 2)), torch.zeros(1, 2), 1)
+        ApproximateTopK(ScoreFactors(torch.zeros(9, 2)), torch.zeros(1, 2), 1)

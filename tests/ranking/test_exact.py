@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.histories import known_users
-from prerec_pyro.data.batching.repeats import Met
-from prerec_pyro.inference.calibration.fit import Calibration
+from prerec_pyro.data.batching.repeats import SeenItems
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.ranking import lists as ranking
-from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_KEPT, Effects, FactoredScorer, StreamingTopK
+from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_KEPT, FactoredScorer, ScoreFactors, StreamingTopK
 from prerec_pyro.ranking.lists import recommendations, streamed_lists, top_lists
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
 from tests.support.models import DIM, kinds_of_choice, small_encoded, small_graph
@@ -22,7 +22,7 @@ ENCODED = small_encoded(num_users=9)
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
-def dense(effects: Effects, users: torch.Tensor, met: Met, hidden: Pairs) -> torch.Tensor:
+def dense(effects: ScoreFactors, users: torch.Tensor, met: SeenItems, hidden: Pairs) -> torch.Tensor:
     """The scores of every item, in double precision, written as they are defined."""
     match = users.double() @ effects.items.double().mT
     background = torch.zeros_like(match)
@@ -50,10 +50,10 @@ def worlds(draw):
     levels = halves(draw(st.integers(1, 6)))
     popularity = levels[torch.from_numpy(rng.integers(0, len(levels), num_items))] if draw(st.booleans()) else None
     again, wander = draw(st.sampled_from([None, 1.5, -2.0])), draw(st.sampled_from([None, -3.0, 0.0, 2.0]))
-    effects = Effects(halves(num_items, dim), popularity, again, wander)
+    effects = ScoreFactors(halves(num_items, dim), popularity, again, wander)
     known, hidden = (rng.random((num_queries, num_items)) < draw(st.sampled_from([0.0, 0.3])) for _ in "kh")
     known[:, rng.integers(num_items)] = True  # a history has one item at least
-    met = Met(*np.nonzero(known), rng.integers(0, 5, (num_queries, 2)).astype(np.float32))
+    met = SeenItems(*np.nonzero(known), rng.integers(0, 5, (num_queries, 2)).astype(np.float32))
     return effects, halves(num_queries, dim), met, tuple(np.nonzero(hidden))
 
 
@@ -66,7 +66,7 @@ def test_lists_are_those_of_the_dense_scores(world, k, block_items, common):
     assert_lists(streaming(users, k, met=met, hidden=hidden), effects, dense(effects, users, met, hidden))
 
 
-def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], effects: Effects, scores: torch.Tensor) -> None:
+def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], effects: ScoreFactors, scores: torch.Tensor) -> None:
     """The lists are those of the scores; where mixed scores are equal, rounding alone says which comes first."""
     best, index = lists
     k = index.shape[1]
@@ -81,7 +81,7 @@ def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], effects: Effects, sco
 
 def test_blocks_hold_one_background_each_or_the_rare_ones():
     popularity = torch.tensor([2.0, 0.0, 1.0, 0.0, 5.0, 0.0, 1.0, 0.0, 1.0])
-    streaming = StreamingTopK(Effects(torch.zeros(9, 1), popularity), block_items=3, common=3)
+    streaming = StreamingTopK(ScoreFactors(torch.zeros(9, 1), popularity), block_items=3, common=3)
     assert streaming.num_rare == 2
     assert streaming.index.tolist() == [0, 4, 1, 3, 5, 7, 2, 6, 8]
     assert [(begin, end) for begin, end in streaming._blocks] == [(0, 2), (2, 5), (5, 6), (6, 9)]
@@ -89,8 +89,8 @@ def test_blocks_hold_one_background_each_or_the_rare_ones():
 
 def test_fewer_users_at_a_time_where_all_backgrounds_differ():
     many = 1 << 19
-    same = StreamingTopK(Effects(torch.zeros(many, 1), torch.zeros(many)))
-    differ = StreamingTopK(Effects(torch.zeros(many, 1), torch.arange(float(many))))
+    same = StreamingTopK(ScoreFactors(torch.zeros(many, 1), torch.zeros(many)))
+    differ = StreamingTopK(ScoreFactors(torch.zeros(many, 1), torch.arange(float(many))))
     assert same.block_queries(20) == BLOCK_QUERIES
     assert differ.block_queries(20) == MAX_KEPT // (many + 20 * 64)
 
@@ -99,9 +99,9 @@ def test_single_precision_finds_the_same_lists_where_scores_are_apart():
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
-    met = Met(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
-    wide = dense(Effects(items, popularity, 0.0, -1.0), users, met, (np.empty(0, np.int64),) * 2)
-    streaming = StreamingTopK(Effects(items, popularity, 0.0, -1.0), block_items=256, common=100)
+    met = SeenItems(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
+    wide = dense(ScoreFactors(items, popularity, 0.0, -1.0), users, met, (np.empty(0, np.int64),) * 2)
+    streaming = StreamingTopK(ScoreFactors(items, popularity, 0.0, -1.0), block_items=256, common=100)
     best, index = streaming(users, 20, met=met)
     expected, order = wide.sort(dim=1, descending=True, stable=True)
     torch.testing.assert_close(best.double(), expected[:, :20], rtol=1e-5, atol=1e-5)
@@ -129,7 +129,7 @@ def make_scorer(case: str, calibration: Calibration | None = None) -> Interventi
         graph.w_o.fill_(-0.7)
     torch.manual_seed(5)
     nodes = {"D": 0.5 * torch.randn(2, DIM), "V_decentered": torch.randn(ENCODED.num_items, DIM)}
-    if graph.has_strengths:
+    if graph.has_effect_scales:
         nodes["S"] = torch.randn(2, 4)
     intervention = Intervention.check(do, latent_dim=DIM)
     return InterventionalScorer(

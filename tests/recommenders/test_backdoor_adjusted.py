@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from prerec_pyro import AdjustedPreRec, CalibratedPreRec
+from prerec_pyro import BackdoorAdjustedPreRec, CalibratedPreRec
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.prior.draws import prior_draws
@@ -16,7 +16,7 @@ from tests.support.models import DIM, prerec, small_domain
 
 @pytest.mark.parametrize("sampling", ["monte-carlo", "sobol"])
 def test_scores_are_logs_of_averaged_probabilities(model, new_shop, sampling):
-    adjusted = AdjustedPreRec(model, num_draws=4, sampling=sampling, seed=2)
+    adjusted = BackdoorAdjustedPreRec(model, num_draws=4, sampling=sampling, seed=2)
     draws = prior_draws(model.graph, 4, sampling=sampling, seed=2)["D"]
     user = new_shop.user_ids[0]
     pairs = pd.DataFrame({"user_id": user, "item_id": new_shop.item_ids})
@@ -28,7 +28,7 @@ def test_scores_are_logs_of_averaged_probabilities(model, new_shop, sampling):
 
 
 def test_it_recommends_and_can_be_measured(model, new_shop, everybody):
-    adjusted = AdjustedPreRec(model, num_draws=4)
+    adjusted = BackdoorAdjustedPreRec(model, num_draws=4)
     lists = adjusted.recommend(new_shop, k=3)
     assert lists["user_id"].nunique() == new_shop.num_users
     assert adjusted.embed(new_shop).shape == (new_shop.num_items, DIM)
@@ -39,7 +39,7 @@ def test_it_recommends_and_can_be_measured(model, new_shop, everybody):
 
 def test_an_intervention_on_D_leaves_nothing_to_adjust_for(model, new_shop):
     """Interventions and draws of S apart: under do(D) all draws of D are the same."""
-    adjusted = AdjustedPreRec(model, num_draws=3)
+    adjusted = BackdoorAdjustedPreRec(model, num_draws=3)
     found = adjusted.recommend(new_shop, k=3, do={"D": 0.5})
     expected = model.recommend(new_shop, k=3, do={"D": 0.5})
     pd.testing.assert_frame_equal(found[["user_id", "item_id"]], expected[["user_id", "item_id"]])
@@ -47,7 +47,7 @@ def test_an_intervention_on_D_leaves_nothing_to_adjust_for(model, new_shop):
 
 def test_draws_of_a_posterior_take_the_priors_place(model, new_shop):
     draws = {"D": torch.randn(2, DIM), "S": torch.randn(2, 4)}
-    adjusted = AdjustedPreRec(model, draws=draws)
+    adjusted = BackdoorAdjustedPreRec(model, draws=draws)
     user = pd.DataFrame({"user_id": new_shop.user_ids[0], "item_id": new_shop.item_ids})
     parts = [np.exp(model.score(new_shop, user, do={"D": draws["D"][i], "S": draws["S"][i]})) for i in range(2)]
     np.testing.assert_allclose(np.exp(adjusted.score(new_shop, user)), sum(parts) / 2, rtol=1e-4)
@@ -55,7 +55,7 @@ def test_draws_of_a_posterior_take_the_priors_place(model, new_shop):
 
 def test_a_calibrated_model_keeps_its_calibration(model, new_shop):
     calibrated = CalibratedPreRec(model)
-    one = AdjustedPreRec(calibrated, draws={"D": torch.zeros(1, DIM)})
+    one = BackdoorAdjustedPreRec(calibrated, draws={"D": torch.zeros(1, DIM)})
     assert one.name == "prerec_calibrated_adjusted"
     found, expected = one.recommend(new_shop, k=3), calibrated.recommend(new_shop, k=3)
     assert (found["item_id"] == expected["item_id"]).mean() > 0.95  # equal scores may swap
@@ -64,4 +64,4 @@ def test_a_calibrated_model_keeps_its_calibration(model, new_shop):
 
 def test_prerec_n_has_nothing_to_adjust_for():
     with pytest.raises(InputError, match="PreRec_n"):
-        AdjustedPreRec(prerec({"confounders": False}).fit([small_domain()]))
+        BackdoorAdjustedPreRec(prerec({"confounders": False}).fit([small_domain()]))

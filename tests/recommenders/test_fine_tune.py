@@ -17,7 +17,7 @@ from prerec_pyro.recommenders import prerec as recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import checkpoint
-from prerec_pyro.training.effect_scale_update import DECIDING_QUERIES, StrengthReading
+from prerec_pyro.training.effect_scale_update import MIN_DECISION_QUERIES, EffectScaleUpdate
 from prerec_pyro.training.trainer import TrainConfig, Trainer
 from tests.support.models import prerec, small_domain, training
 
@@ -70,8 +70,8 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
 
 
 def test_S_becomes_part_of_the_parameters(model, monkeypatch):
-    monkeypatch.setattr(StrengthReading, "_modes", lambda self: torch.full((1, 4), 0.5))
-    monkeypatch.setattr(StrengthReading, "_unless_worse", lambda self, change: change())
+    monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda self: torch.full((1, 4), 0.5))
+    monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=0))
     change = 0.5 * model.graph.spread
     torch.testing.assert_close(new.graph.w_o, model.graph.w_o + change[3])
@@ -93,22 +93,24 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
     """A few rows can put S anywhere: so strong a liking for the popular, or dislike, is undone."""
     parts = [(model.encode(TARGET), split_users(TARGET).validation)]
     places = [torch.zeros(4), *(far * one for one in torch.eye(4) for far in (-30.0, -2.0, 2.0, 30.0))]
-    scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, DECIDING_QUERIES) for S in places]
+    scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, MIN_DECISION_QUERIES) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):
-        monkeypatch.setattr(StrengthReading, "_modes", lambda *a, S=S: S[None])
+        monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda *a, S=S: S[None])
         new = model.fine_tune(TARGET, training=training(epochs=0, k_percent=50.0))
-        assert validation_score(new, parts, 50.0, DECIDING_QUERIES) == pytest.approx(max(score, scores[0]), abs=1e-6)
+        assert validation_score(new, parts, 50.0, MIN_DECISION_QUERIES) == pytest.approx(
+            max(score, scores[0]), abs=1e-6
+        )
 
 
-@pytest.mark.parametrize("an_epoch", [7, DECIDING_QUERIES + 1])
+@pytest.mark.parametrize("an_epoch", [7, MIN_DECISION_QUERIES + 1])
 def test_whether_S_is_taken_is_decided_by_more_queries_than_an_epoch_is_judged_by(model, monkeypatch, an_epoch):
     seen = []
     monkeypatch.setattr(recommender, "validation_score", lambda *a: seen.append(a[-1]) or 0.5)
     model.fine_tune(TARGET, num_samples=5, training=training(epochs=1, validation_queries=an_epoch))
     assert len(seen) > 2
     assert set(seen[:-2]) == {an_epoch}
-    assert seen[-2:] == [max(an_epoch, DECIDING_QUERIES)] * 2
+    assert seen[-2:] == [max(an_epoch, MIN_DECISION_QUERIES)] * 2
 
 
 def test_with_few_queries_the_steps_are_small():
@@ -152,8 +154,8 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     trained = []
     step, forward = Trainer.step, SequenceEncoder.forward
     monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
-    monkeypatch.setattr(StrengthReading, "after_fine_tuning", lambda self: None)
-    monkeypatch.setattr(StrengthReading, "score_when_read", lambda self: self.validation(self.run.parts, 0))
+    monkeypatch.setattr(EffectScaleUpdate, "after_fine_tuning", lambda self: None)
+    monkeypatch.setattr(EffectScaleUpdate, "score_when_read", lambda self: self.validation(self.run.parts, 0))
     before = model.graph.w_h.item()
     assert before != 0.0
     still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)
@@ -175,14 +177,14 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
 
 def test_w_h_is_trained_where_nothing_is_known_of_it_or_nothing_could_read_it(monkeypatch):
     few = training(epochs=1, strengths_at=10_000, repeat_rate=0.1)
-    monkeypatch.setattr(StrengthReading, "after_pre_training", lambda self: None)
+    monkeypatch.setattr(EffectScaleUpdate, "after_pre_training", lambda self: None)
     assert prerec(training=few).fit([TARGET]).graph.w_h.item() != 0.0
     without = prerec({"confounders": False}, training=few).fit([TARGET])
     assert without.fine_tune(TARGET, training=few).graph.w_h.item() != without.graph.w_h.item()
 
 
 def test_how_often_items_are_taken_again_is_read_from_the_log(model, monkeypatch):
-    monkeypatch.setattr(StrengthReading, "_unless_worse", lambda self, change: change())
+    monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
     assert new.graph.w_r.item() != model.graph.w_r.item()
 
@@ -193,7 +195,7 @@ def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, li
         priors = dataclasses.replace(model.priors, W_z=Normal(0.3))
         model = model.with_priors(priors).fit([small_domain("a"), small_domain("b", seed=1)])
     scored, as_they_were = [], []
-    score = StrengthReading.score_when_read
+    score = EffectScaleUpdate.score_when_read
 
     def checked(self):
         before = {name: value.clone() for name, value in (self.graph.state_dict() | self.sources.nodes).items()}
@@ -202,7 +204,7 @@ def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, li
         as_they_were.append(all(torch.equal(value, after[name]) for name, value in before.items()))
         return scored[-1]
 
-    monkeypatch.setattr(StrengthReading, "score_when_read", checked)
+    monkeypatch.setattr(EffectScaleUpdate, "score_when_read", checked)
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
     assert len(scored) == 3
     assert all(as_they_were)

@@ -11,7 +11,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from tests.support.models import DIM, prerec, small_domain, training
 
@@ -38,7 +38,7 @@ def scores(recommender, domain=SHOP) -> torch.Tensor:
 
 
 def test_D_and_S_stand_at_the_mean_of_the_posterior(model, posterior):
-    informed = InformedPreRec(model, posterior)
+    informed = PosteriorMeanPreRec(model, posterior)
     assert informed.name == "prerec_informed"
     found = informed.recommend(SHOP, k=3)
     mean = posterior.mean()
@@ -48,17 +48,17 @@ def test_D_and_S_stand_at_the_mean_of_the_posterior(model, posterior):
 
 def test_S_of_a_calibration_is_kept(model, posterior):
     calibrated = CalibratedPreRec(model)
-    informed = InformedPreRec(calibrated, posterior)
+    informed = PosteriorMeanPreRec(calibrated, posterior)
     expected = calibrated.scorer(model.encode(SHOP)).given({"D": posterior.mean()["D"]})
     batch = next(query_batches(model.encode(SHOP), split_users(SHOP).validation))[0]
     torch.testing.assert_close(informed.scorer(model.encode(SHOP))(batch), expected(batch))
     assert not torch.allclose(scores(informed), scores(calibrated))
-    assert not torch.allclose(scores(informed), scores(InformedPreRec(model, posterior)))
+    assert not torch.allclose(scores(informed), scores(PosteriorMeanPreRec(model, posterior)))
 
 
 def test_an_intervention_cuts_off_what_is_known(model, posterior):
     do = {"D": 0.0, "S": 0.0}
-    found = InformedPreRec(model, posterior).recommend(SHOP, k=3, do=do)
+    found = PosteriorMeanPreRec(model, posterior).recommend(SHOP, k=3, do=do)
     pd.testing.assert_frame_equal(found, model.recommend(SHOP, k=3, do=do))
 
 
@@ -67,29 +67,29 @@ def test_a_trained_domain_takes_the_posterior_for_its_own(model):
     found = model.posterior(shop, "delta")
     expected = model.scorer(model.encode(shop)).given(found.mean())
     batch = next(query_batches(model.encode(shop), split_users(shop).test))[0]
-    torch.testing.assert_close(InformedPreRec(model, found).scorer(model.encode(shop))(batch), expected(batch))
+    torch.testing.assert_close(PosteriorMeanPreRec(model, found).scorer(model.encode(shop))(batch), expected(batch))
 
 
 def test_nothing_of_the_model_moves(model, posterior):
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
     plain = scores(model)
-    InformedPreRec(model, posterior).recommend(SHOP, k=3)
+    PosteriorMeanPreRec(model, posterior).recommend(SHOP, k=3)
     assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
     assert torch.equal(scores(model), plain)
 
 
 def test_another_domain_is_refused(model, posterior):
     with pytest.raises(InputError, match="of domain 'new', not of 'other'"):
-        InformedPreRec(model, posterior).recommend(small_domain("other", num_users=40, seed=3), k=3)
+        PosteriorMeanPreRec(model, posterior).recommend(small_domain("other", num_users=40, seed=3), k=3)
 
 
 def test_a_posterior_of_another_shape_is_refused(model, posterior):
     wide = dataclasses.replace(posterior, draws={"D": torch.zeros(1, 20, DIM + 1)})
     with pytest.raises(InputError, match="a draw has shape"):
-        InformedPreRec(model, wide).scorer(model.encode(SHOP))
+        PosteriorMeanPreRec(model, wide).scorer(model.encode(SHOP))
 
 
 def test_a_posterior_that_adds_nothing_is_refused(model, posterior):
     only_S = model.posterior(SHOP, "delta", latents=("S",))
     with pytest.raises(InputError, match="is of S, and prerec_calibrated has that already"):
-        InformedPreRec(CalibratedPreRec(model), only_S)
+        PosteriorMeanPreRec(CalibratedPreRec(model), only_S)

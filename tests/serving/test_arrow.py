@@ -14,7 +14,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.ranking import lists as ranking
 from prerec_pyro.recommenders.registry import load_model
-from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, Question
+from prerec_pyro.serving.arrow import SCHEMA, ArrowRecommender, ListRequest
 
 
 def batches(users: list[str], size: int) -> Iterator[pa.RecordBatch]:
@@ -54,7 +54,7 @@ def test_no_users_no_lists(question):
 
 def test_the_options_are_those_of_recommend(question, users):
     model, shop = load_model(question.model, "cpu"), Domain.load(question.domain)
-    asked: Question = replace(question, top_k=2, do={"Z": 0}, seen="keep")
+    asked: ListRequest = replace(question, top_k=2, do={"Z": 0}, seen="keep")
     found = frame(list(ArrowRecommender(asked).map(batches(users, 50))))
     expected = model.recommend(shop, users, k=2, do={"Z": 0}, seen="keep")
     assert found["item_id"].tolist() == expected["item_id"].tolist()

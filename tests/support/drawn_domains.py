@@ -9,7 +9,7 @@ import torch
 from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
-from prerec_pyro.inference.guides.map_guide import noncentred
+from prerec_pyro.inference.guides.map_guide import noncentered
 from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
@@ -40,7 +40,7 @@ def draw_domain(
     """Let users choose item by item: the program samples R given D and what each has chosen so far."""
     rng = np.random.default_rng(number)
     events = rng.integers(0, len(texts), (num_users, 1))
-    program = pyro.poutine.condition(pyro.poutine.reparam(graph, config=noncentred({"D"})), data={"D": D})
+    program = pyro.poutine.condition(pyro.poutine.reparam(graph, config=noncentered({"D"})), data={"D": D})
     for step in range(1, length):
         encoded = domain_of(events, texts, number)
         ends = np.arange(num_users) * step + step - 1

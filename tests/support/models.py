@@ -11,7 +11,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
@@ -122,7 +122,7 @@ def num_rows(sources: list[Source]) -> int:
 
 
 def program_and_guide(graph: PreRecGraph, sources: list[Source], free: tuple[str, ...] = ("D", "V")):
-    program = NonCentred(graph, free)
+    program = NonCenteredModel(graph, free)
     return program, map_guide(program, num_rows(sources), free)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from prerec_pyro.training.batch_schedule import Reading
+from prerec_pyro.training.batch_schedule import BatchSchedule
 from prerec_pyro.training.distributed import Processes, current, joined
 from prerec_pyro.training.objective import map_trainer
 from tests.support.models import program_and_guide, small_encoded, small_graph, small_sources, training
@@ -50,12 +50,12 @@ def test_one_alone_needs_no_group() -> None:
 @pytest.mark.parametrize("together", [False, True])
 def test_every_batch_is_read_by_one_process_and_steps_are_whole(accumulate: int, size: int, together: bool) -> None:
     config = training(accumulate=accumulate)
-    alone = Reading(SOURCES, training(), Processes(), together)
+    alone = BatchSchedule(SOURCES, training(), Processes(), together)
     plain = alone.schedule(1)
-    everything = dict(alone.batches(Reading(SOURCES, config, Processes(0, size), together).schedule(1), 1))
+    everything = dict(alone.batches(BatchSchedule(SOURCES, config, Processes(0, size), together).schedule(1), 1))
     found = {}
     for rank in range(size):
-        reading = Reading(SOURCES, config, Processes(rank, size), together)
+        reading = BatchSchedule(SOURCES, config, Processes(rank, size), together)
         schedule = reading.schedule(1)
         assert len(schedule) % (accumulate * size) == 0 <= len(schedule) - len(plain) < accumulate * size
         assert (schedule[: len(plain)] == plain).all()

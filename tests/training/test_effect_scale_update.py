@@ -13,14 +13,14 @@ from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import effect_scale_update
-from prerec_pyro.training.effect_scale_update import StrengthReading
+from prerec_pyro.training.effect_scale_update import EffectScaleUpdate
 from prerec_pyro.training.run import TrainingRun
 from tests.support.models import prerec, small_domain, training
 
 SOURCES = [small_domain("a"), small_domain("b", seed=1)]
 TARGET = small_domain("target", num_users=60, seed=2)
 FAST = {"learning_rate": 1e-2, "text_rate": 1e-2, "item_rate": 1e-2}
-Asked = list[tuple[str, np.ndarray, np.ndarray | None]]
+CausalOptions = list[tuple[str, np.ndarray, np.ndarray | None]]
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def model() -> PreRec:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[CausalOptions]:
     """The logs that S was read from."""
-    logs: Asked = []
+    logs: CausalOptions = []
     plain = effect_scale_update.calibrate
 
     def calibrate(scorer, encoded, users, *, lengths, seed):
@@ -42,7 +42,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     return logs
 
 
-def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: Asked) -> None:
+def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: CausalOptions) -> None:
     prerec(training=training(epochs=1)).fit(SOURCES)
     assert [name for name, *_ in asked] == ["a", "b"]
     for domain, (_, users, lengths) in zip(SOURCES, asked, strict=True):
@@ -57,7 +57,7 @@ def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: As
 
 
 @pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])
-def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: Asked) -> None:
+def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: CausalOptions) -> None:
     more = training(epochs=3, **FAST)
     if arm == "from scratch":
         prerec(training=more).fit([TARGET], num_samples=12)
@@ -77,7 +77,7 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     scores = iter([0.5, after])
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
     S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
-    StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
+    EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
     assert list(scores) == []
     assert torch.equal(model.graph.w_o, before["w_o"]) != taken
     assert torch.equal(model.sources.nodes["S"], S) != taken
@@ -95,11 +95,11 @@ def test_validation_users_with_enough_queries_are_believed_unasked(
 ) -> None:
     """S is read from their own log then, which no network fitted."""
     decides = num_queries(TARGET, split_users(TARGET).validation) + missing
-    monkeypatch.setattr(effect_scale_update, "DECIDING_QUERIES", decides)
+    monkeypatch.setattr(effect_scale_update, "MIN_DECISION_QUERIES", decides)
     model = prerec(training=training(epochs=1)).fit([TARGET])
     run, w_o = TrainingRun([model.encode(TARGET)], 0, num_samples, None, False, 0), model.graph.w_o.clone()
     worse = [0.4, 0.5]
-    reading = StrengthReading(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
+    reading = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
     reading.after_fine_tuning()
     assert torch.equal(model.graph.w_o, w_o) != taken
     assert len(worse) == (2 if taken else 0)
@@ -115,7 +115,7 @@ def test_an_epoch_counts_for_the_better_of_with_and_without_S(scores: tuple[floa
         seen.append(model.graph.w_o.clone())
         return next(still_to_come)
 
-    reading = StrengthReading(model.graph, model.sources, run, model.scorer, validation, 0)
+    reading = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, validation, 0)
     assert reading.score_when_read() == 0.5
     without, with_S = seen
     assert torch.equal(without, w_o)

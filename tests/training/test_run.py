@@ -40,17 +40,19 @@ def test_an_epoch_is_judged_by_a_tenth_of_what_the_smallest_domain_trains_on() -
     least = num_queries(encoded[0].domain, split_users(encoded[0].domain).train) // 10
     assert least > 2
     for samples, expected in ((None, least), (10 * least - 1, least - 1), (12, 1)):
-        assert TrainingRun(encoded, 0, samples, None, False, 0).judged_by(1) == expected
-    assert TrainingRun(encoded, 0, None, None, False, 0).judged_by(least + 1) == least + 1, "or by more where asked"
+        assert TrainingRun(encoded, 0, samples, None, False, 0).num_validation_queries(1) == expected
+    assert TrainingRun(encoded, 0, None, None, False, 0).num_validation_queries(least + 1) == least + 1, (
+        "or by more where asked"
+    )
 
 
 def test_a_large_catalogue_judges_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = [prerec().encode(small_domain(name, num_users=90, num_items=n)) for name, n in (("few", 6), ("many", 12))]
     run = TrainingRun(encoded, 0, None, None, False, 0)
-    assert run.judged_by(1) > 3
-    monkeypatch.setattr(training_run, "MOST_SCORES", 12 * 3)
-    assert run.judged_by(1) == 3
-    assert run.judged_by(5) == 5, "what is asked for it is"
+    assert run.num_validation_queries(1) > 3
+    monkeypatch.setattr(training_run, "MAX_VALIDATION_SCORES", 12 * 3)
+    assert run.num_validation_queries(1) == 3
+    assert run.num_validation_queries(5) == 5, "what is asked for it is"
 
 
 @pytest.mark.parametrize("method", ["prerec", "gru4rec"])

@@ -11,7 +11,7 @@ from torch import nn
 
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
 from prerec_pyro.training.checkpoint import load_progress, save_progress
 from prerec_pyro.training.objective import map_trainer
@@ -229,7 +229,7 @@ def test_a_source_without_a_query_is_refused():
     domain = small_domain("lonely", num_users=3)
     sources = small_sources(encode_domain(domain))
     sources[0] = type(sources[0])(sources[0].encoded, np.empty(0, np.int64), 0, 0)
-    program = NonCentred(small_graph(1), ("D", "V"))
+    program = NonCenteredModel(small_graph(1), ("D", "V"))
     guide = map_guide(program, num_rows(sources))
     with pytest.raises(InputError, match=r"lonely.*no training user with two events"):
         map_trainer(program, guide, sources, tiny())

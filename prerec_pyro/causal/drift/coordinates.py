@@ -17,9 +17,9 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.inference.posterior.result import STRENGTHS
+from prerec_pyro.inference.posterior.result import EFFECT_SCALES
 from prerec_pyro.inference.prior.draws import prior_draws
-from prerec_pyro.models.graphs.paper import SPREAD
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
 
 _STEP = 0.25  # of the Hessian's differences, in prior standard deviations
 _PRIOR_DRAWS = 1024
@@ -82,7 +82,7 @@ class Coordinates:
     @property
     def names(self) -> list[str]:
         """What to call the coordinates."""
-        return [f"S {name}" for name in STRENGTHS] + [f"D {number + 1}" for number in range(len(self.basis))]
+        return [f"S {name}" for name in EFFECT_SCALES] + [f"D {number + 1}" for number in range(len(self.basis))]
 
     @property
     def center(self) -> Tensor:
@@ -141,8 +141,8 @@ class Coordinates:
 
     def _at(self, shift: Tensor) -> dict[str, Tensor]:
         values = dict(self.values)
-        values["S"] = values["S"] + shift[: len(SPREAD)].to(values["S"])
-        values["D"] = values["D"] + shift[len(SPREAD) :].to(values["D"]) @ self.basis.to(values["D"])
+        values["S"] = values["S"] + shift[: len(EFFECT_SCALE_STD)].to(values["S"])
+        values["D"] = values["D"] + shift[len(EFFECT_SCALE_STD) :].to(values["D"]) @ self.basis.to(values["D"])
         return values
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
-    from prerec_pyro.inference.posterior.report import Verdict
+    from prerec_pyro.inference.posterior.report import Finding
     from prerec_pyro.inference.posterior.result import Posterior
     from prerec_pyro.recommenders.prerec import PreRec
 
@@ -130,16 +130,16 @@ def _holds_pictures(folder: Path) -> bool:
 
 
 def _say(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
-    from prerec_pyro.inference.posterior.report import verdicts, verdicts_on_people
+    from prerec_pyro.inference.posterior.report import findings, predictive_findings
 
     trained = model.sources.item_ids
     kind = "one that the model was trained on" if posterior.domain in trained else "new to the model"
     console.say(f"Posterior of {posterior.domain} ({kind}) by {posterior.method}\n")
     console.say("Can it be trusted?")
-    found = verdicts(posterior)
+    found = findings(posterior)
     _say_verdicts(found)
     console.say("\nDoes it predict people it has not seen?")
-    people = verdicts_on_people(checks)
+    people = predictive_findings(checks)
     _say_verdicts(people)
     console.say("\nWhat the log says")
     for line in _findings(model, posterior):
@@ -150,7 +150,7 @@ def _say(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
     )
 
 
-def _say_verdicts(found: list[Verdict]) -> None:
+def _say_verdicts(found: list[Finding]) -> None:
     for verdict in found:
         console.say(f"  {_MARKS[verdict.state]:<5} {verdict.check}: {verdict.says}")
 
@@ -159,8 +159,8 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     """Return lines on S as factors and odds, and on how far D moved."""
     import numpy as np
 
-    from prerec_pyro.inference.posterior.result import STRENGTHS
-    from prerec_pyro.models.likelihoods.repeat_mixture import HABIT
+    from prerec_pyro.inference.posterior.result import EFFECT_SCALES
+    from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_PSEUDO_COUNTS
 
     lines, graph = [], model.graph
     if "S" in posterior.draws:
@@ -168,10 +168,10 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
         w_o = float(graph.w_o) if graph.config.wandering else -np.inf
         w_r = float(graph.w_r) if graph.config.repeats else 0.0
         shares = 1 / (1 + np.exp(-(w_o + nats[:, 3])))
-        for i, name in enumerate(STRENGTHS[:2]):
+        for i, name in enumerate(EFFECT_SCALES[:2]):
             lines.append(f"S[{name}]: {_MEANING[name]} {_interval(np.exp(nats[:, i]), posterior)} times the usual")
-        prior = HABIT[0] * np.exp(w_r + nats[:, 2])
-        again = _interval(100 * prior / (prior + HABIT[1]), posterior)
+        prior = REPEAT_PSEUDO_COUNTS[0] * np.exp(w_r + nats[:, 2])
+        again = _interval(100 * prior / (prior + REPEAT_PSEUDO_COUNTS[1]), posterior)
         lines.append(f"S[repeats]: of a user not yet known, {again} % of choices fall on items met before")
         lines.append(f"S[wandering]: {_interval(100 * shares, posterior)} % of new choices do not follow the history")
     if "D" in posterior.draws and not posterior.is_point:

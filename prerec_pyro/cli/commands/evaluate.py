@@ -232,7 +232,7 @@ def _calibrated(
     from prerec_pyro.recommenders.prerec import PreRec
 
     for path, model in models.items():
-        if not (isinstance(model, PreRec) and model.graph.has_strengths):
+        if not (isinstance(model, PreRec) and model.graph.has_effect_scales):
             logger.info("%s: a model of %s has no S, so there is nothing to calibrate", path, model.name)
         elif model.sources.row(domain) is not None:
             logger.info("%s: was trained on this domain and knows its S, so there is nothing to calibrate", path)

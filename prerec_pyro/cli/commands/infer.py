@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.ranking.approximate import Approximation
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
     from prerec_pyro.recommenders.registry import Model
 
 logger = logging.getLogger(__name__)
@@ -187,21 +187,23 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
     from prerec_pyro.recommenders.prerec import PreRec
 
-    if isinstance(trained, PreRec) and trained.graph.has_strengths:
+    if isinstance(trained, PreRec) and trained.graph.has_effect_scales:
         return CalibratedPreRec(trained)
     raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
 
 
-def _informed(trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path) -> InformedPreRec:
+def _informed(
+    trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path
+) -> PosteriorMeanPreRec:
     from prerec_pyro.inference.posterior.result import Posterior
-    from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+    from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
     from prerec_pyro.recommenders.text_baseline import TextBaseline
 
     if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
         raise InputError(f"--posterior: {path} is a model of {trained.name}, which has no D and no S; leave it out")
     found = Posterior.load(posterior)
     try:
-        informed = InformedPreRec(trained, found)
+        informed = PosteriorMeanPreRec(trained, found)
         informed.scorer(encoded)  # says what does not fit
     except InputError as error:
         raise InputError(f"--posterior {posterior}: {error}") from None
@@ -218,12 +220,12 @@ def _approximation(cells: int, domain: Domain) -> Approximation | None:
     return Approximation(cells)
 
 
-def _whom(path: Path | None, domain: Domain) -> users_file.People:
+def _whom(path: Path | None, domain: Domain) -> users_file.UsersFile:
     """Return the people of a file, or all users, checked against the domain; say on stderr which it was."""
     if path is None:
         logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
-        return users_file.People(users=domain.user_ids)
-    named = users_file.read_people(path)
+        return users_file.UsersFile(users=domain.user_ids)
+    named = users_file.read_users_file(path)
     try:
         if named.histories is None:
             domain.user_position(named.users)
@@ -238,7 +240,7 @@ def _whom(path: Path | None, domain: Domain) -> users_file.People:
 
 
 def _recommend(
-    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: users_file.People, asked: Mapping[str, Any]
+    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: users_file.UsersFile, asked: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the lists, those of some users at a time."""
     if named.users is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+Seen = Literal["drop", "keep"]
+"""Whether items of a user's history are left out of the lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ def known_users(
     )
 
 
-def strangers(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int = MAX_HISTORY) -> Histories:
+def new_users(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int = MAX_HISTORY) -> Histories:
     """Return the histories in a frame ``user_id, item_id`` and, if it has them, ``timestamp`` and ``order``.
 
     Without either the rows count as in order; with timestamps, only events before `at` count. Any frame that narwhals
@@ -166,3 +169,14 @@ def moment(encoded: EncodedDomain, at: str | int | None) -> int:
 def slot_of(encoded: EncodedDomain, seconds: int) -> int:
     """Return the popularity slot of a moment."""
     return int(encoded.popularity.slots(np.array(seconds // SECONDS_PER_DAY)))
+
+
+def read_histories(
+    encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
+) -> Histories:
+    """Return the histories to recommend for: of users of the domain, or of new users."""
+    if histories is None:
+        return known_users(encoded, users, at)
+    if users is not None:
+        raise InputError("give users of the domain or histories of strangers, not both")
+    return new_users(encoded, histories, at)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Met(NamedTuple):
+class SeenItems(NamedTuple):
     """What some users met before: distinct (row, item) pairs, by row, and the ``(num_users, 2)`` `repeat_counts`."""
 
     rows: np.ndarray
@@ -15,9 +15,9 @@ class Met(NamedTuple):
     counts: np.ndarray
 
 
-def met_before(history: np.ndarray, positions: np.ndarray) -> Met:
+def seen_items(history: np.ndarray, positions: np.ndarray) -> SeenItems:
     """Return both for queries as below."""
-    return Met(*repeats_in_catalogue(history, positions), repeat_counts(history, positions))
+    return SeenItems(*repeats_in_catalogue(history, positions), repeat_counts(history, positions))
 
 
 def repeats_in_catalogue(history: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from prerec_pyro.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """What generated one domain; events and items are numbered as in the `Domain`.
 
     Parameters
@@ -37,7 +37,7 @@ class Truth:
     trend
         ``(num_slots, num_items)`` the part of it that F_j does not say.
     popularity_weight, sharpness
-        w_z and β of the `Story`.
+        w_z and β of the `SimulationConfig`.
     """
 
     D: np.ndarray
@@ -75,7 +75,7 @@ def truth_path(folder: str | Path, name: str) -> Path:
     return Path(folder) / f"{name}.truth.safetensors"
 
 
-def save_truth(truth: Truth, path: str | Path) -> None:
+def save_truth(truth: GroundTruth, path: str | Path) -> None:
     """Write `truth` as safetensors, whole or not at all.
 
     Raises
@@ -87,7 +87,7 @@ def save_truth(truth: Truth, path: str | Path) -> None:
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
     try:
         try:
-            write_tensors(beside, {f.name: getattr(truth, f.name) for f in fields(Truth)})
+            write_tensors(beside, {f.name: getattr(truth, f.name) for f in fields(GroundTruth)})
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def save_truth(truth: Truth, path: str | Path) -> None:
         raise InputError(f"{path}: cannot be written ({error}); name another folder") from error
 
 
-def load_truth(path: str | Path) -> Truth:
+def load_truth(path: str | Path) -> GroundTruth:
     """Return a saved truth.
 
     Raises
@@ -106,7 +106,7 @@ def load_truth(path: str | Path) -> Truth:
     try:
         arrays = load_file(path)
         scalars = {name: float(arrays.pop(name).item()) for name in ("popularity_weight", "sharpness")}
-        return Truth(**arrays, **scalars)
+        return GroundTruth(**arrays, **scalars)
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as the truth of a simulated domain ({error}); expected a file written by "

@@ -10,7 +10,7 @@ import numpy as np
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
-from prerec_pyro.data.simulation.ground_truth import Truth, match_logits, save_truth, truth_path
+from prerec_pyro.data.simulation.ground_truth import GroundTruth, match_logits, save_truth, truth_path
 from prerec_pyro.data.simulation.vocabulary import Vocabulary, draw_catalogue
 from prerec_pyro.data.times import SECONDS_PER_DAY
 
@@ -22,7 +22,7 @@ _PROFILES = ((1.0, 1.0, 1.0), (0.7, 1.2, 0.6), (1.3, 0.5, 1.2), (0.85, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
-class Story:
+class SimulationConfig:
     """How strong each edge of the graph is; the same in all domains.
 
     Parameters
@@ -70,7 +70,7 @@ class Simulated:
     """One simulated domain and what generated it."""
 
     domain: Domain
-    truth: Truth
+    truth: GroundTruth
 
 
 def simulate(
@@ -81,7 +81,7 @@ def simulate(
     num_users: int = 3000,
     num_days: int = 90,
     latent_dim: int = 16,
-    story: Story | None = None,
+    story: SimulationConfig | None = None,
 ) -> list[Simulated]:
     """Return domains ``sim-0``, ``sim-1``, … drawn from Fig. 1 with D → U, D → V, Z → R and U, V → R.
 
@@ -107,7 +107,7 @@ def simulate(
     latent_dim
         Of D, U and V; at most 64.
     story
-        Strengths of the edges; by default `Story()`.
+        Strengths of the edges; by default `SimulationConfig()`.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def simulate(
         shares = _PROFILES[k % len(_PROFILES)]
         size = [max(2, round(n * share)) for n, share in zip((num_items, num_users, num_days), shares, strict=True)]
         rng = _generator(seed, 1 + k)
-        drawn = _draw_domain(k, rng, vocabulary, domain_to_item, tuple(size), story or Story())
+        drawn = _draw_domain(k, rng, vocabulary, domain_to_item, tuple(size), story or SimulationConfig())
         note = f"Drawn from the causal graph with seed {seed}; what generated it is known."
         result.append(Simulated(drawn.domain.with_notes(note), drawn.truth))
     return result
@@ -147,7 +147,7 @@ def _draw_domain(
     vocabulary: Vocabulary,
     domain_to_item: np.ndarray,
     size: tuple[int, int, int],
-    story: Story,
+    story: SimulationConfig,
 ) -> Simulated:
     num_items, num_users, num_days = size
     texts, item_mean = draw_catalogue(vocabulary, rng, num_items)
@@ -167,7 +167,7 @@ def _draw_domain(
         timestamps=_draw_times(rng, offsets, slot) + (FIRST_DAY + 7 * k) * SECONDS_PER_DAY,
         provenance={"source": "simulated", "files": [], "dropped": {}, "notes": []},
     )
-    truth = Truth(
+    truth = GroundTruth(
         D=D.astype(np.float32),
         domain_to_item=domain_to_item.astype(np.float32),
         item_mean=item_mean.astype(np.float32),
@@ -187,7 +187,7 @@ def _normal(rng: np.random.Generator, scale: float, *shape: int) -> np.ndarray:
     return rng.standard_normal(shape) * (scale / np.sqrt(shape[-1]))
 
 
-def _draw_trend(rng: np.random.Generator, num_days: int, num_items: int, story: Story) -> np.ndarray:
+def _draw_trend(rng: np.random.Generator, num_days: int, num_items: int, story: SimulationConfig) -> np.ndarray:
     """``(num_days, num_items)`` float32: slow noise, and bursts that halve every few days."""
     keep = 0.9  # from one day to the next
     noise = np.empty((num_days, num_items))
@@ -231,7 +231,7 @@ def _draw_events(
     V: np.ndarray,
     D: np.ndarray,
     trend: np.ndarray,
-    story: Story,
+    story: SimulationConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Item of each event, U of each event and Z·W_z ``(num_days, num_items)``, day by day."""
     num_users, num_items = len(offsets) - 1, len(V)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,39 +12,14 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
-from prerec_pyro.models.likelihoods.repeat_mixture import MATCH_AGAIN, habit
-
-if TYPE_CHECKING:
-    from prerec_pyro.inference.interventions.scorer import InterventionalScorer
+from prerec_pyro.inference.interventions.effect_scales import Calibration
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, repeat_log_odds
 
 NUM_CANDIDATES = 1024
 FULL_SAMPLE = 600
 GROWTH = 1.15
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """S as known at each time: a step function of the time slot.
-
-    Attributes
-    ----------
-    since
-        ``(num_steps,)`` first time slot of each step, increasing.
-    values
-        ``(num_steps + 1, 4)`` S, in units of the graph's ``spread``: before all steps, and from each on.
-    num_queries
-        ``(num_steps + 1,)`` queries that each was estimated from.
-    """
-
-    since: Tensor
-    values: Tensor
-    num_queries: Tensor
-
-    def at(self, times: Tensor) -> Tensor:
-        """Return S at time slots, ``(len(times), 4)``."""
-        step = torch.searchsorted(self.since.to(times.device), times, right=True)
-        return self.values.to(times.device)[step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +96,10 @@ def calibrate(
         ends = [len(evidence)]
     else:
         starts, ends = _steps(evidence.times.numpy())
-    values, S = [torch.zeros(len(SPREAD), dtype=torch.float64)], torch.zeros(len(SPREAD), dtype=torch.float64)
+    values, S = (
+        [torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64)],
+        torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64),
+    )
     for end in ends:
         S = posterior_mode(graph, evidence[:end], start=S)
         values.append(S)
@@ -192,11 +169,11 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
         ``(4,)`` where to start, the mode of a smaller log say.
     """
     if not len(evidence):
-        return torch.zeros(len(SPREAD), dtype=torch.float64)
+        return torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64)
     S = start.clone().requires_grad_(True)
     match, popularity = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
     again = evidence.again
-    match = torch.where(again[:, None], MATCH_AGAIN * match, match)
+    match = torch.where(again[:, None], REPEAT_MATCH_WEIGHT * match, match)
     spread = graph.spread.cpu().double()
     w_r = graph.w_r.item() if graph.config.repeats else None
     w_o = graph.w_o.item() if graph.config.wandering else -math.inf
@@ -212,7 +189,7 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
             followed + nn.functional.logsigmoid(-w_o - wander), wandered + nn.functional.logsigmoid(w_o + wander)
         )
         if w_r is not None:
-            odds = habit(evidence.counts, w_r + repeat)[:, 0]
+            odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
             chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(torch.where(again, odds, -odds))
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()

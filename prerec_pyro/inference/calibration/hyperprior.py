@@ -7,11 +7,11 @@ from torch import Tensor
 
 from prerec_pyro.models.graphs.paper import PreRecGraph
 
-SPREAD_WEIGHT = 3.0
+HYPERPRIOR_PSEUDO_DOMAINS = 3.0
 
 
 @torch.no_grad()
-def learn_prior(graph: PreRecGraph, S: Tensor, W_z: Tensor) -> Tensor:
+def fit_hyperprior(graph: PreRecGraph, S: Tensor, W_z: Tensor) -> Tensor:
     """Make S = 0 stand for the source domains' mean, and ``spread`` for how they differ; return S in the new units.
 
     The mean is moved into the parameters that S modifies, so no trained domain's scores change: only what a new domain
@@ -30,8 +30,8 @@ def learn_prior(graph: PreRecGraph, S: Tensor, W_z: Tensor) -> Tensor:
     mean = nats.mean(dim=0)
     absorb(graph, mean, W_z)
     nats = nats - mean
-    squares = nats.square().sum(dim=0) + SPREAD_WEIGHT * graph.spread**2
-    graph.spread.copy_((squares / (len(nats) + SPREAD_WEIGHT)).sqrt())
+    squares = nats.square().sum(dim=0) + HYPERPRIOR_PSEUDO_DOMAINS * graph.spread**2
+    graph.spread.copy_((squares / (len(nats) + HYPERPRIOR_PSEUDO_DOMAINS)).sqrt())
     return nats / graph.spread
 
 

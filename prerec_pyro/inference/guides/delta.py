@@ -13,7 +13,7 @@ from torch.distributions import constraints
 _ONE_DRAW = torch.Size()
 
 
-class Point(dist.TorchDistribution):
+class PointMass(dist.TorchDistribution):
     """The same as ``dist.Delta(value, event_dim=event_dim).mask(False)``, without a density to evaluate and mask.
 
     Parameters
@@ -37,12 +37,12 @@ class Point(dist.TorchDistribution):
         """Real numbers; what may be there is for the node's own prior to say."""
         return constraints.independent(constraints.real, len(self.event_shape))
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Point:
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> PointMass:
         """Return it broadcast to `batch_shape`."""
         shape = torch.Size(batch_shape)
         if shape == self.batch_shape:
             return self
-        return Point(self.value.expand(shape + self.event_shape), len(self.event_shape))
+        return PointMass(self.value.expand(shape + self.event_shape), len(self.event_shape))
 
     def rsample(self, sample_shape: torch.Size = _ONE_DRAW) -> Tensor:
         """Return the value, ``(*sample_shape, ...)``."""
@@ -53,6 +53,6 @@ class Point(dist.TorchDistribution):
         return self.value.new_zeros(()).expand(self.batch_shape)
 
 
-def standing_at(value: Tensor, event_dim: int) -> dict[str, Any]:
+def point_mass(value: Tensor, event_dim: int) -> dict[str, Any]:
     """Return what a reparameterisation makes of a site that stands at `value`."""
-    return {"fn": Point(value, event_dim), "value": value, "is_observed": True}
+    return {"fn": PointMass(value, event_dim), "value": value, "is_observed": True}

@@ -14,7 +14,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch
 
 
-class GaussianNode(AutoNormal):
+class GaussianGuide(AutoNormal):
     """`AutoNormal` for one node, as many nats a query as the graph counts it: ``q = Normal(locs, scales)``.
 
     Were the node and the scale of its prior both points, their density would grow without bound as the scale goes to

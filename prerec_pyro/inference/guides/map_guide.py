@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.delta import Point, standing_at
-from prerec_pyro.inference.guides.empirical_bayes import GaussianNode
-from prerec_pyro.inference.guides.noncentered import Decentred
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.inference.guides.delta import PointMass, point_mass
+from prerec_pyro.inference.guides.empirical_bayes import GaussianGuide
+from prerec_pyro.inference.guides.noncentered import NonCenteredReparam
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
 from prerec_pyro.models.graphs.plates import whole_plate
 from prerec_pyro.models.priors import WEIGHTS, Priors, center
 
@@ -30,7 +30,7 @@ _CAN_BE_FREE = frozenset({"D", "V", "S"})
 _OF_DOMAINS = ("D", "S")  # a row a domain, prior mean 0
 
 
-class AtPriorMean(Reparam):
+class PriorMeanReparam(Reparam):
     """Amortised inference: the node stands at the mean that its network predicts.
 
     The same as `LocScaleReparam` with the decentred site conditioned at 0, without the cost of evaluating a density
@@ -40,10 +40,10 @@ class AtPriorMean(Reparam):
     def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the site with its prior replaced by a point at the prior's mean; its log density is 0."""
         fn, value = msg["fn"], msg["value"]
-        return standing_at(center(fn) if value is None else value, fn.event_dim)
+        return point_mass(center(fn) if value is None else value, fn.event_dim)
 
 
-class AtStart(Reparam):
+class FixedReparam(Reparam):
     """A random setting of a prior that is of no consequence, as its node is given: it stands where inference starts."""
 
     def __init__(self, value: Tensor) -> None:
@@ -51,27 +51,27 @@ class AtStart(Reparam):
 
     def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the site with its distribution replaced by a point."""
-        return standing_at(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
+        return point_mass(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
 
 
-def settled(graph: PreRecGraph, free: Iterable[str] = ()) -> dict[str, Reparam]:
+def fixed_hyperpriors(graph: PreRecGraph, free: Iterable[str] = ()) -> dict[str, Reparam]:
     """Return handlers for ``pyro.poutine.reparam`` that fix the random settings of priors of all but the free nodes."""
     of_others = (sites for node, sites in graph.hypers.items() if node not in set(free))
-    return {site: AtStart(start) for sites in of_others for site, start in sites.items()}
+    return {site: FixedReparam(start) for sites in of_others for site, start in sites.items()}
 
 
-def noncentred(free: Iterable[str]) -> dict[str, Reparam]:
+def noncentered(free: Iterable[str]) -> dict[str, Reparam]:
     """Return the reparameterisation of every node for ``pyro.poutine.reparam``.
 
     D and S have mean 0 and stay as they are where they are free. A free V becomes mean + scale · V_decentered, so that
     the gradient reaches the encoders. The others stand at their prior mean.
     """
     free = set(free)
-    handlers = {node: Decentred() if node in free else AtPriorMean() for node in NODES}
+    handlers = {node: NonCenteredReparam() if node in free else PriorMeanReparam() for node in NODES}
     return {node: handler for node, handler in handlers.items() if node not in free.intersection(_OF_DOMAINS)}
 
 
-class Points(AutoDelta):
+class PointGuide(AutoDelta):
     """`AutoDelta` that needs no plates: they say how often a density counts, and points have none."""
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -123,7 +123,7 @@ class MapGuide(AutoGuideList):
     """`AutoGuideList` that makes plates where a part has a density for them to scale, or where Pyro checks shapes."""
 
     def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, pyro.plate]:
-        if is_validation_enabled() or any(isinstance(part, GaussianNode) for part in self):
+        if is_validation_enabled() or any(isinstance(part, GaussianGuide) for part in self):
             return super()._create_plates(*args, **kwargs)
         self.plates: dict[str, pyro.plate] = {}
         return self.plates
@@ -135,7 +135,7 @@ def _sample_point(name: str, value: Tensor, site: Mapping[str, Any], plates: Map
         for frame in site["cond_indep_stack"]:
             if frame.name in plates:
                 stack.enter_context(plates[frame.name])
-        return pyro.sample(name, Point(value, site["fn"].event_dim))
+        return pyro.sample(name, PointMass(value, site["fn"].event_dim))
 
 
 def item_rows(batch: Batch, by_slot: bool) -> Tensor:
@@ -170,7 +170,7 @@ def check_free(free: Iterable[str], lifted: Iterable[str] = ()) -> frozenset[str
     return free | lifted
 
 
-class NonCentred(nn.Module):
+class NonCenteredModel(nn.Module):
     """The graph in its non-centred form: the program that the MAP guide is for.
 
     Parameters
@@ -185,7 +185,9 @@ class NonCentred(nn.Module):
         super().__init__()
         self.graph = graph
         self._strengths = "S" in set(free)  # else it would stand at 0: as good as none, at the cost of a few passes
-        self._program = pyro.poutine.reparam(graph, config=noncentred(free) | settled(graph, {*free, *graph.lifted}))
+        self._program = pyro.poutine.reparam(
+            graph, config=noncentered(free) | fixed_hyperpriors(graph, {*free, *graph.lifted})
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Run the program on a batch; see `PreRecGraph.forward`."""
@@ -193,14 +195,14 @@ class NonCentred(nn.Module):
 
 
 def map_guide(
-    program: NonCentred,
+    program: NonCenteredModel,
     num_rows: int,
     free: Iterable[str] = FREE_BY_DEFAULT,
     start: Mapping[str, Tensor] | None = None,
 ) -> AutoGuideList:
     """Return the MAP guide: `AutoDelta` for D, S and lifted weights, `ItemOffsets` for V, of those that are free.
 
-    A node whose prior has a random scale gets a `GaussianNode`, and the scale an `AutoDelta`.
+    A node whose prior has a random scale gets a `GaussianGuide`, and the scale an `AutoDelta`.
 
     It has its parameters after its first call. Do not pickle or deep-copy it; keep its ``state_dict``.
 
@@ -236,11 +238,11 @@ def map_guide(
         if node not in graph.hypers:
             points[node] = value.clone()
             continue
-        guide.append(GaussianNode(program, node, graph.num_domains, value.clone(), prior.stddev))
+        guide.append(GaussianGuide(program, node, graph.num_domains, value.clone(), prior.stddev))
         points |= {site: start.get(site, default).clone() for site, default in graph.hypers[node].items()}
     if points:
         exposed = pyro.poutine.block(program, expose=list(points))
-        guide.append(Points(exposed, init_loc_fn=init_to_value(values=points)))
+        guide.append(PointGuide(exposed, init_loc_fn=init_to_value(values=points)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
         guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim, by_slot))
@@ -250,7 +252,7 @@ def map_guide(
 def _prior_of(graph: PreRecGraph, free: frozenset[str]) -> dict[str, dist.TorchDistribution]:
     """Return the priors of the free nodes but V, random scales at their start."""
     dim, zeros = graph.config.latent_dim, graph.f_e.linear.weight.new_zeros
-    widths = {"D": dim * graph.config.confounders, "S": len(SPREAD) * graph.has_strengths}
+    widths = {"D": dim * graph.config.confounders, "S": len(EFFECT_SCALE_STD) * graph.has_effect_scales}
     loc = {node: zeros(graph.num_domains, width) for node, width in widths.items() if node in free and width}
     loc |= {name: zeros(dim) for name in graph.lifted}
     return {node: getattr(graph.priors, node)(zero) for node, zero in loc.items()}
@@ -268,7 +270,7 @@ def check_offsets(free: Iterable[str], priors: Priors) -> None:
 
 
 def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
-    """Return the MAP of the free nodes, of those there are; of a `GaussianNode` the mean.
+    """Return the MAP of the free nodes, of those there are; of a `GaussianGuide` the mean.
 
     ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,), and the
     random scales of their priors, such as ``D_scale`` ().
@@ -277,7 +279,7 @@ def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
     for part in guide:
         if isinstance(part, ItemOffsets):
             found["V_decentered"] = part.table.weight.detach()
-        elif isinstance(part, GaussianNode):
+        elif isinstance(part, GaussianGuide):
             found |= part.values()
         elif part.prototype_trace is not None:
             found |= {site: getattr(part, site).detach() for site in part.prototype_trace.stochastic_nodes}

@@ -13,12 +13,12 @@ from pyro.infer.reparam import LocScaleReparam
 from torch import Tensor
 from torch.distributions import constraints
 
-from prerec_pyro.inference.guides.delta import standing_at
+from prerec_pyro.inference.guides.delta import point_mass
 
 _ONE_DRAW = torch.Size()
 
 
-class Decentred(LocScaleReparam):
+class NonCenteredReparam(LocScaleReparam):
     """The same as ``LocScaleReparam(0.0)``: of a Gaussian without multiplying by 0 and raising to powers of 0 and 1."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Decentred(LocScaleReparam):
         infer = {"is_observed": msg["is_observed"]}
         offset = pyro.sample(f"{msg['name']}_decentered", StandardNormal(fn.loc), infer=infer)
         value = fn.loc + fn.scale * offset
-        return standing_at(value, 1)
+        return point_mass(value, 1)
 
 
 class StandardNormal(dist.TorchDistribution):

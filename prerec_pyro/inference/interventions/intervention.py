@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import NODES
-from prerec_pyro.models.graphs.paper import SPREAD
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
 
 Semantics = Literal["interventional", "counterfactual"]
 
@@ -89,7 +89,7 @@ class Intervention:
         for node, value in (do or {}).items():
             if node not in NODES:
                 raise InputError(f"do({node}): there is no such node; expected one of {', '.join(NODES)}")
-            checked[node] = _checked_value(node, value, len(SPREAD) if node == "S" else latent_dim)
+            checked[node] = _checked_value(node, value, len(EFFECT_SCALE_STD) if node == "S" else latent_dim)
         return cls(checked, semantics)
 
     def recomputed(self, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -15,12 +15,12 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration.fit import Calibration
-from prerec_pyro.inference.guides.map_guide import noncentred, settled
+from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
-from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph, Weights, effect_of
-from prerec_pyro.ranking.exact import Effects
+from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph, Weights, effect_of
+from prerec_pyro.ranking.exact import ScoreFactors
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
 
@@ -35,7 +35,7 @@ def _program(graph: PreRecGraph, known: Mapping[str, Tensor], do: Mapping[str, T
     behind is then an ordinary node to all others.
     """
     free = {"V"} if "V_decentered" in known else set()
-    config = noncentred(free | ({"D", "S"} & set(known))) | settled(graph)
+    config = noncentered(free | ({"D", "S"} & set(known))) | fixed_hyperpriors(graph)
     with ExitStack() as stack:
         stack.enter_context(pyro.poutine.block())
         stack.enter_context(pyro.poutine.condition(data=dict(known)))
@@ -49,7 +49,7 @@ class InterventionalScorer:
     """P(R | do(…)) of every item of one domain, for any queries.
 
     ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax
-    (for what is made of it see `log_choice`). Zero-shot (`trained` is None) D is integrated out: U and V are
+    (for what is made of it see `mixture_log_probs`). Zero-shot (`trained` is None) D is integrated out: U and V are
     computed at D = 0, Z at f_pop(F). After training, all four stand at their MAP.
 
     Parameters
@@ -93,8 +93,8 @@ class InterventionalScorer:
         self.encoded = encoded
         self.intervention = intervention
         self.domain = domain
-        self._W_z = (TrainedSources().weights(graph) if weights is None else weights).W_z
-        self._calibration = calibration if graph.has_strengths else None
+        self._W_z = (TrainedDomains().weights(graph) if weights is None else weights).W_z
+        self._calibration = calibration if graph.has_effect_scales else None
         self._trained = dict(trained or {})
         self._known = self._known_nodes(self._trained)
         for node in ("Z", "V"):
@@ -164,8 +164,8 @@ class InterventionalScorer:
         shapes: dict[str, tuple[int, ...]] = {"V_decentered": (self.encoded.num_items, dim)}
         if graph.config.confounders:
             shapes |= {"D": (graph.num_domains, dim)} | {name: (dim,) for name in graph.lifted}
-        if graph.has_strengths:
-            shapes["S"] = (graph.num_domains, len(SPREAD))
+        if graph.has_effect_scales:
+            shapes["S"] = (graph.num_domains, len(EFFECT_SCALE_STD))
         if name not in shapes:
             raise InputError(f"draws of {name}: this model has no such free node")
         if name in ("D", "S") and value.shape == shapes[name][1:]:
@@ -209,7 +209,7 @@ class InterventionalScorer:
         return self._domain()[1]
 
     @torch.no_grad()
-    def effects_at(self, batch: Batch) -> Effects:
+    def score_factors(self, batch: Batch) -> ScoreFactors:
         """Return what R is made of in the one time slot of a batch, each as it counts under S and the intervention."""
         batch = self._by_item(batch.to(self._device))
         S, Z = self._strengths(batch), self._popularity(batch)
@@ -220,7 +220,7 @@ class InterventionalScorer:
         config, graph = self.graph.config, self.graph
         again = (graph.w_r if S is None else graph.w_r + S[0, 2]).item() if config.repeats else None
         wander = (graph.w_o if S is None else graph.w_o + S[0, 3]).item() if config.wandering else None
-        return Effects(items, popularity, again, wander)
+        return ScoreFactors(items, popularity, again, wander)
 
     @torch.no_grad()
     def user_vectors(self, batch: Batch) -> Tensor:
@@ -275,7 +275,7 @@ class InterventionalScorer:
         graph = self.graph
         known = {node: self._known[node] for node in ("D", "S") if node in self._known}
         do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set(
-            "S", (graph.num_domains, len(SPREAD))
+            "S", (graph.num_domains, len(EFFECT_SCALE_STD))
         )
         with _program(graph, known, do):
             return graph.domains(self.domain)

@@ -19,8 +19,8 @@ from prerec_pyro.inference.posterior.nuts import run_chains
 from prerec_pyro.inference.posterior.program import OF_DOMAIN, DomainProgram, Values, latent_sites
 from prerec_pyro.inference.posterior.result import METHODS, Method, Posterior
 from prerec_pyro.inference.posterior.subsample import LogSample, sample_log
-from prerec_pyro.inference.trained_domains import TrainedSources
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
 
 DOUBLE_UP_TO = 1 << 20  # scores: small problems are computed in double precision
 
@@ -44,7 +44,7 @@ class PosteriorConfig(BaseModel):
 
 def infer_posterior(
     graph: PreRecGraph,
-    sources: TrainedSources,
+    sources: TrainedDomains,
     encoded: EncodedDomain,
     users: np.ndarray,
     method: Method = "laplace",
@@ -96,10 +96,10 @@ def infer_posterior(
     return _posterior(program, encoded, method, points, statistics, facts | found, config)
 
 
-def point_estimates(graph: PreRecGraph, sources: TrainedSources, encoded: EncodedDomain) -> dict[str, Tensor]:
+def point_estimates(graph: PreRecGraph, sources: TrainedDomains, encoded: EncodedDomain) -> dict[str, Tensor]:
     """Return D (1, B), S (1, 4) and lifted weights (B,) as the domain is served: its MAP, or the prior mean."""
     sites, device = latent_sites(graph), graph.f_e.linear.weight.device
-    row, widths = sources.row(encoded.domain), {"D": graph.config.latent_dim, "S": len(SPREAD)}
+    row, widths = sources.row(encoded.domain), {"D": graph.config.latent_dim, "S": len(EFFECT_SCALE_STD)}
     trained = {} if row is None else {s: sources.nodes[s][row : row + 1] for s in OF_DOMAIN if s in sources.nodes}
     found = {site: trained.get(site, torch.zeros(1, widths[site], device=device)) for site in sites if site in widths}
     weights = sources.weights(graph)._asdict()
@@ -107,7 +107,7 @@ def point_estimates(graph: PreRecGraph, sources: TrainedSources, encoded: Encode
 
 
 def program_of(
-    graph: PreRecGraph, sources: TrainedSources, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
+    graph: PreRecGraph, sources: TrainedDomains, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
 ) -> DomainProgram:
     """Return the program of a domain in which `latents` are random and all else stands at its MAP."""
     row = sources.row(encoded.domain)

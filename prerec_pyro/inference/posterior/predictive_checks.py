@@ -13,7 +13,7 @@ from prerec_pyro.inference.posterior.fit import program_of
 from prerec_pyro.inference.posterior.program import OF_DOMAIN
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
 
 LISTED = 10
@@ -62,7 +62,7 @@ class PredictiveChecks:
 @torch.no_grad()
 def held_out_checks(
     graph: PreRecGraph,
-    sources: TrainedSources,
+    sources: TrainedDomains,
     encoded: EncodedDomain,
     posterior: Posterior,
     users: np.ndarray,

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides.delta import standing_at
-from prerec_pyro.inference.guides.map_guide import noncentred, settled
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.inference.guides.delta import point_mass
+from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
 
 Values = Mapping[str, Tensor]
 OF_DOMAIN = ("D", "S")
@@ -28,7 +28,7 @@ def latent_sites(graph: PreRecGraph) -> tuple[str, ...]:
     """Return the low-dimensional latents that a graph has, of D, S and the lifted weights."""
     if not graph.config.confounders:
         return ()
-    return ("D", *(("S",) if graph.has_strengths else ()), *graph.lifted)
+    return ("D", *(("S",) if graph.has_effect_scales else ()), *graph.lifted)
 
 
 class DomainProgram(nn.Module):
@@ -114,8 +114,8 @@ class DomainProgram(nn.Module):
 
     def latents(self) -> dict[str, Tensor]:
         """Sample the latents from their prior, in `units`; return them by site."""
-        config = {node: handler for node, handler in noncentred(self._free()).items() if node not in self.sites}
-        config |= settled(self.graph) | {site: Affine(*self.units[site]) for site in self.sites}
+        config = {node: handler for node, handler in noncentered(self._free()).items() if node not in self.sites}
+        config |= fixed_hyperpriors(self.graph) | {site: AffineReparam(*self.units[site]) for site in self.sites}
         with (
             pyro.poutine.trace() as seen,
             pyro.poutine.block(hide_fn=self._is_other),
@@ -159,7 +159,7 @@ class DomainProgram(nn.Module):
         return {site + _UNIT: (values[site] - zero) / one for site, (zero, one) in self.units.items()}
 
     def _choose(self, values: Values, batch: Batch) -> None:
-        program = pyro.poutine.reparam(self.graph, config=noncentred(self._free()) | settled(self.graph))
+        program = pyro.poutine.reparam(self.graph, config=noncentered(self._free()) | fixed_hyperpriors(self.graph))
         program = pyro.poutine.condition(program, data={**self._map(batch), **values})
         pyro.poutine.block(program, expose=["R"])(batch)
 
@@ -174,7 +174,7 @@ class DomainProgram(nn.Module):
         return {*self.sites, *(name.removesuffix(_DECENTRED) for name in self.known)}
 
     def _units_of_prior(self, site: str) -> tuple[Tensor, Tensor]:
-        dim = len(SPREAD) if site == "S" else self.graph.config.latent_dim
+        dim = len(EFFECT_SCALE_STD) if site == "S" else self.graph.config.latent_dim
         zero = torch.zeros(
             (1, dim) if site in OF_DOMAIN else dim, dtype=self.dtype, device=self.f_e.linear.weight.device
         )
@@ -188,7 +188,7 @@ class DomainProgram(nn.Module):
         return msg["type"] == "sample" and msg["name"].removesuffix(_UNIT) not in self.sites
 
 
-class Affine(Reparam):
+class AffineReparam(Reparam):
     """Measure a site in other units: sample ``<name>_unit`` in its place, and set it to zero + one * unit.
 
     `LocScaleReparam` for any prior and any units; the prior stays what it was.
@@ -208,7 +208,7 @@ class Affine(Reparam):
         back = AffineTransform(self.zero, self.one, event_dim=fn.event_dim).inv
         unit = pyro.sample(msg["name"] + _UNIT, dist.TransformedDistribution(fn, [back]))
         value = self.zero + self.one * unit
-        return standing_at(value, fn.event_dim)
+        return point_mass(value, fn.event_dim)
 
 
 class _Done(nn.Module):

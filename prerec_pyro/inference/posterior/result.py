@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Method = Literal["delta", "laplace", "normal", "low_rank", "nuts"]
 METHODS: tuple[Method, ...] = get_args(Method)
-STRENGTHS = ("match", "popularity", "repeats", "wandering")
+EFFECT_SCALES = ("match", "popularity", "repeats", "wandering")
 """Coordinates of S, in its order: e-folds of U·V, of Z·W_z and of the prior of ρ, nats of w_o."""
 _DIMS = {
     "D": ("domain", "latent"),
@@ -122,7 +122,7 @@ class Posterior:
         item.
         """
         latent = next((v.shape[-1] for site, v in self.draws.items() if site != "S"), 0)
-        coords: dict[str, Any] = {"domain": [self.domain], "strength": list(STRENGTHS), "latent": np.arange(latent)}
+        coords: dict[str, Any] = {"domain": [self.domain], "strength": list(EFFECT_SCALES), "latent": np.arange(latent)}
         none = {"none": np.zeros((self.num_chains, self.num_draws))}  # ArviZ wants a posterior, PreRec_n has no latent
         groups = {"posterior": self._sites(self.draws) or none, "prior": self._sites(self.prior)}
         groups["sample_stats"] = {name: value.numpy() for name, value in self.statistics.items()}
@@ -217,7 +217,7 @@ class Posterior:
         order = sorted(self.draws, key=lambda site: (site != "S", site))
         for site in order:
             width = self.draws[site].shape[-1]
-            names += [f"{site}[{STRENGTHS[i] if site == 'S' else i}]" for i in range(width)]
+            names += [f"{site}[{EFFECT_SCALES[i] if site == 'S' else i}]" for i in range(width)]
         none = np.zeros((self.num_chains, self.num_draws, 0))
         return names, np.concatenate([none, *(self.draws[site].double().numpy() for site in order)], axis=-1)
 

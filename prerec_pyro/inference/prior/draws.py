@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import SPREAD, PreRecGraph
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
 
 Sampling = Literal["auto", "monte-carlo", "sobol"]
 
@@ -49,10 +49,10 @@ def prior_draws(
         raise InputError(f"num_draws is {num_draws}, expected 1 or more")
     if sampling not in ("auto", "monte-carlo", "sobol"):
         raise InputError(f"sampling {sampling!r}: expected 'auto', 'monte-carlo' or 'sobol'")
-    widths = {"D": graph.config.latent_dim, "S": len(SPREAD)}
+    widths = {"D": graph.config.latent_dim, "S": len(EFFECT_SCALE_STD)}
     if unknown := set(nodes) - set(widths):
         raise InputError(f"prior draws of {', '.join(sorted(unknown))}: expected some of D, S")
-    there = {"D": graph.config.confounders, "S": graph.has_strengths}
+    there = {"D": graph.config.confounders, "S": graph.has_effect_scales}
     asked = [node for node in widths if node in set(nodes) and there[node]]
     if not asked:
         raise InputError("prior draws: this model has none of the nodes that were asked for; it is PreRec_n")

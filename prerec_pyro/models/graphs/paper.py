@@ -14,8 +14,8 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.item_layout import item_slots, share_among_slots, slotwise
 from prerec_pyro.models.graphs.plates import whole_plate
-from prerec_pyro.models.likelihoods.repeat_mixture import Odds, habit, log_choice
-from prerec_pyro.models.likelihoods.softmax import Choice
+from prerec_pyro.models.likelihoods.repeat_mixture import MixtureLogOdds, mixture_log_probs, repeat_log_odds
+from prerec_pyro.models.likelihoods.softmax import SoftmaxCategorical
 from prerec_pyro.models.networks import ItemEncoder, PopularityEncoder, SequenceEncoder, TextEncoder
 from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, sample_shared
 
@@ -23,7 +23,7 @@ from prerec_pyro.models.priors import WEIGHTS, Priors, hypers, sample_node, samp
 pyro.settings.set(module_local_params=True)
 
 
-SPREAD = (0.7, 0.7, 1.5, 1.0)
+EFFECT_SCALE_STD = (0.7, 0.7, 1.5, 1.0)
 """How much S differs between domains before any has been seen: factors of two, odds of 1 to 4 and of 1 to 3."""
 
 
@@ -68,7 +68,7 @@ class PreRecGraph(nn.Module):
     training, where few rivals are drawn, ``w_h · 1[j ∈ H_i]``, one learned number (0 at the start), stands for it.
 
     Not every choice follows the history. With probability ω a choice of a new item *wanders*: it is made by popularity,
-    without U·V. R is the mixture of these kinds (`log_choice`), in which U·V may be sharp where it speaks.
+    without U·V. R is the mixture of these kinds (`mixture_log_probs`), in which U·V may be sharp where it speaks.
 
     How far to trust texts, popularity, repeats and histories differs from domain to domain: S_k, four numbers in units
     of ``spread``, makes ``e^{S_1} U·V``, ``e^{S_2} Z·W_z``, ``w_r + S_3`` and ``ω = sigmoid(w_o + S_4)`` of the
@@ -129,8 +129,8 @@ class PreRecGraph(nn.Module):
             self.f_pop = PopularityEncoder(dim)
             for name in (name for name in WEIGHTS if name not in self.lifted):
                 self.register_parameter(name, nn.Parameter(torch.zeros(dim)))
-        if self.has_strengths:
-            self.register_buffer("spread", torch.tensor(SPREAD))
+        if self.has_effect_scales:
+            self.register_buffer("spread", torch.tensor(EFFECT_SCALE_STD))
 
     def forward(self, batch: Batch, *, strengths: bool = True) -> Tensor:
         """Return R, ``(num_queries,)``. The log density is that of a domain, estimated from the batch, per query.
@@ -148,7 +148,7 @@ class PreRecGraph(nn.Module):
             with pyro.plate("queries", batch.num_domain_queries, subsample=batch.positions, dim=-1):
                 U = self.users(H[..., batch.history, :], batch.positions, D)
                 logits = self.logits(U, V, D, Z, S, W, batch)
-                return pyro.sample("R", Choice(logits), obs=self.response(batch))
+                return pyro.sample("R", SoftmaxCategorical(logits), obs=self.response(batch))
 
     @property
     def parents(self) -> dict[str, frozenset[str]]:
@@ -158,7 +158,7 @@ class PreRecGraph(nn.Module):
         if not self.config.confounders:
             return dict.fromkeys("DZSV", none) | {"U": history, "R": frozenset("UV")}
         edges = {"D": self.config.domain_to_item, "Z": self.config.popularity_to_item}
-        of_R = frozenset("UVDZS" if self.has_strengths else "UVDZ").union(self.lifted)
+        of_R = frozenset("UVDZS" if self.has_effect_scales else "UVDZ").union(self.lifted)
         parents = dict.fromkeys([*"DZS", *self.lifted], none) | {"U": frozenset("D") | history, "R": of_R}
         parents |= {node: frozenset(names) for node, names in self.hypers.items()}
         parents |= dict.fromkeys((name for names in self.hypers.values() for name in names), none)
@@ -182,7 +182,7 @@ class PreRecGraph(nn.Module):
         return self.config.item_to_user and self.f_item.from_popularity is None
 
     @property
-    def has_strengths(self) -> bool:
+    def has_effect_scales(self) -> bool:
         """Whether there is a node S."""
         return self.config.confounders and self.config.strengths
 
@@ -223,9 +223,11 @@ class PreRecGraph(nn.Module):
             shared = sample_shared("D", self.priors.D, zero)
         with whole_plate("domains", self.num_domains), pyro.poutine.mask(mask=own):
             D = sample_node("D", self.priors.D, zero, shared)  # (..., num_domains, B)
-            if not (self.has_strengths and strengths):
+            if not (self.has_effect_scales and strengths):
                 return D[..., domain, :], None
-            S = pyro.sample("S", self.priors.S(zero.new_zeros(self.num_domains, len(SPREAD))))  # (..., num_domains, 4)
+            S = pyro.sample(
+                "S", self.priors.S(zero.new_zeros(self.num_domains, len(EFFECT_SCALE_STD)))
+            )  # (..., num_domains, 4)
         S = S[..., domain, :] * self.spread
         return D[..., domain, :], S.unsqueeze(-2)  # (..., B), (..., 1, 4)
 
@@ -307,20 +309,20 @@ class PreRecGraph(nn.Module):
         return scores + self.repeat_effect(S)[..., 0] * batch.target_repeats if self.config.repeats else scores
 
     def mixed(self, match: Tensor, background: Tensor, S: Tensor | None, batch: Batch) -> Tensor:
-        """Return the log probability of each candidate, see `log_choice`; in training match + background.
+        """Return the log probability of each candidate, see `mixture_log_probs`; in training match + background.
 
         A few sampled negatives miss the rivals of a sharp match, and where ω bounds what a miss costs, training makes
         matches ever sharper. ω and ρ are estimated after training; see `calibrate`.
         """
         if batch.is_training:
             return match + background
-        return log_choice(match, background, self.odds(S, batch), batch.repeats)
+        return mixture_log_probs(match, background, self.odds(S, batch), batch.repeats)
 
-    def odds(self, S: Tensor | None, batch: Batch) -> Odds:
+    def odds(self, S: Tensor | None, batch: Batch) -> MixtureLogOdds:
         """Return the log odds of the kinds of choice, ``(..., 1 or num_queries, 1)``."""
-        S = self.f_e.linear.weight.new_zeros(1, len(SPREAD)) if S is None else S
-        again = habit(batch.repeat_counts, self.w_r + S[..., 2:3]) if self.config.repeats else None
-        return Odds(again, self.w_o + S[..., 3:] if self.config.wandering else None)
+        S = self.f_e.linear.weight.new_zeros(1, len(EFFECT_SCALE_STD)) if S is None else S
+        again = repeat_log_odds(batch.repeat_counts, self.w_r + S[..., 2:3]) if self.config.repeats else None
+        return MixtureLogOdds(again, self.w_o + S[..., 3:] if self.config.wandering else None)
 
     def repeat_effect(self, S: Tensor | None) -> Tensor:
         """Return w_h in a domain, ``(..., 1 or num_queries, 1)``."""

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-HABIT = (0.3, 5.0)
+REPEAT_PSEUDO_COUNTS = (0.3, 5.0)
 """Choices of an item met before, and of others, that a user is taken to have made before any was seen.
 
 The first of them is what domains differ in.
 """
 
-MATCH_AGAIN = 0.3
+REPEAT_MATCH_WEIGHT = 0.3
 """How much U·V counts among the items that a user has met before: they are all like what the history asks for."""
 
 _NEVER = -1e4  # and not -inf, whose gradients are not numbers
 
 
-class Odds(NamedTuple):
+class MixtureLogOdds(NamedTuple):
     """Log odds of the kinds, each ``(..., 1 or num_queries, 1)``; None where there is no such kind.
 
     ``again`` is that of ρ, the share of choices that fall on items met before; ``wander`` that of ω, the share of the
@@ -31,11 +31,11 @@ class Odds(NamedTuple):
     wander: Tensor | None
 
 
-def habit(counts: Tensor, domain: Tensor | float = 0.0) -> Tensor:
+def repeat_log_odds(counts: Tensor, domain: Tensor | float = 0.0) -> Tensor:
     """Return the log odds that a user takes an item met before, ``(..., num_queries, 1)``.
 
-    They are those of the posterior mean of a share given what the user did so far. The prior is a beta one, `HABIT`,
-    whose first number is e^domain times that: what a domain says of its users counts where little was seen of one.
+    They are those of the posterior mean of a share given what the user did so far. The prior is a beta one,
+    `REPEAT_PSEUDO_COUNTS`, with the first number times e^domain: the domain counts where little is known of a user.
 
     Parameters
     ----------
@@ -45,16 +45,16 @@ def habit(counts: Tensor, domain: Tensor | float = 0.0) -> Tensor:
         ``(..., 1 or num_queries, 1)``, e-folds.
     """
     again, other = counts[:, :1], counts[:, 1:]  # each (num_queries, 1)
-    prior = HABIT[0] * torch.as_tensor(domain, dtype=counts.dtype, device=counts.device).exp()
-    return (again + prior).log() - (other + HABIT[1]).log()
+    prior = REPEAT_PSEUDO_COUNTS[0] * torch.as_tensor(domain, dtype=counts.dtype, device=counts.device).exp()
+    return (again + prior).log() - (other + REPEAT_PSEUDO_COUNTS[1]).log()
 
 
-def log_choice(match: Tensor, background: Tensor, odds: Odds, repeats: Tensor) -> Tensor:
+def mixture_log_probs(match: Tensor, background: Tensor, odds: MixtureLogOdds, repeats: Tensor) -> Tensor:
     """Return the log probability of each candidate, ``(..., num_queries, num_items)``, all items being candidates.
 
     Among items that are new to the user it is
     ``(1 - ρ) [(1 - ω) softmax(match + background) + ω softmax(background)]``, among those met before
-    ``ρ softmax(MATCH_AGAIN · match + background)``, each softmax over its own items.
+    ``ρ softmax(REPEAT_MATCH_WEIGHT · match + background)``, each softmax over its own items.
 
     Parameters
     ----------
@@ -71,14 +71,14 @@ def log_choice(match: Tensor, background: Tensor, odds: Odds, repeats: Tensor) -
     if odds.again is None:
         return followed if odds.wander is None else _new(followed, background, odds.wander, 0.0)
     query, item = repeats
-    met = MATCH_AGAIN * match[..., query, item] + background[..., query, item]  # (..., num_repeats)
+    met = REPEAT_MATCH_WEIGHT * match[..., query, item] + background[..., query, item]  # (..., num_repeats)
     followed[..., query, item] = background[..., query, item] = _NEVER
     scores = _new(followed, background, odds.wander, logsigmoid(-odds.again))
-    scores[..., query, item] = log_again(met, query, odds.again.expand(*scores.shape[:-1], 1)[..., 0])
+    scores[..., query, item] = repeat_log_probs(met, query, odds.again.expand(*scores.shape[:-1], 1)[..., 0])
     return scores
 
 
-def log_again(met: Tensor, query: Tensor, again: Tensor) -> Tensor:
+def repeat_log_probs(met: Tensor, query: Tensor, again: Tensor) -> Tensor:
     """Return log[ρ softmax(met)] of (query, item) pairs, the softmax over those of a query, ``(..., num_repeats)``.
 
     Parameters
@@ -96,7 +96,7 @@ def log_again(met: Tensor, query: Tensor, again: Tensor) -> Tensor:
     return met - (most[..., query] + above[..., query].log()) + logsigmoid(again)[..., query]
 
 
-def log_sum_of_new(everything: Tensor, met: Tensor, query: Tensor, num_queries: int) -> Tensor:
+def unseen_logsumexp(everything: Tensor, met: Tensor, query: Tensor, num_queries: int) -> Tensor:
     """Return the log of a sum of exponentials over the items that are new to a query, ``(num_queries,)`` float64.
 
     Parameters

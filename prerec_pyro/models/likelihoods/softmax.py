@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 
-class Choice(dist.Categorical):
+class SoftmaxCategorical(dist.Categorical):
     """Categorical(softmax(logits)), normalised in one pass each way.
 
     The same as ``dist.Categorical(logits=logits)``, whose ``logits - logits.logsumexp(...)`` reads and writes the
@@ -27,11 +27,11 @@ class Choice(dist.Categorical):
         self._num_events = logits.shape[-1]
         Distribution.__init__(self, logits.shape[:-1], validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> Choice:
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> SoftmaxCategorical:
         """Return it broadcast to `batch_shape`."""
         if _instance is None and torch.Size(batch_shape) == self.batch_shape:
             return self
-        return super().expand(batch_shape, _instance=self._get_checked_instance(Choice, _instance))
+        return super().expand(batch_shape, _instance=self._get_checked_instance(SoftmaxCategorical, _instance))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log probability of each choice, ``(...)``."""

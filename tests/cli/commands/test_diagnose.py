@@ -56,7 +56,7 @@ def test_a_MAP_says_nothing_of_its_error(run: Callable, model: Path, world: Path
     page = diagnose(run, model, world / "sim-0", tmp_path / "p.nc", "--method", "delta", "--plots", tmp_path / "plots")
     assert "a MAP is a point" in page
     assert not any(word in page for word in ("ESS", "R-hat", "k-hat", "clear of 0"))
-    assert " to " not in page[page.index("What the log says") : page.index("Verdict")], "no interval"
+    assert " to " not in page[page.index("What the log says") : page.index("Finding")], "no interval"
     assert not (tmp_path / "plots" / "forest.png").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-from prerec_pyro.recommenders.posterior_mean import InformedPreRec
+from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 
 
@@ -31,7 +31,7 @@ def test_lists_are_made_at_its_mean(
     assert result.exit_code == 0, result.stderr
     trained, shop = PreRec.load(model, "cpu"), Domain.load(world / "sim-2")
     known = CalibratedPreRec(trained) if calibrate else trained
-    expected = InformedPreRec(known, Posterior.load(saved)).recommend(shop, k=5)
+    expected = PosteriorMeanPreRec(known, Posterior.load(saved)).recommend(shop, k=5)
     pd.testing.assert_frame_equal(pd.read_csv(out), expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 

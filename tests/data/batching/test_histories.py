@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prerec_pyro.data.batching.histories import Histories, known_users, moment, slot_of, strangers
+from prerec_pyro.data.batching.histories import Histories, known_users, moment, new_users, slot_of
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
@@ -110,22 +110,22 @@ EVENTS = {"user_id": ["p", "q", "p", "p"], "item_id": ["i3", "i0", "i1", "i2"]}
 )
 def test_strangers_are_read_in_order(timed: EncodedDomain, extra: dict[str, list], expected: list[int]) -> None:
     for frame in (pd.DataFrame(EVENTS | extra), pl.DataFrame(EVENTS | extra)):
-        histories = strangers(timed, frame, None, 64)
+        histories = new_users(timed, frame, None, 64)
         assert lists(histories) == {"p": expected, "q": [0]}
         assert histories.slot == timed.popularity.last_slot
 
 
 def test_only_a_strangers_events_before_the_moment_count(timed: EncodedDomain) -> None:
     frame = pd.DataFrame(EVENTS | {"timestamp": ["2011-02-03", "2011-02-01", "2011-02-01", "2011-02-02"]})
-    histories = strangers(timed, frame, "2011-02-02", 64)
+    histories = new_users(timed, frame, "2011-02-02", 64)
     assert lists(histories) == {"q": [0], "p": [1]}
     assert histories.slot == slot_of(timed, moment(timed, "2011-02-02"))
     with pytest.raises(InputError, match="no event before 2011-02-01"):
-        strangers(timed, frame, "2011-02-01", 64)
+        new_users(timed, frame, "2011-02-01", 64)
 
 
 def test_strangers_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
-    assert lists(strangers(timed, pd.DataFrame({"user_id": [7, 7], "item_id": ["i1", "i0"]}), None, 64)) == {
+    assert lists(new_users(timed, pd.DataFrame({"user_id": [7, 7], "item_id": ["i1", "i0"]}), None, 64)) == {
         "7": [1, 0]
     }
 
@@ -146,7 +146,7 @@ def test_strangers_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
 )
 def test_strangers_that_mean_nothing_are_refused(timed: EncodedDomain, table: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        strangers(timed, pd.DataFrame(table), None, 64)
+        new_users(timed, pd.DataFrame(table), None, 64)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.repeats import (
-    met_before,
     repeat_counts,
     repeated_targets,
     repeats_among,
     repeats_in_catalogue,
+    seen_items,
 )
 
 
@@ -32,6 +32,6 @@ def test_pairs_are_those_of_the_prefix(num_sequences: int, length: int, seed: in
     again = [sum(item in read[:step] for step, item in enumerate(read)) for read in reads]
     counts = repeat_counts(history, positions)
     assert counts.tolist() == [[a, len(read) - 1 - a] for a, read in zip(again, reads, strict=True)]
-    met = met_before(history, positions)
+    met = seen_items(history, positions)
     assert list(zip(met.rows, met.items, strict=True)) == sorted({(q, i) for q, p in enumerate(prefixes) for i in p})
     assert np.array_equal(met.counts, counts)

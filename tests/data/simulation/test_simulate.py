@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
-from prerec_pyro.data.simulation.ground_truth import Truth, load_truth, truth_path
+from prerec_pyro.data.simulation.ground_truth import GroundTruth, load_truth, truth_path
 from prerec_pyro.data.simulation.simulate import (
     FIRST_DAY,
     MAX_LENGTH,
     MIN_LENGTH,
     Simulated,
-    Story,
+    SimulationConfig,
     save_simulated,
     simulate,
 )
@@ -43,7 +43,7 @@ def queries(domain: Domain) -> np.ndarray:
 
 
 def same(one: Simulated, other: Simulated) -> bool:
-    arrays = all(np.array_equal(getattr(one.truth, f.name), getattr(other.truth, f.name)) for f in fields(Truth))
+    arrays = all(np.array_equal(getattr(one.truth, f.name), getattr(other.truth, f.name)) for f in fields(GroundTruth))
     return arrays and one.domain.fingerprint == other.domain.fingerprint
 
 
@@ -113,7 +113,7 @@ def test_texts_are_words_and_the_last_domain_has_words_of_its_own(four: list[Sim
 
 
 def test_a_domain_shifts_its_items_and_its_users(four: list[Simulated]) -> None:
-    story = Story()
+    story = SimulationConfig()
     for one in four:
         truth, dim = one.truth, len(one.truth.D)
         residual = truth.V - truth.item_mean - truth.domain_to_item @ truth.D
@@ -129,7 +129,7 @@ def test_a_domain_shifts_its_items_and_its_users(four: list[Simulated]) -> None:
 
 
 def test_a_user_is_the_decayed_mean_of_the_recent_items_and_the_domain() -> None:
-    story = Story(taste=0.0, user_noise=0.0)
+    story = SimulationConfig(taste=0.0, user_noise=0.0)
     one = simulate(1, 5, num_items=50, num_users=40, num_days=10, story=story)[0]
     domain, truth = one.domain, one.truth
     for user in range(domain.num_users):
@@ -204,7 +204,7 @@ def test_the_scores_are_those_of_eq_10_over_the_log(
     seed: int, num_items: int, num_users: int, num_days: int, latent_dim: int
 ) -> None:
     """Few users in many days: windows fall empty and are widened, in the truth as in the factors of the log."""
-    story = Story(popularity_weight=0.7)
+    story = SimulationConfig(popularity_weight=0.7)
     one = simulate(
         1, seed, num_items=num_items, num_users=num_users, num_days=num_days, latent_dim=latent_dim, story=story
     )[0]
@@ -258,6 +258,6 @@ def test_numbers_too_small_are_refused(name: str) -> None:
 
 def test_stories_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match=r"item_noise is -0\.1"):
-        Story(item_noise=-0.1)
+        SimulationConfig(item_noise=-0.1)
     with pytest.raises(ValueError, match="sharpness is nan"):
-        Story(sharpness=float("nan"))
+        SimulationConfig(sharpness=float("nan"))

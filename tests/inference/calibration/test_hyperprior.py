@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from prerec_pyro.data.batching.batch import query_batches
-from prerec_pyro.inference.calibration.hyperprior import SPREAD_WEIGHT, learn_prior
+from prerec_pyro.inference.calibration.hyperprior import HYPERPRIOR_PSEUDO_DOMAINS, fit_hyperprior
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from tests.support.models import DIM, small_encoded, small_graph
 
@@ -22,7 +22,7 @@ def test_trained_domains_score_as_before_and_the_mean_is_where_new_ones_start():
     graph = small_graph()
     before = [scores(graph, S, domain) for domain in (0, 1)]
     mean = scores(graph, S.mean(0, keepdim=True).expand(2, 4), 0)
-    moved = learn_prior(graph, S, graph.W_z)
+    moved = fit_hyperprior(graph, S, graph.W_z)
     for domain in (0, 1):
         torch.testing.assert_close(scores(graph, moved, domain), before[domain], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(scores(graph, None, 0), mean, rtol=1e-4, atol=1e-5)
@@ -32,12 +32,12 @@ def test_the_spread_is_between_the_prior_and_what_was_seen():
     graph = small_graph()
     start = graph.spread.clone()
     seen = (S * start - (S * start).mean(0)).square().mean(0).sqrt()
-    learn_prior(graph, S, graph.W_z)
+    fit_hyperprior(graph, S, graph.W_z)
     assert ((graph.spread > torch.minimum(seen, start)) & (graph.spread < torch.maximum(seen, start))).all()
-    wanted = ((2 * seen**2 + SPREAD_WEIGHT * start**2) / (2 + SPREAD_WEIGHT)).sqrt()
+    wanted = ((2 * seen**2 + HYPERPRIOR_PSEUDO_DOMAINS * start**2) / (2 + HYPERPRIOR_PSEUDO_DOMAINS)).sqrt()
     torch.testing.assert_close(graph.spread, wanted)
 
 
 def test_parts_that_are_switched_off_have_nothing_to_move():
     graph = small_graph(repeats=False, wandering=False)
-    assert torch.isfinite(learn_prior(graph, S, graph.W_z)).all()
+    assert torch.isfinite(fit_hyperprior(graph, S, graph.W_z)).all()

@@ -10,7 +10,7 @@ import torch
 from pyro.infer.inspect import get_dependencies
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.objective import map_trainer
@@ -71,7 +71,7 @@ def test_each_row_of_a_horseshoe_has_scales_of_its_own_and_only_the_batchs_row_c
 )
 def test_a_step_on_one_domain_leaves_the_row_of_another_as_it_is(prior) -> None:
     graph = small_graph(priors=dataclasses.replace(PRIORS, D=prior))
-    program = NonCentred(graph, ("D",))
+    program = NonCenteredModel(graph, ("D",))
     guide = map_guide(program, 12, ("D",))
     trainer = map_trainer(program, guide, small_sources(small_encoded()), training())
     before = {name: value.detach().clone() for name, value in guide.named_parameters()}
@@ -87,7 +87,7 @@ def test_a_step_on_one_domain_leaves_the_row_of_another_as_it_is(prior) -> None:
 
 def test_scales_and_spreads_move_at_their_own_rate() -> None:
     graph = small_graph(priors=RANDOM)
-    program = NonCentred(graph, ("D", "S"))
+    program = NonCenteredModel(graph, ("D", "S"))
     guide = map_guide(program, 12, ("D", "S"))
     guide(first_batch())
     rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "strength_rate": 0.3, "scale_rate": 0.4}

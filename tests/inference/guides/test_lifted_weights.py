@@ -20,10 +20,10 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration.hyperprior import learn_prior
-from prerec_pyro.inference.guides.map_guide import NonCentred, check_free, map_guide, trained_nodes
+from prerec_pyro.inference.calibration.hyperprior import fit_hyperprior
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, check_free, map_guide, trained_nodes
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
@@ -96,7 +96,7 @@ def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[in
     shape = graph_config(wandering=False, repeats=False, strengths=False)
     graph = LinearGraph(shape, num_domains=len(sizes), text_dim=TEXT_DIM, priors=LIFTED).double()
     graph.f_pop.linear.weight.data.abs_()  # else some coordinates of Z are 0 everywhere
-    program = NonCentred(graph, ())
+    program = NonCenteredModel(graph, ())
     guide = map_guide(program, 1, ())
     batches = [as_double(catalogue(small_encoded(num_users=n, seed=k), k)) for k, n in enumerate(sizes)]
     features, rest, measured, elbos = [], [], [], []
@@ -133,7 +133,7 @@ def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[in
 
 def test_of_the_choice_itself_the_map_is_that_of_a_multinomial_logistic_regression() -> None:
     graph = small_graph(1, wandering=False, repeats=False, strengths=False, priors=LIFTED)
-    program = NonCentred(graph, ())
+    program = NonCenteredModel(graph, ())
     guide = map_guide(program, 1, ())
     batch = catalogue(small_encoded(num_users=30))
     elbo = Trace_ELBO()(program, guide)
@@ -157,7 +157,7 @@ def test_of_the_choice_itself_the_map_is_that_of_a_multinomial_logistic_regressi
 
 def test_the_guide_starts_the_weights_where_it_is_told() -> None:
     graph = small_graph(priors=LIFTED)
-    program, (source, _) = NonCentred(graph, ("D", "V", "S")), small_sources(*map(small_encoded, "ab"))
+    program, (source, _) = NonCenteredModel(graph, ("D", "V", "S")), small_sources(*map(small_encoded, "ab"))
     start = {"W_z": torch.arange(4.0)}
     guide = map_guide(program, 24, ("D", "V", "S"), start)
     trainer = map_trainer(program, guide, small_sources(small_encoded()), training())
@@ -172,7 +172,7 @@ def test_the_guide_starts_the_weights_where_it_is_told() -> None:
 
 def test_the_weights_move_at_the_rate_of_popularity() -> None:
     graph = small_graph(priors=LIFTED)
-    program = NonCentred(graph, ("D", "S"))
+    program = NonCenteredModel(graph, ("D", "S"))
     guide = map_guide(program, 12, ("D", "S"))
     guide(small_sources(small_encoded())[0].first_batch(training()))
     rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "strength_rate": 0.3}
@@ -188,7 +188,7 @@ def test_the_reported_loss_is_above_that_of_all_nodes_at_their_means() -> None:
     losses = []
     for priors in (LIFTED, dataclasses.replace(LIFTED, W_z=Laplace(1e-3), W_d=Normal(7.0))):
         graph = small_graph(1, priors=priors)
-        program = NonCentred(graph, ("D", "V"))
+        program = NonCenteredModel(graph, ("D", "V"))
         trainer = map_trainer(program, map_guide(program, 12), small_sources(small_encoded()), training())
         batch = trainer.sources[0].first_batch(training())
         losses.append(float(trainer.objective(batch).detach()) + trainer.peaks[0])
@@ -224,8 +224,8 @@ def test_the_mean_of_S_moves_into_a_lifted_weight_as_into_a_parameter() -> None:
     lifted = small_graph(2, priors=LIFTED)
     lifted.load_state_dict(plain.graph.state_dict(), strict=False)
     nodes = {"W_z": W_z.clone(), "W_d": torch.zeros(DIM)}
-    learn_prior(plain.graph, S, plain.sources.weights(plain.graph).W_z)
-    learn_prior(lifted, S, TrainedSources(nodes=nodes).weights(lifted).W_z)
+    fit_hyperprior(plain.graph, S, plain.sources.weights(plain.graph).W_z)
+    fit_hyperprior(lifted, S, TrainedDomains(nodes=nodes).weights(lifted).W_z)
     assert torch.equal(nodes["W_z"], plain.graph.W_z)
     assert not torch.equal(nodes["W_z"], W_z)
 
@@ -256,7 +256,7 @@ def test_a_narrow_prior_holds_the_weights_at_zero_and_a_wide_one_lets_them_go() 
     norms = []
     for scale in (1e-3, 0.3, 10.0):
         graph = small_graph(1, priors=dataclasses.replace(LIFTED, W_z=Normal(scale)))
-        program = NonCentred(graph, ())
+        program = NonCenteredModel(graph, ())
         guide = map_guide(program, 12, ())
         map_trainer(program, guide, small_sources(small_encoded()), training(epochs=10, popularity_rate=0.03)).fit()
         norms.append(float(trained_nodes(guide)["W_z"].norm()))

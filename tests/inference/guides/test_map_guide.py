@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import (
     ItemOffsets,
-    NonCentred,
+    NonCenteredModel,
     check_free,
     item_rows,
     map_guide,
@@ -166,7 +166,7 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
         pyro.poutine.trace(conditioned).get_trace(batch).log_prob_sum().backward()
         return {name: p.grad.clone() for name, p in graph.named_parameters() if p.grad is not None}
 
-    ours = gradients(NonCentred(graph, {"D"}), {"D": D})
+    ours = gradients(NonCenteredModel(graph, {"D"}), {"D": D})
     config = {node: LocScaleReparam(0.0) for node in nodes}
     levels = len(batch.factors)
     rows = len(graph.item_slots(batch)[0]) if changes.get("popularity_to_item") else len(batch.items)
@@ -233,7 +233,7 @@ def test_the_map_of_the_offsets_solves_its_normal_equation():
     graph = small_graph(1, wandering=False, repeats=False, item_to_user=False)
     encoded = small_encoded(num_items=6, num_users=8)
     batch, _ = next(query_batches(encoded, np.arange(encoded.domain.num_users)))
-    program = NonCentred(graph, ("V",))
+    program = NonCenteredModel(graph, ("V",))
     guide = map_guide(program, 6, ("V",))
     elbo = Trace_ELBO()(program, guide)
     elbo(batch)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pyro.infer.reparam import LocScaleReparam
 
-from prerec_pyro.inference.guides.noncentered import Decentred, StandardNormal
+from prerec_pyro.inference.guides.noncentered import NonCenteredReparam, StandardNormal
 from prerec_pyro.models.priors import Laplace, Normal, StudentT
 
 PRIORS = [Normal(0.1), StudentT(4.0, 0.3), Laplace(0.2)]
@@ -46,7 +46,7 @@ def test_it_is_loc_scale_reparam(prior, given: str) -> None:
 
     data = {"nothing": {}, "offset": {"V_decentered": rows}, "value": {"V": rows}}[given]
     found = []
-    for how in (Decentred(), LocScaleReparam(0.0)):
+    for how in (NonCenteredReparam(), LocScaleReparam(0.0)):
         torch.manual_seed(1)
         trace = pyro.poutine.trace(
             pyro.poutine.reparam(pyro.poutine.condition(program, data=data), config={"V": how})

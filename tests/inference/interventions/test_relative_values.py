@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration.fit import Calibration
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Scaled
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.models.graphs.paper import PreRecGraph, Weights, effect_of

@@ -9,7 +9,7 @@ import torch
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import noncentred
+from prerec_pyro.inference.guides.map_guide import noncentered
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from tests.support.models import DIM, PRIORS, kinds_of_choice, met, small_encoded, small_graph, taken_again
 
@@ -156,7 +156,7 @@ def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.T
             del known["V_decentered"]
     free = {"V" if name == "V_decentered" else name for name in known}
     program = pyro.poutine.do(graph, data=data)
-    program = pyro.poutine.reparam(program, config=noncentred(free))
+    program = pyro.poutine.reparam(program, config=noncentered(free))
     program = pyro.poutine.condition(program, data=known)
     return pyro.poutine.trace(program).get_trace(batch).nodes["R"]["fn"].logits
 

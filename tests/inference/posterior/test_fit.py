@@ -16,7 +16,7 @@ from prerec_pyro.inference.posterior.gaussian import Schedule, laplace, variatio
 from prerec_pyro.inference.posterior.mode import Mode, _climb
 from prerec_pyro.inference.posterior.nuts import run_chains
 from prerec_pyro.inference.posterior.subsample import sample_log
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from tests.support.models import PRIORS, prerec, shaken, small_domain, small_encoded, small_graph
 
 
@@ -117,7 +117,7 @@ EVERYBODY = np.arange(40)
 def infer(method: str, encoded=ENCODED, graph=None, **settings: object):
     # Where histories are read as items D enters them too, and in so small a log the posterior is far from Gaussian.
     return infer_posterior(
-        graph or small_graph(item_to_user=False), TrainedSources(), encoded, EVERYBODY, method, **settings
+        graph or small_graph(item_to_user=False), TrainedDomains(), encoded, EVERYBODY, method, **settings
     )
 
 
@@ -170,7 +170,7 @@ def test_a_part_of_the_log_finds_the_mode_of_the_whole() -> None:
 
     def infer(method: str, **settings: object):
         graph = small_graph(item_to_user=False)
-        return infer_posterior(graph, TrainedSources(), encoded, everybody, method, **settings)
+        return infer_posterior(graph, TrainedDomains(), encoded, everybody, method, **settings)
 
     whole, part = infer("delta", queries=None), infer("delta", queries=160)
     assert part.facts["evaluated_queries"] < 180 < 400 < part.facts["given_queries"] == whole.facts["given_queries"]
@@ -207,7 +207,7 @@ def test_a_trained_domain_keeps_its_items_and_a_new_one_has_none() -> None:
     encoded = model.encoded(small_domain("b", seed=1)).whitened(model.whitening)
     users = np.setdiff1d(encoded.domain.user_of_event[trained.events], [])
     assert set(users) <= set(split_users(encoded.domain, 0).train), "only training users are read"
-    new = infer_posterior(model.graph, TrainedSources(), encoded, users, "delta")
+    new = infer_posterior(model.graph, TrainedDomains(), encoded, users, "delta")
     assert torch.equal(trained.events, new.events)
     assert (trained.log_likelihood - new.log_likelihood).abs().max() > 0.1
     model.sources.nodes["V_decentered"] *= 0
@@ -259,7 +259,7 @@ def test_what_means_nothing_is_refused(method: str, settings: dict, says: str) -
 
 def test_a_log_without_choices_is_refused() -> None:
     with pytest.raises(InputError, match="no training user with two events"):
-        infer_posterior(small_graph(), TrainedSources(), ENCODED, np.zeros(0, np.int64), "laplace")
+        infer_posterior(small_graph(), TrainedDomains(), ENCODED, np.zeros(0, np.int64), "laplace")
 
 
 def test_of_a_model_without_confounders_there_is_only_the_point() -> None:

@@ -11,7 +11,7 @@ from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from tests.support.models import small_encoded, small_graph
 
 ENCODED = small_encoded(num_items=15, num_users=40)
@@ -30,7 +30,7 @@ def checked(wrong: float = 1.0) -> PredictiveChecks:
     texts = np.random.default_rng(0).normal(size=(25, 6)).astype(np.float32) / 6**0.5
     encoded, _ = draw_domain(graph, latents, texts, num_users=250, num_days=4, seed=0)
     latents["S"][0, 0] += np.log(wrong) / float(graph.spread[0])
-    return held_out_checks(graph, TrainedSources(), encoded, known(latents), np.arange(250), queries=10_000)
+    return held_out_checks(graph, TrainedDomains(), encoded, known(latents), np.arange(250), queries=10_000)
 
 
 def test_levels_are_uniform_where_the_model_is_right() -> None:
@@ -62,9 +62,9 @@ def test_level_and_rank_by_hand() -> None:
 
 def test_probabilities_are_averaged_over_draws() -> None:
     graph = small_graph().eval()
-    found = infer_posterior(graph, TrainedSources(), ENCODED, np.arange(20), "laplace", draws=6)
+    found = infer_posterior(graph, TrainedDomains(), ENCODED, np.arange(20), "laplace", draws=6)
     users = np.arange(20, 40)
-    checks = held_out_checks(graph, TrainedSources(), ENCODED, found, users, queries=10_000, num_draws=6)
+    checks = held_out_checks(graph, TrainedDomains(), ENCODED, found, users, queries=10_000, num_draws=6)
     assert checks.num_draws == 6
     assert checks.num_users <= 20
     program, sample = DomainProgram(graph, {}), sample_log(ENCODED, users, max_log=None, queries=10_000)

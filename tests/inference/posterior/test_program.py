@@ -34,7 +34,7 @@ def some_values(graph, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     D = torch.randn(1, graph.config.latent_dim, generator=generator, dtype=torch.float64)
     S = torch.randn(1, 4, generator=generator, dtype=torch.float64)
-    return {"D": D, "S": S} if graph.has_strengths else {"D": D}
+    return {"D": D, "S": S} if graph.has_effect_scales else {"D": D}
 
 
 @pytest.mark.parametrize("changes", [{}, {"strengths": False}, {"popularity_to_item": True}, {"wandering": False}])

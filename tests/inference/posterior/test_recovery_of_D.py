@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from prerec_pyro.inference.guides.map_guide import NonCentred, map_guide, trained_nodes
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.training.objective import map_trainer
@@ -34,7 +34,7 @@ def test_D_is_recovered_given_the_networks() -> None:
 
     still = dict.fromkeys(("learning_rate", "text_rate", "popularity_rate", "repeat_rate"), 0.0)
     training = TrainConfig(epochs=3, domain_rate=0.05, batch_tokens=500, num_negatives=128, min_steps=20, **still)
-    program = NonCentred(graph, {"D"})
+    program = NonCenteredModel(graph, {"D"})
     guide = map_guide(program, NUM_DOMAINS * NUM_ITEMS, {"D"})
     sources = [Source(e, np.arange(NUM_USERS), k, k * NUM_ITEMS) for k, e in enumerate(domains)]
     map_trainer(program, guide, sources, training).fit()

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
-from prerec_pyro.inference.posterior.report import verdicts, verdicts_on_people
+from prerec_pyro.inference.posterior.report import findings, predictive_findings
 from prerec_pyro.inference.posterior.result import Posterior
 
 FACTS = {"log_queries": 500, "given_queries": 400, "evaluated_queries": 100, "weight": 4.0, "rounds": 3}
 
 
 def states(posterior: Posterior) -> dict[str, str]:
-    return {verdict.check: verdict.state for verdict in verdicts(posterior)}
+    return {verdict.check: verdict.state for verdict in findings(posterior)}
 
 
 def says(posterior: Posterior, check: str) -> str:
-    return next(verdict.says for verdict in verdicts(posterior) if verdict.check == check)
+    return next(verdict.says for verdict in findings(posterior) if verdict.check == check)
 
 
 def chains(**changes: torch.Tensor) -> Posterior:
@@ -106,12 +106,12 @@ def people(power: float, drawn: float) -> PredictiveChecks:
 
 
 def test_what_people_say_is_judged() -> None:
-    right, popular = verdicts_on_people(people(1.0, 10.0))
+    right, popular = predictive_findings(people(1.0, 10.0))
     assert (right.state, popular.state) == ("good", "good")
     assert "mean what they say" in right.says
-    too_sure, leaning = verdicts_on_people(people(0.6, 30.0))
+    too_sure, leaning = predictive_findings(people(0.6, 30.0))
     assert "too sure" in too_sure.says
     assert "leans to the popular" in leaning.says
-    unsure, other = verdicts_on_people(people(1.6, 2.0))
+    unsure, other = predictive_findings(people(1.6, 2.0))
     assert "could be surer" in unsure.says
     assert "leans to the unpopular" in other.says

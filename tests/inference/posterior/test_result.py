@@ -12,8 +12,8 @@ import torch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import arviz_io
 from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
-from prerec_pyro.inference.posterior.result import STRENGTHS, Posterior
-from prerec_pyro.models.graphs.paper import SPREAD
+from prerec_pyro.inference.posterior.result import EFFECT_SCALES, Posterior
+from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
 
 CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
 
@@ -92,13 +92,13 @@ def test_plain_arviz_opens_the_file_and_finds_names(tmp_path: Path) -> None:
 
 
 def test_strengths_have_a_name_each() -> None:
-    assert len(STRENGTHS) == len(SPREAD)
+    assert len(EFFECT_SCALES) == len(EFFECT_SCALE_STD)
 
 
 def test_a_summary_says_what_the_draws_say() -> None:
     given = posterior()
     table = given.summary()
-    assert list(table.index[:4]) == [f"S[{name}]" for name in STRENGTHS]
+    assert list(table.index[:4]) == [f"S[{name}]" for name in EFFECT_SCALES]
     assert len(table) == 4 + 2 * DIM
     D1 = given.draws["D"][..., 1].double().flatten()
     row = table.loc["D[1]"]
@@ -132,7 +132,7 @@ def test_a_plot_has_a_line_a_strength() -> None:
         drawn = posterior().plot()
     if not is_new(arviz()):
         labels = " ".join(text.get_text() for text in drawn[0].get_yticklabels())
-        assert all(name in labels for name in STRENGTHS)
+        assert all(name in labels for name in EFFECT_SCALES)
     with pytest.raises(InputError, match="expected some of D, S, W_z"):
         posterior().plot(("Q",))
 
@@ -180,5 +180,5 @@ def test_the_new_arviz_gets_its_own_signature(monkeypatch: pytest.MonkeyPatch) -
     tree = posterior().to_arviz()
     assert set(asked["data"]) == set(arviz_io.GROUPS)
     assert asked["dims"]["D"] == ["domain", "latent"]
-    assert list(asked["coords"]["strength"]) == list(STRENGTHS)
+    assert list(asked["coords"]["strength"]) == list(EFFECT_SCALES)
     assert tree["posterior"].attrs["method"] == "nuts"

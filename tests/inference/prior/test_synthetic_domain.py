@@ -11,7 +11,7 @@ from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
-from prerec_pyro.inference.trained_domains import TrainedSources
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.paper import PreRecGraph
 from prerec_pyro.models.priors import Normal, Priors
@@ -52,7 +52,7 @@ def test_what_an_inference_is_given_is_all_that_the_draw_was_given() -> None:
 
 def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, np.ndarray]:
     """Whether the 90 % intervals of D hold the truth, and by how many standard deviations its mean misses it."""
-    graph, sources = networks(), TrainedSources(nodes={"W_z": W_Z})
+    graph, sources = networks(), TrainedDomains(nodes={"W_z": W_Z})
     generator = torch.Generator().manual_seed(number)
     D = 0.5 * torch.randn(1, DIM, generator=generator, dtype=torch.float64)
     encoded, _ = world(number, {"D": D, "S": torch.zeros(1, 4).double(), "W_z": W_Z.double()})

@@ -1,0 +1,32 @@
+"""Effect scales of one domain over time, as a scorer reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """S as known at each time: a step function of the time slot.
+
+    Attributes
+    ----------
+    since
+        ``(num_steps,)`` first time slot of each step, increasing.
+    values
+        ``(num_steps + 1, 4)`` S, in units of the graph's ``spread``: before all steps, and from each on.
+    num_queries
+        ``(num_steps + 1,)`` queries that each was estimated from.
+    """
+
+    since: Tensor
+    values: Tensor
+    num_queries: Tensor
+
+    def at(self, times: Tensor) -> Tensor:
+        """Return S at time slots, ``(len(times), 4)``."""
+        step = torch.searchsorted(self.since.to(times.device), times, right=True)
+        return self.values.to(times.device)[step]
