@@ -20,6 +20,7 @@ demo: $(STAMP)
 lint: $(STAMP)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+	$(RUN)/mypy
 
 test: lint
 	$(TEST) -m 'not slow'
