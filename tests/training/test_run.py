@@ -58,7 +58,7 @@ def test_a_large_catalogue_judges_by_fewer(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("method", ["prerec", "gru4rec"])
 def test_that_many_judge_an_epoch_of_every_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(TrainingRun, "judged_by", lambda _, at_least: 17 + at_least)
+    monkeypatch.setattr(TrainingRun, "num_validation_queries", lambda _, at_least: 17 + at_least)
     if method == "prerec":
         monkeypatch.setattr(recommender, "validation_score", lambda *asked: seen.append(asked[-1]) or 0.5)
         prerec(training=training(epochs=1, validation_queries=3)).fit([TARGET])
