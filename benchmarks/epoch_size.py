@@ -21,7 +21,8 @@ import torch
 from drawn_logs import draw_domain
 
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCenteredModel, map_guide
+from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer

@@ -27,7 +27,8 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, NonCenteredModel, map_guide
+from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer

@@ -34,7 +34,8 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, ItemOffsets, NonCenteredModel, map_guide
+from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
+from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.objective import map_trainer
 from prerec_pyro.training.precision import Precision, autocast

@@ -21,7 +21,7 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT
+from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.trainer import TrainConfig
 

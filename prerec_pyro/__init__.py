@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.uncertainty import uncertain_lists
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.errors import InputError
-    from prerec_pyro.models.graphs.config import GraphConfig
-    from prerec_pyro.models.graphs.paper import PreRecGraph
+    from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig, UnconfoundedConfig
     from prerec_pyro.models.priors import (
         GaussianMixture,
         HalfCauchy,
@@ -48,7 +47,9 @@ _HOME = {
     "GaussianMixture": "models.priors",
     "Drift": "causal.drift.drift",
     "Effect": "causal.effect",
-    "GraphConfig": "models.graphs.config",
+    "ExtendedConfig": "models.graphs.config",
+    "PaperConfig": "models.graphs.config",
+    "UnconfoundedConfig": "models.graphs.config",
     "HalfCauchy": "models.priors",
     "HalfNormal": "models.priors",
     "Horseshoe": "models.priors",
@@ -59,7 +60,6 @@ _HOME = {
     "Measurement": "causal.measurement.measurement",
     "Normal": "models.priors",
     "PreRec": "recommenders.prerec",
-    "PreRecGraph": "models.graphs.paper",
     "Priors": "models.priors",
     "StudentT": "models.priors",
     "TextBaseline": "recommenders.text_baseline",
@@ -82,8 +82,8 @@ __all__ = [
     "Domain",
     "Drift",
     "Effect",
+    "ExtendedConfig",
     "GaussianMixture",
-    "GraphConfig",
     "HalfCauchy",
     "HalfNormal",
     "Horseshoe",
@@ -92,13 +92,14 @@ __all__ = [
     "LogNormal",
     "Measurement",
     "Normal",
+    "PaperConfig",
     "PosteriorMeanPreRec",
     "PreRec",
-    "PreRecGraph",
     "Priors",
     "StudentT",
     "TextBaseline",
     "TrainConfig",
+    "UnconfoundedConfig",
     "drift",
     "effect_report",
     "load_model",

@@ -12,7 +12,7 @@ import pandas as pd
 from prerec_pyro.causal import markdown
 from prerec_pyro.causal.measurement.estimates import METRICS, Estimates
 from prerec_pyro.causal.measurement.measurement import Measurement
-from prerec_pyro.causal.protocol import CausalModel, require_confounders
+from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
@@ -91,12 +91,12 @@ def popularity_dial(
     InputError
         If the model has no Z, a value is no finite number, or there is no query.
     """
-    graph = require_confounders(model, "the popularity dial")
+    graph = require_nodes(model, "Z", "the popularity dial")
     stops = _checked(values)
     if "Z" in (do or {}):
         raise InputError("the popularity dial sets Z itself; take Z out of do")
     encoded, measurement = model.encoded(domain), measurement or Measurement()
-    if semantics == "interventional" and graph.f_item.from_popularity is not None:
+    if semantics == "interventional" and "Z" in graph.edges["V"]:
         do = {"Z": "observed", **(do or {})}  # the items' noise is dropped, Z is as it was
     scorer = model.scorer(encoded, do, semantics)
     queries, found = measurement.lists(lambda batch: scorer.dial(batch, stops), len(stops), encoded)

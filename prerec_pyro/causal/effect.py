@@ -14,7 +14,7 @@ from prerec_pyro.causal.measurement.affected_users import affected_users, user_s
 from prerec_pyro.causal.measurement.answers import Lists
 from prerec_pyro.causal.measurement.estimates import Estimates
 from prerec_pyro.causal.measurement.measurement import Measurement, groups_of
-from prerec_pyro.causal.protocol import CausalModel, require_confounders
+from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
@@ -119,7 +119,7 @@ def default_arms(
     InputError
         If the model has no confounders, or a name is not one of its trained domains.
     """
-    graph = require_confounders(model, "the effect report")
+    graph = require_nodes(model, "DZ", "the effect report")
     sources = model.sources
     names = list(dict.fromkeys(as_if))
     if unknown := [name for name in names if name not in sources.item_ids]:
@@ -175,7 +175,7 @@ def effect_report(
     InputError
         If an arm cannot be asked of the model, or there is no query.
     """
-    require_confounders(model, "the effect report")
+    require_nodes(model, "DZ", "the effect report")
     encoded, measurement = model.encoded(domain), measurement or Measurement()
     if arms is not None and list(as_if):
         raise InputError("give arms or as_if, not both")

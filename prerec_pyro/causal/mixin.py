@@ -10,21 +10,10 @@ from prerec_pyro.causal.effect import Effect, effect_report
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import PreRecGraph
 
 
 class CausalMixin:
     """Methods of every `CausalModel`."""
-
-    graph: PreRecGraph | None = None
-
-    @property
-    def trained_graph(self) -> PreRecGraph:
-        """The graph; `InputError` where nothing was trained."""
-        if self.graph is None:
-            raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
-        return self.graph
 
     def popularity_dial(
         self, domain: Domain | EncodedDomain, values: Iterable[float] = VALUES, **measurement: Any

@@ -14,7 +14,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph, graph_name
 
 
 class CausalModel(Protocol):
@@ -32,8 +32,8 @@ class CausalModel(Protocol):
         ...
 
     @property
-    def trained_graph(self) -> PreRecGraph:
-        """The graph; `InputError` where nothing was trained."""
+    def graph(self) -> Graph:
+        """The trained graph; `InputError` where nothing was trained."""
         ...
 
     @property
@@ -52,15 +52,18 @@ class CausalModel(Protocol):
         ...
 
 
-def require_confounders(model: CausalModel, what: str) -> PreRecGraph:
-    """Return the graph of a model that has confounders.
+def require_nodes(model: CausalModel, nodes: str, what: str) -> Graph:
+    """Return the graph of a model that has all of some nodes, ``"DZ"`` say.
 
     Raises
     ------
     InputError
-        If it has none.
+        If it lacks one.
     """
-    graph = model.trained_graph
-    if not graph.config.confounders:
-        raise InputError(f"{what}: this model is PreRec_n, it has no D and no Z to ask about; give a model of prerec")
+    graph = model.graph
+    if missing := [node for node in nodes if node not in graph.edges]:
+        raise InputError(
+            f"{what}: the graph of this model, {graph_name(type(graph))}, has no node {' and no node '.join(missing)}; "
+            f"give a model of a graph that has {' and '.join(nodes)}, such as extended"
+        )
     return graph

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.causal.protocol import CausalModel, require_confounders
+from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.batching.histories import Histories, Seen, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
@@ -34,7 +34,7 @@ def domain_draws(
     InputError
         If the model was trained on the domain, whose posterior is not its prior; or has no confounders.
     """
-    graph = require_confounders(model, "uncertainty")
+    graph = require_nodes(model, "D", "uncertainty")
     name = domain.name
     if model.sources.row(domain.domain if isinstance(domain, EncodedDomain) else domain) is not None:
         raise InputError(

@@ -98,7 +98,7 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
     from prerec_pyro.recommenders.registry import load_model
 
     trained = load_model(path, device)
-    if not isinstance(trained, PreRec) or not trained.config.confounders:
+    if not isinstance(trained, PreRec) or "D" not in trained.graph.edges:
         raise InputError(f"--model {path}: is a model of {trained.name}, which has no D and no Z; give one of prerec")
     return trained, Domain.load(folder)
 
@@ -111,7 +111,7 @@ def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any],
 
     model: CausalModel = trained
     if asked["calibrate"]:
-        if not trained.graph.has_effect_scales:
+        if "S" not in trained.graph.edges:
             raise InputError(f"--calibrate: {path} has no S to calibrate; leave it out")
         if asked["split"] == "train":
             raise InputError("--calibrate: reads the log of the training users; give --split validation or test")

@@ -33,7 +33,7 @@ def asker(
     from prerec_pyro.causal.uncertainty import domain_draws, uncertain_lists
     from prerec_pyro.recommenders.text_baseline import TextBaseline
 
-    if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
+    if isinstance(trained, TextBaseline) or "D" not in trained.graph.edges:
         raise InputError(f"--uncertainty: {path} is a model of {trained.name}, which has no D and no S; leave it out")
     if posterior is not None:
         draws = posterior_draws(posterior, encoded.name, num_draws)

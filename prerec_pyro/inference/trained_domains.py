@@ -14,7 +14,9 @@ from torch import Tensor
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import PreRecGraph, Weights
+from prerec_pyro.models.graphs.domain_nodes import Weights
+from prerec_pyro.models.graphs.registry import Graph
+from prerec_pyro.models.graphs.unconfounded import UnconfoundedGraph
 from prerec_pyro.models.priors import WEIGHTS
 
 
@@ -79,8 +81,8 @@ class TrainedDomains:
             found["V_decentered"] = table[place].masked_fill(is_new[:, None], 0.0)
         return found
 
-    def weights(self, graph: PreRecGraph) -> Weights:
-        """Return W_d and W_z as any domain is served: parameters of the graph, or the MAP of those that are lifted.
+    def weights(self, graph: Graph) -> Weights | None:
+        """Return W_d and W_z: parameters of the graph, or the MAP of those that are lifted; None without confounders.
 
         Raises
         ------
@@ -89,11 +91,11 @@ class TrainedDomains:
         """
         if missing := [name for name in graph.lifted if name not in self.nodes]:
             raise InputError(f"{missing[0]} is a random variable and has no MAP yet; train the model, or give a value")
-        if not graph.config.confounders:
-            return Weights(None, None)
-        return Weights(*(self.nodes[name] if name in graph.lifted else getattr(graph, name) for name in WEIGHTS))
+        if isinstance(graph, UnconfoundedGraph):
+            return None
+        return Weights(*(self.nodes[name] if name in graph.lifted else graph.get_parameter(name) for name in WEIGHTS))
 
-    def carried(self, graph: PreRecGraph) -> dict[str, Tensor]:
+    def carried(self, graph: Graph) -> dict[str, Tensor]:
         """Return what holds for any domain, and so is where fine-tuning starts: lifted weights and random scales."""
         names = [*graph.lifted]
         for node, sites in graph.hypers.items():

@@ -51,7 +51,7 @@ class BackdoorAdjustedPreRec(BaseRecommender):
         )
         self.encoder_revision = model.encoder_revision
         self.model = model
-        graph = model.trained_graph
+        graph = model.graph
         self.draws = dict(draws) if draws is not None else prior_draws(graph, num_draws, sampling=sampling, seed=seed)
 
     @property

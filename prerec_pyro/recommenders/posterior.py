@@ -11,11 +11,11 @@ from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.posterior.result import Method, Posterior
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 
 def posterior_of(
-    graph: PreRecGraph,
+    graph: Graph,
     sources: TrainedDomains,
     encoded: EncodedDomain,
     method: Method = "laplace",
@@ -58,7 +58,7 @@ def posterior_of(
 
 
 def checks_on_others(
-    graph: PreRecGraph,
+    graph: Graph,
     sources: TrainedDomains,
     encoded: EncodedDomain,
     posterior: Posterior,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,14 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.guides import map_guide
-from prerec_pyro.inference.guides.map_guide import FREE_BY_DEFAULT, check_free, check_offsets, trained_nodes
+from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
+from prerec_pyro.inference.guides.map_guide import trained_nodes
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.serialization import SavedModel, Settings, method
@@ -44,20 +48,22 @@ class PreRec(CausalMixin, BaseRecommender):
     Parameters
     ----------
     graph
-        Shapes and switches of Fig. 1; ``GraphConfig(confounders=False)`` is PreRec_n.
+        ``"extended"`` (the default), ``"paper"`` or ``"unconfounded"``; the configuration of one of them, such as
+        ``PaperConfig(latent_dim=64)``; or a graph class of one's own; see `choose_graph`.
     training
         How to train.
     priors
         Of D, Z, V, U, S, and of the weights W_d and W_z where these are to be random variables; see `Priors`.
     free
-        Nodes with a MAP of their own, of D, V and S; the others stand at the mean that their network predicts.
-        Weights with a prior are free always.
+        Nodes with a MAP of their own, of D, V and S; by default D and V, of those that the graph has. The others are
+        amortised, at the mean that their network predicts. Weights with a prior are always free.
     encoder
         Text encoder, by name or folder; None is the packaged one.
     window, normalizer
         Of the popularity factors.
     whitening
-        Of the texts of each domain, from 0 (none) to 1; see `whiten`.
+        Whitening of the texts of each domain, from 0 (none) to 1; see `whiten`. None is what the graph was chosen with:
+        0.25 for ``"extended"``, 0 for the graphs of the paper.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
 
@@ -69,37 +75,43 @@ class PreRec(CausalMixin, BaseRecommender):
 
     def __init__(
         self,
-        graph: GraphConfig | None = None,
+        graph: str | GraphConfig | GraphClass | None = None,
         *,
         training: TrainConfig | None = None,
         priors: Priors | None = None,
-        free: Iterable[str] = FREE_BY_DEFAULT,
+        free: Iterable[str] | None = None,
         encoder: str | None = None,
         window: int = 15,
         normalizer: Normalizer = "catalogue",
-        whitening: float = 0.25,
+        whitening: float | None = None,
         device: str = "auto",
     ) -> None:
         super().__init__(encoder=encoder, window=window, normalizer=normalizer, device=device)
-        if not 0 <= whitening <= 1:
+        self.graph_class, self.config = choose_graph(graph)
+        self.whitening = float(self.graph_class.whitening if whitening is None else whitening)
+        if not 0 <= self.whitening <= 1:
             raise InputError(f"whitening is {whitening}, expected a number from 0 (none) to 1")
-        self.whitening = float(whitening)
-        self.config = graph or GraphConfig()
-        if self.config.latent_dim % self.config.num_heads:
-            raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {self.config.num_heads}")
         self.training = training or TrainConfig()
         self.priors = priors or Priors()
-        self.free = check_free(free, self.priors.lifted)
+        check_priors(self.priors, self.graph_class)
+        self.free = check_free(free, self.graph_class, self.priors.lifted)
         check_offsets(self.free, self.priors)
-        self.graph: PreRecGraph | None = None
+        self._graph: Graph | None = None
         self.sources = TrainedDomains()
         self.history: list[dict[str, float]] = []
         self.facts: dict[str, Any] = {}
 
     @property
     def name(self) -> str:
-        """``"prerec"``, or ``"prerec_n"`` without confounders."""
-        return method(self.config)
+        """Name of the method: ``"prerec"``, ``"prerec_paper"`` or ``"prerec_n"``, by its graph."""
+        return method(self.graph_class)
+
+    @property
+    def graph(self) -> Graph:
+        """The trained graph; `InputError` before training."""
+        if self._graph is None:
+            raise InputError("this model is not trained; call fit(domains) or PreRec.load(folder) first")
+        return self._graph
 
     def fit(
         self,
@@ -136,8 +148,8 @@ class PreRec(CausalMixin, BaseRecommender):
         self._build(encoded)
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         self._train(run, self.training.model_copy(update={"popularity_at": None}))
-        if self.graph.has_effect_scales and "S" not in self.free:
-            self._reading(run).after_pre_training()
+        if (update := self._effect_scale_update(run)) is not None and "S" not in self.free:
+            update.after_pre_training()
         return self
 
     def fine_tune(
@@ -171,10 +183,10 @@ class PreRec(CausalMixin, BaseRecommender):
         InputError
             If this model is not trained, or the domain has no training query.
         """
-        old, encoded = self._fitted(), self.encoded_once([domain])[0].whitened(self.whitening)
+        old, encoded = self.graph, self.encoded_once([domain])[0].whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
         training = training or FINE_TUNING.model_copy(update={"seed": self.training.seed})
-        new = PreRec(**vars(self._settings()) | {"training": training}, device=str(self.device))
+        new = PreRec._of(replace(self._settings(), training=training), str(self.device))
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
@@ -182,28 +194,31 @@ class PreRec(CausalMixin, BaseRecommender):
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, training.seed)
         new._train(run, training)
-        if self.graph.has_effect_scales:
-            new._reading(run).after_fine_tuning()
+        if (update := new._effect_scale_update(run)) is not None:
+            update.after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 
-    def _reading(self, run: TrainingRun) -> EffectScaleUpdate:
+    def _validation(self, run: TrainingRun) -> Callable[[ValidationUsers, int], float]:
+        """Return the score of validation users, by the model as it stands, from at least so many queries."""
         an_epoch = run.num_validation_queries(self.training.validation_queries)
+        return lambda parts, at_least: validation_score(self, parts, self.training.k_percent, max(at_least, an_epoch))
 
-        def validation(parts: ValidationUsers, at_least: int) -> float:
-            return validation_score(self, parts, self.training.k_percent, max(at_least, an_epoch))
+    def _effect_scale_update(self, run: TrainingRun) -> EffectScaleUpdate | None:
+        """Return what estimates S after a run, of a graph that has S."""
+        if not isinstance(self.graph, ExtendedGraph):
+            return None
+        return EffectScaleUpdate(self.graph, self.sources, run, self.scorer, self._validation(run), self.training.seed)
 
-        return EffectScaleUpdate(self.graph, self.sources, run, self.scorer, validation, self.training.seed)
-
-    def _build(self, encoded: list[EncodedDomain]) -> PreRecGraph:
+    def _build(self, encoded: list[EncodedDomain]) -> Graph:
         """Make the graph, at the start of training."""
         self.sources = TrainedDomains.of(encoded)
         torch.manual_seed(self.training.seed)
-        text_dim = encoded[0].texts.shape[1]
-        self.graph = PreRecGraph(self.config, num_domains=len(encoded), text_dim=text_dim, priors=self.priors)
-        self.graph.to(self.device)
-        self.graph.f_e.start_from([e.texts for e in encoded])
-        return self.graph
+        sizes = {"num_domains": len(encoded), "text_dim": encoded[0].texts.shape[1]}
+        graph = self.graph_class(self.config, **sizes, priors=self.priors).to(self.device)
+        graph.f_e.start_from([e.texts for e in encoded])
+        self._graph = graph
+        return graph
 
     def _train(self, run: TrainingRun, training: TrainConfig) -> None:
         """Fit the parameters and the MAP of the free nodes."""
@@ -211,19 +226,18 @@ class PreRec(CausalMixin, BaseRecommender):
         program = map_guide.NonCenteredModel(self.graph, self.free)
         guide = map_guide.map_guide(program, int(first[-1]), self.free, start=self.sources.nodes)
         sources = run.sources(first)
-        aside = EffectScaleHold(self.graph, sources, training)
-        # Of a run on some samples S is read in the end: an epoch is as good as it is then.
-        is_read = self.graph.has_effect_scales and len(sources) == 1 and (bool(aside) or run.num_samples is not None)
+        held, update = EffectScaleHold(self.graph, sources, training), self._effect_scale_update(run)
+        # After a run on some samples S is estimated: an epoch is validated as it will then be.
+        updated = update is not None and len(sources) == 1 and (bool(held) or run.num_samples is not None)
         trainer = map_trainer(program, guide, sources, training, self.device)
 
         def score(parts: ValidationUsers) -> float:
             self.sources.nodes = trained_nodes(guide)
-            reading = self._reading(run)
-            with aside.returned():
-                return reading.score_when_read() if is_read else reading.validation(parts, 0)
+            with held.returned():
+                return update.score_after() if updated and update is not None else self._validation(run)(parts, 0)
 
         progress, self.facts = run.fit(trainer, lambda: self._contents().config(), score)
-        aside.put_back()
+        held.put_back()
         self.sources.nodes = {name: value.clone() for name, value in trained_nodes(guide).items()}
         self.history = progress.history
 
@@ -248,10 +262,10 @@ class PreRec(CausalMixin, BaseRecommender):
         calibration
             S of a new domain, from `calibrate`. None leaves it at its prior mean.
         """
-        graph = self._fitted()
+        graph = self.graph
         check_texts(encoded, graph.f_e.linear.in_features)
         encoded = encoded.whitened(self.whitening)
-        intervention = Intervention.check(do, latent_dim=self.config.latent_dim, semantics=semantics)
+        intervention = Intervention.check(do, graph, semantics)
         row = self.sources.row(encoded.domain)
         trained = None if row is None else self.sources.nodes_of(encoded.domain, row)
         graph.eval()
@@ -267,15 +281,14 @@ class PreRec(CausalMixin, BaseRecommender):
 
         None where there is nothing to estimate: the model has no S, or was trained on the domain and knows it.
         """
-        graph = self._fitted().eval()
-        if not graph.has_effect_scales or self.sources.row(encoded.domain) is not None:
+        if "S" not in self.graph.eval().edges or self.sources.row(encoded.domain) is not None:
             return None
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
 
     def with_priors(self, priors: Priors) -> PreRec:
         """Return a model that is not trained, of the same settings but for the priors."""
         free = self.free - set(self.priors.lifted)
-        new = PreRec(**vars(self._settings()) | {"priors": priors, "free": free}, device=str(self.device))
+        new = PreRec._of(replace(self._settings(), priors=priors, free=free), str(self.device))
         new.encoder_revision = self.encoder_revision
         return new
 
@@ -289,9 +302,7 @@ class PreRec(CausalMixin, BaseRecommender):
         from prerec_pyro.inference.prior.predictive import prior_predictive
 
         encoded = self.encoded(domain).whitened(self.whitening)
-        graph = self.graph
-        if graph is None:
-            graph = self.with_priors(self.priors)._build([encoded])
+        graph = self._graph or self.with_priors(self.priors)._build([encoded])
         check_texts(encoded, graph.f_e.linear.in_features)
         return prior_predictive(graph, encoded, draws=draws, queries=queries, seed=seed)
 
@@ -300,7 +311,7 @@ class PreRec(CausalMixin, BaseRecommender):
         from prerec_pyro.recommenders.posterior import posterior_of
 
         encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
-        return posterior_of(self._fitted(), self.sources, encoded, method, **{"split_seed": seed} | settings)
+        return posterior_of(self.graph, self.sources, encoded, method, **{"split_seed": seed} | settings)
 
     def check_posterior(
         self, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
@@ -309,31 +320,48 @@ class PreRec(CausalMixin, BaseRecommender):
         from prerec_pyro.recommenders.posterior import checks_on_others
 
         encoded = self.encoded(domain).whitened(self.whitening)
-        return checks_on_others(self._fitted(), self.sources, encoded, posterior, **settings)
+        return checks_on_others(self.graph, self.sources, encoded, posterior, **settings)
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
-        self._fitted()
         self._contents().write(Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> PreRec:
+    def load(cls, folder: str | Path, device: str = "auto", *, graph: GraphClass | None = None) -> PreRec:
         """Return a saved model.
+
+        Parameters
+        ----------
+        folder
+            The model folder.
+        device
+            Where to put it.
+        graph
+            The class of a graph of one's own that the model was trained with; a file names it, and is never executed.
 
         Raises
         ------
         InputError
             If a file of the folder is missing, damaged or of another format.
         """
-        saved = SavedModel.read(Path(folder), choose_device(device))
-        model = cls(**vars(saved.settings), device=device)
+        saved = SavedModel.read(Path(folder), choose_device(device), graph)
+        model = cls._of(saved.settings, device)
         model.encoder_revision, model.history, model.facts = saved.encoder_revision, saved.history, saved.facts
-        model.graph, model.sources = saved.graph, saved.sources
+        model._graph, model.sources = saved.graph, saved.sources
+        return model
+
+    @classmethod
+    def _of(cls, settings: Settings, device: str) -> PreRec:
+        """Return an untrained model of some settings; their graph may be a class whose Config another has too."""
+        given = {name: value for name, value in vars(settings).items() if name not in ("graph_class", "config")}
+        model = cls(settings.graph_class, **given, device=device)
+        model.config = settings.config
         return model
 
     def _settings(self) -> Settings:
         return Settings(
-            graph=self.config,
+            graph_class=self.graph_class,
+            config=self.config,
             training=self.training,
             priors=self.priors,
             free=self.free,
@@ -344,9 +372,4 @@ class PreRec(CausalMixin, BaseRecommender):
         )
 
     def _contents(self) -> SavedModel:
-        return SavedModel(
-            self._settings(), self.encoder_revision, self._fitted(), self.sources, self.history, self.facts
-        )
-
-    def _fitted(self) -> PreRecGraph:
-        return self.trained_graph
+        return SavedModel(self._settings(), self.encoder_revision, self.graph, self.sources, self.history, self.facts)

@@ -18,6 +18,7 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import usable_k_percent
 from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.ranking.lists import top_k
 from prerec_pyro.recommenders.prerec import PreRec
@@ -154,7 +155,7 @@ def _seen(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -> _
     row = model.sources.row(encoded.domain)
     known = model.sources.nodes
     nodes = {} if row is None else {node: known[node][row].cpu() for node in "DS" if node in known}
-    S = nodes["S"] * graph.spread.cpu() if "S" in nodes else None
+    S = nodes["S"] * graph.likelihood.spread.cpu() if "S" in nodes else None
     none = torch.empty(0)
     return _Seen(
         torch.cat(lists), torch.cat(scores) if scores else none, none if W_z is None else W_z.cpu(), nodes.get("D"), S
@@ -174,7 +175,7 @@ def _moved(seen: _Seen, first: _Seen) -> dict[str, float]:
     across = (mine * theirs).sum()
     found["score_correlation"] = (across / (mine.square().sum() * theirs.square().sum()).sqrt()).item()
     found["score_slope"] = (across / theirs.square().sum()).item()
-    names = ("match", "popularity", "repeats", "wandering")
+    names = EFFECTS
     return found | {f"S_{name}": float("nan") if seen.S is None else seen.S[i].item() for i, name in enumerate(names)}
 
 

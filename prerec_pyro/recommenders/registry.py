@@ -7,12 +7,12 @@ from typing import Any
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training import checkpoint
 
-METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+METHODS = ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+GRAPH_OF = {"prerec": "extended", "prerec_paper": "paper", "prerec_n": "unconfounded"}
 
 Model = PreRec | TextBaseline
 
@@ -36,8 +36,7 @@ def new_model(method: str, **options: Any) -> Model:
         raise InputError(f"method {method!r} is none of {', '.join(METHODS)}")
     if method in LEARNED:
         return TextBaseline(method, **options)
-    graph = options.pop("graph", None) or GraphConfig()
-    return PreRec(graph.model_copy(update={"confounders": method == "prerec"}), **options)
+    return PreRec(options.pop("graph", None) or GRAPH_OF[method], **options)
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:

@@ -13,8 +13,10 @@ import torch
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, check_graph, graph_name
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.recommenders.format4 import is_format_4, upgraded
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.trainer import TrainConfig
 
@@ -23,7 +25,8 @@ from prerec_pyro.training.trainer import TrainConfig
 class Settings:
     """What a `PreRec` is made from; each field as in its constructor."""
 
-    graph: GraphConfig
+    graph_class: GraphClass
+    config: GraphConfig
     training: TrainConfig
     priors: Priors
     free: frozenset[str]
@@ -51,7 +54,7 @@ class SavedModel:
 
     settings: Settings
     encoder_revision: str | None
-    graph: PreRecGraph
+    graph: Graph
     sources: TrainedDomains
     history: list[dict[str, float]]
     facts: dict[str, Any]
@@ -66,7 +69,7 @@ class SavedModel:
         """
         settings = self.settings
         return {
-            "graph": settings.graph.model_dump(),
+            "graph": {"name": graph_name(settings.graph_class)} | settings.config.model_dump(),
             "training": settings.training.model_dump(),
             "priors": settings.priors.to_config(),
             "free": sorted(settings.free),
@@ -81,12 +84,12 @@ class SavedModel:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
         weights = {f"graph.{name}": value for name, value in self.graph.state_dict().items()}
         weights |= self.sources.to_tensors()
-        manifest = {"method": method(self.settings.graph), "history": self.history, **self.facts}
+        manifest = {"method": method(self.settings.graph_class), "history": self.history, **self.facts}
         checkpoint.save_model(folder, weights, self.config(), manifest)
 
     @classmethod
-    def read(cls, folder: Path, device: torch.device) -> SavedModel:
-        """Return what `write` wrote, in evaluation mode.
+    def read(cls, folder: Path, device: torch.device, graph: GraphClass | None = None) -> SavedModel:
+        """Return what `write` wrote, in evaluation mode; `graph` is the class of a graph of one's own.
 
         Raises
         ------
@@ -95,8 +98,13 @@ class SavedModel:
         """
         weights, config, manifest = checkpoint.load_model(folder)
         with _format_of(folder):
+            if is_format_4(config):
+                weights, config = upgraded(weights, config, folder)
+            shapes = dict(config["graph"])
+            graph_class = _chosen(shapes.pop("name"), graph, folder)
             settings = Settings(
-                graph=GraphConfig(**config["graph"]),
+                graph_class=graph_class,
+                config=graph_class.Config(**shapes),
                 training=TrainConfig(**config["training"]),
                 priors=Priors.from_config(config["priors"]),
                 free=frozenset(config["free"]),
@@ -106,27 +114,50 @@ class SavedModel:
             )
             revision = config["encoder"]["revision"]
             sources = TrainedDomains.from_tensors(config["domains"], weights, device)
-            graph = PreRecGraph(
-                settings.graph,
+            fitted = graph_class(
+                settings.config,
                 num_domains=len(config["domains"]),
                 text_dim=config["text_dim"],
                 priors=settings.priors,
             )
             own = {k.removeprefix("graph."): v for k, v in weights.items() if k.startswith("graph.")}
-            graph.load_state_dict(own)
+            fitted.load_state_dict(own)
         history = manifest.pop("history", [])
         facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
-        return cls(settings, revision, graph.to(device).eval(), sources, history, facts)
+        return cls(settings, revision, fitted.to(device).eval(), sources, history, facts)
 
 
-def method(config: GraphConfig) -> str:
-    """Return the name of the method that a graph belongs to: ``"prerec"``, or ``"prerec_n"`` without confounders."""
-    return "prerec" if config.confounders else "prerec_n"
+def method(graph: GraphClass) -> str:
+    """Return the name of the method that a graph belongs to.
+
+    >>> from prerec_pyro.models.graphs.registry import GRAPHS
+    >>> [method(graph) for graph in GRAPHS.values()]
+    ['prerec_paper', 'prerec', 'prerec_n']
+    """
+    known = {"extended": "prerec", "paper": "prerec_paper", "unconfounded": "prerec_n"}
+    name = graph_name(graph)
+    return known.get(name, f"prerec_{name}")
+
+
+def _chosen(name: str, given: GraphClass | None, folder: Path) -> GraphClass:
+    """Return the class of a saved graph."""
+    if given is not None:
+        if graph_name(check_graph(given)) != name:
+            raise InputError(f"{folder}: holds a model of the graph {name}, not of {graph_name(given)}")
+        return given
+    if name not in GRAPHS:
+        raise InputError(
+            f"{folder}: holds a model of a graph of one's own, {name}; give its class: "
+            f"PreRec.load(folder, graph={name})"
+        )
+    return GRAPHS[name]
 
 
 @contextmanager
 def _format_of(folder: Path) -> Iterator[None]:
     try:
         yield
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: is not a PreRec model that this version reads ({error})") from error

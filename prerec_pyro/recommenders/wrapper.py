@@ -5,7 +5,7 @@ from __future__ import annotations
 from prerec_pyro.causal.mixin import CausalMixin
 from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.recommenders.base import BaseRecommender
 
 
@@ -29,9 +29,9 @@ class RecommenderWrapper(CausalMixin, BaseRecommender):
         self.model = model
 
     @property
-    def trained_graph(self) -> PreRecGraph:
+    def graph(self) -> Graph:
         """That of the model."""
-        return self.model.trained_graph
+        return self.model.graph
 
     @property
     def sources(self) -> TrainedDomains:

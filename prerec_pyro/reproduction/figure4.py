@@ -40,7 +40,7 @@ def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, 
     InputError
         If the model has no node Z.
     """
-    if model is not None and not model.config.confounders:
+    if model is not None and "Z" not in model.graph.edges:
         raise InputError(f"the model is {model.name}, it has no popularity score; give a model of prerec")
     return pd.concat([_of_domain(domain, model, window) for domain in domains], ignore_index=True)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from prerec_pyro.data.splits import SplitName
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graphs.paper import GraphConfig
-from prerec_pyro.recommenders.registry import new_model
+from prerec_pyro.models.graphs.registry import GRAPHS
+from prerec_pyro.recommenders.registry import GRAPH_OF, new_model
 from prerec_pyro.training.baseline_configs import defaults
 from prerec_pyro.training.loop_config import LoopConfig
 from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
@@ -41,7 +41,7 @@ class MethodSettings:
         """Return what was tuned for a method."""
         if method in LEARNED:
             return cls(LEARNED[method].config(), defaults(method), defaults(method, tuned=True))
-        return cls(GraphConfig(confounders=method == "prerec"), TrainConfig(), FINE_TUNING)
+        return cls(GRAPHS[GRAPH_OF[method]].Config(), TrainConfig(), FINE_TUNING)
 
     def check(self, method: str) -> None:
         """Raise `InputError` where a model of this shape cannot be built, before hours of work."""

@@ -65,6 +65,7 @@ ZERO_SHOT = (
     Row("zesrec", "ZESRec", "zesrec", "zero-shot"),
     Row("unisrec", "UniSRec", "unisrec", "zero-shot"),
     Row("prerec_n", "PreRec_n", "prerec_n", "zero-shot"),
+    Row("prerec_paper", "PreRec, the paper's graph", "prerec_paper", "zero-shot"),
     Row("prerec", "PreRec", "prerec", "zero-shot", ours=True),
     Row("prerec_calibrated", "PreRec, calibrated", "prerec", "calibrated", ours=True),
 )

@@ -22,7 +22,8 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.errors import InputError
 
-FORMAT_VERSION = 4  # 2: a history is made of the items; 3: repeats are a kind of choice of their own; 4: by a prior
+FORMAT_VERSION = 5  # 5: a graph has a name; before, it was chosen by switches
+READABLE_VERSIONS = (4, FORMAT_VERSION)
 _WEIGHTS, _CONFIG, _MANIFEST = "weights.safetensors", "config.json", "manifest.json"
 
 
@@ -67,10 +68,10 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: missing; a model folder holds {_WEIGHTS}, {_CONFIG} and {_MANIFEST}")
     manifest = _read_json(folder / _MANIFEST)
-    if manifest.get("format_version") != FORMAT_VERSION:
+    if manifest.get("format_version") not in READABLE_VERSIONS:
         raise InputError(
             f"{folder / _MANIFEST}: format version {manifest.get('format_version')}, this prerec-pyro reads "
-            f"{FORMAT_VERSION}; train the model again, or use the version that wrote it"
+            f"{' and '.join(map(str, READABLE_VERSIONS))}; train the model again, or use the version that wrote it"
         )
     for name in (_CONFIG, _WEIGHTS):
         if (manifest.get("files") or {}).get(name) != _sha256(folder / name):

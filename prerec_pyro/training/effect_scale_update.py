@@ -14,7 +14,7 @@ from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.hyperprior import absorb, fit_hyperprior
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.run import TrainingRun, ValidationUsers
 
@@ -45,7 +45,7 @@ class EffectScaleUpdate:
         Of the draws of rivals.
     """
 
-    graph: PreRecGraph
+    graph: ExtendedGraph
     sources: TrainedDomains
     run: TrainingRun
     scorer: Callable[[EncodedDomain], InterventionalScorer]
@@ -70,7 +70,7 @@ class EffectScaleUpdate:
         else:
             self._unless_worse(self._learn)
 
-    def score_when_read(self) -> float:
+    def score_after(self) -> float:
         """Return what an epoch's validation users are ranked at with or without S, the better; nothing is changed."""
         before, after, undo = self._tried(self._absorb, 0)
         undo()
@@ -91,14 +91,14 @@ class EffectScaleUpdate:
 
     def _absorb(self) -> None:
         (S,) = self._modes()
-        absorb(self.graph, S * self.graph.spread, self._W_z)
+        absorb(self.graph, S * self.graph.likelihood.spread, self._W_z)
 
     def _modes(self) -> Tensor:
         """Return the posterior mode of S of each domain, ``(num_domains, 4)``."""
         S = []
         for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
             found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed)
-            S.append(found.values[-1].to(self.graph.spread))
+            S.append(found.values[-1].to(self.graph.likelihood.spread))
         return torch.stack(S)
 
     def _unless_worse(self, change: Callable[[], None]) -> None:
@@ -126,4 +126,6 @@ class EffectScaleUpdate:
 
     @property
     def _W_z(self) -> Tensor:
-        return self.sources.weights(self.graph).W_z
+        weights = self.sources.weights(self.graph)
+        assert weights is not None  # a graph with S has Z
+        return weights.W_z

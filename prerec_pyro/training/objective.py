@@ -17,7 +17,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.delta import PointMass
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, trained_nodes
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.models.priors import Prior, center, hypers
 from prerec_pyro.training.trainer import Source, TrainConfig, Trainer, offset_scale, optimizers
 
@@ -78,13 +78,13 @@ def map_trainer(
     return Trainer(elbo, groups, sources, config, device, peak=lambda batch: log_peak(program.graph, guide, batch))
 
 
-def log_peak(graph: PreRecGraph, guide: AutoGuideList, batch: Batch) -> float:
+def log_peak(graph: Graph, guide: AutoGuideList, batch: Batch) -> float:
     """Return the log density of the free nodes at their means, per query: a constant that would blur the loss."""
     zero, free, total = torch.zeros(1, graph.config.latent_dim), trained_nodes(guide), 0.0
     if "D" in free:
         total += _peak(graph.priors.D, zero, graph.num_domains)
     if "S" in free:
-        none = torch.zeros(1, len(EFFECT_SCALE_STD))
+        none = torch.zeros(1, graph.domain_widths["S"])
         total += float(graph.priors.S(none).log_prob(none))
     for name in graph.lifted:
         total += _peak(getattr(graph.priors, name), zero[0], 1) / graph.num_domains

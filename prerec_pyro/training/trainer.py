@@ -297,7 +297,7 @@ def optimizers(program: NonCenteredModel, guide: AutoGuideList, config: TrainCon
         "f_e": config.text_rate,
         "f_pop": config.popularity_rate,
         "W_": config.popularity_rate,
-        "w_h": config.repeat_rate,
+        "likelihood.w_h": config.repeat_rate,
     }
     rate_of_node = {"D": config.domain_rate, "S": config.strength_rate} | dict.fromkeys(WEIGHTS, config.popularity_rate)
     groups: dict[float, list[nn.Parameter]] = {}

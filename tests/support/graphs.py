@@ -16,22 +16,11 @@ from prerec_pyro.data.batching.windows import Windows, exact_windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass
 from prerec_pyro.models.priors import Normal, Priors
 
 LENGTHS = (9, 1, 5, 2, 7, 3, 1, 6, 4, 8)
 WIDE = Priors(D=Normal(1.0), Z=Normal(0.5), V=Normal(0.3), U=Normal(0.3))
-SWITCHES = [
-    {"strengths": False},
-    {"popularity_to_item": True},
-    {},
-    {"domain_to_item": False},
-    {"domain_to_item": False, "popularity_to_item": True},
-    {"confounders": False},
-    {"repeats": False},
-    {"wandering": False},
-    {"item_to_user": False},
-]
 """Priors so wide that every node makes a difference that a test can see."""
 
 
@@ -106,16 +95,23 @@ def as_double(batch: Batch) -> Batch:
     )
 
 
-def make_graph(*, seed: int = 0, num_domains: int = 2, priors: Priors = WIDE, **config: object) -> PreRecGraph:
+def make_graph(
+    graph: str | GraphClass = "extended",
+    *,
+    seed: int = 0,
+    num_domains: int = 2,
+    priors: Priors = WIDE,
+    **config: object,
+) -> Graph:
     """Return a small graph in double precision, in evaluation mode, no parameter of which is at its special start."""
+    kind = GRAPHS[graph] if isinstance(graph, str) else graph
     torch.manual_seed(seed)
     shape = {"latent_dim": 8, "num_layers": 1, "dropout": 0.0, "history_dropout": 0.0}
-    settings = shape | {"domain_to_item": True} | config  # off by default: every path of D that there is
-    graph = PreRecGraph(GraphConfig(**settings), num_domains=num_domains, text_dim=6, priors=priors)
+    made = kind(kind.Config(**(shape | config)), num_domains=num_domains, text_dim=6, priors=priors)
     with torch.no_grad():
-        for parameter in graph.parameters():
+        for parameter in made.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
-    return graph.double().eval()
+    return made.double().eval()
 
 
 def run(graph: Any, batch: Batch, **values: Tensor) -> dict[str, Any]:

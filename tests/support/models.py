@@ -11,8 +11,12 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.inference.guides.free_nodes import check_free
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.graphs.paper import PaperGraph
+from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, choose_graph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.trainer import Source, TrainConfig
@@ -72,7 +76,23 @@ def small_encoded(name: str = "small", **sizes: int) -> EncodedDomain:
     return encode_domain(small_domain(name, **sizes), window=3)
 
 
-def graph_config(**changes: object) -> GraphConfig:
+class EveryPath(ExtendedGraph):
+    """The extended graph and the edge D → V: every path of D that there can be."""
+
+    edges = {"D": "", "S": "", "Z": "", "V": "D", "U": "DV", "R": "UVDZS"}  # noqa: RUF012
+
+
+class PlainGraph(PaperGraph):
+    """The paper's graph without Z → V: one softmax, and one vector an item."""
+
+    edges = {"D": "", "Z": "", "V": "D", "U": "D", "R": "UVDZ"}  # noqa: RUF012
+
+
+def graph_class(graph: str | GraphClass) -> GraphClass:
+    return GRAPHS[graph] if isinstance(graph, str) else graph
+
+
+def graph_config(graph: str | GraphClass = "extended", **changes: object) -> GraphConfig:
     settings = {
         "latent_dim": DIM,
         "num_layers": 1,
@@ -80,25 +100,31 @@ def graph_config(**changes: object) -> GraphConfig:
         "feedforward": 2,
         "dropout": 0.0,
         "history_dropout": 0.0,
-        "domain_to_item": True,  # off by default: every path of D that there is
     }
-    return GraphConfig(**(settings | changes))
+    return graph_class(graph).Config(**(settings | changes))
 
 
 def training(**changes: object) -> TrainConfig:
     return TrainConfig(**(TINY_TRAINING | changes))
 
 
-def small_graph(num_domains: int = 2, seed: int = 0, priors: Priors = PRIORS, **changes: object) -> PreRecGraph:
+def small_graph(
+    num_domains: int = 2,
+    seed: int = 0,
+    priors: Priors = PRIORS,
+    graph: str | GraphClass = EveryPath,
+    **changes: object,
+) -> Graph:
     """A graph of which no part is at zero: one at its start would hide a lost term."""
     torch.manual_seed(seed)
-    graph = PreRecGraph(graph_config(**changes), num_domains=num_domains, text_dim=TEXT_DIM, priors=priors)
-    _shake(graph)
-    return graph
+    sizes = {"num_domains": num_domains, "text_dim": TEXT_DIM}
+    made = graph_class(graph)(graph_config(graph, **changes), **sizes, priors=priors)
+    _shake(made)
+    return made
 
 
 @torch.no_grad()
-def _shake(graph: PreRecGraph) -> None:
+def _shake(graph: Graph) -> None:
     for parameter in graph.parameters():
         parameter.add_(0.3 * torch.randn_like(parameter))
     graph.f_seq.log_length.zero_()  # longer, and the softmax saturates: gradients vanish in rounding
@@ -121,8 +147,8 @@ def num_rows(sources: list[Source]) -> int:
     return sum(source.encoded.num_items for source in sources)
 
 
-def program_and_guide(graph: PreRecGraph, sources: list[Source], free: tuple[str, ...] = ("D", "V")):
-    program = NonCenteredModel(graph, free)
+def program_and_guide(graph: Graph, sources: list[Source], free: tuple[str, ...] | None = None):
+    program = NonCenteredModel(graph, check_free(free, type(graph), graph.lifted))
     return program, map_guide(program, num_rows(sources), free)
 
 
@@ -165,6 +191,11 @@ def kinds_of_choice(match, background, is_met, counts, again=None, wander=None) 
     return torch.stack(rows)
 
 
-def prerec(graph: dict | None = None, **changes: object) -> PreRec:
-    settings = {"training": training(), "priors": PRIORS, "window": 3, "device": "cpu"}
-    return PreRec(graph_config(**(graph or {})), **(settings | changes))
+def prerec(graph: str | GraphClass | GraphConfig = "extended", **changes: object) -> PreRec:
+    """A small untrained model."""
+    kind = choose_graph(graph)[0]
+    priors = PRIORS if "D" in kind.edges else Priors(V=PRIORS.V, U=PRIORS.U)
+    settings = {"training": training(), "priors": priors, "window": 3, "device": "cpu"}
+    model = PreRec(kind, **(settings | changes))
+    model.config = graph if isinstance(graph, GraphConfig) else graph_config(kind)
+    return model

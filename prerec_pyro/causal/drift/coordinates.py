@@ -19,7 +19,7 @@ from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.result import EFFECT_SCALES
 from prerec_pyro.inference.prior.draws import prior_draws
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
 _STEP = 0.25  # of the Hessian's differences, in prior standard deviations
 _PRIOR_DRAWS = 1024
@@ -64,7 +64,7 @@ class Coordinates:
         InputError
             If there are not so many directions.
         """
-        graph, sources = model.trained_graph.eval(), model.sources
+        graph, sources = model.graph.eval(), model.sources
         if not 0 <= directions <= graph.config.latent_dim:
             raise InputError(f"directions is {directions}, expected 0 to {graph.config.latent_dim}")
         row = sources.row(encoded.domain)
@@ -141,8 +141,8 @@ class Coordinates:
 
     def _at(self, shift: Tensor) -> dict[str, Tensor]:
         values = dict(self.values)
-        values["S"] = values["S"] + shift[: len(EFFECT_SCALE_STD)].to(values["S"])
-        values["D"] = values["D"] + shift[len(EFFECT_SCALE_STD) :].to(values["D"]) @ self.basis.to(values["D"])
+        values["S"] = values["S"] + shift[: len(EFFECTS)].to(values["S"])
+        values["D"] = values["D"] + shift[len(EFFECTS) :].to(values["D"]) @ self.basis.to(values["D"])
         return values
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.drift.coordinates import Coordinates
-from prerec_pyro.causal.protocol import CausalModel, require_confounders
+from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.batching.histories import moment
 from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.domain import Domain
@@ -141,9 +141,7 @@ def drift(
     InputError
         If the model has no S, the posterior is another domain's or a point, or either part of the log is too small.
     """
-    graph = require_confounders(model, "drift")
-    if not graph.has_effect_scales:
-        raise InputError("drift: this model has no S, it was trained with strengths switched off")
+    require_nodes(model, "DS", "drift")
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}, expected a probability such as 0.01")
     encoded = model.scorer(model.encoded(domain)).encoded  # its texts whitened as the model wants them

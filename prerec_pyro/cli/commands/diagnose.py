@@ -100,7 +100,7 @@ def command(
     if plots is not None:
         outputs.check_out_folder(plots, _holds_pictures, [model, domain, *compare])
     trained, others = _prerec(model, device), [_prerec(path, device) for path in compare]
-    if not trained.config.confounders:
+    if "D" not in trained.graph.edges:
         raise InputError(f"--model {model}: is a PreRec_n, which has no D and no S; give it to --compare")
     encoded = trained.encode(Domain.load(domain))
     posterior = trained.posterior(encoded, _METHODS[method], **settings)
@@ -159,21 +159,18 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     """Return lines on S as factors and odds, and on how far D moved."""
     import numpy as np
 
-    from prerec_pyro.inference.posterior.result import EFFECT_SCALES
-    from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_PSEUDO_COUNTS
+    from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
 
-    lines, graph = [], model.graph
-    if "S" in posterior.draws:
-        nats = (posterior.draws["S"] * graph.spread.cpu()).flatten(0, 1).double().numpy()  # (num_draws, 4)
-        w_o = float(graph.w_o) if graph.config.wandering else -np.inf
-        w_r = float(graph.w_r) if graph.config.repeats else 0.0
-        shares = 1 / (1 + np.exp(-(w_o + nats[:, 3])))
-        for i, name in enumerate(EFFECT_SCALES[:2]):
-            lines.append(f"S[{name}]: {_MEANING[name]} {_interval(np.exp(nats[:, i]), posterior)} times the usual")
-        prior = REPEAT_PSEUDO_COUNTS[0] * np.exp(w_r + nats[:, 2])
-        again = _interval(100 * prior / (prior + REPEAT_PSEUDO_COUNTS[1]), posterior)
-        lines.append(f"S[repeats]: of a user not yet known, {again} % of choices fall on items met before")
-        lines.append(f"S[wandering]: {_interval(100 * shares, posterior)} % of new choices do not follow the history")
+    lines: list[str] = []
+    likelihood = model.graph.likelihood
+    if "S" in posterior.draws and isinstance(likelihood, RepeatMixture):
+        draws = likelihood.natural_units(posterior.draws["S"].flatten(0, 1).double())
+        found = {name: value.numpy() for name, value in draws.items()}  # each (num_draws,)
+        for name in ("match", "popularity"):
+            lines.append(f"S[{name}]: {_MEANING[name]} {_interval(found[name], posterior)} times the usual")
+        repeat, background = (_interval(100 * found[name], posterior) for name in ("repeat", "background"))
+        lines.append(f"S[repeat]: of a user not yet known, {repeat} % of choices repeat an item of the history")
+        lines.append(f"S[background]: {background} % of the choices of new items are made by popularity alone")
     if "D" in posterior.draws and not posterior.is_point:
         D, prior = (x["D"].flatten(0, 1).double().numpy() for x in (posterior.draws, posterior.prior))
         low, high = np.quantile(D, [0.05, 0.95], axis=0)
@@ -247,7 +244,7 @@ def _compare(
 
     found = {model.name: posterior}
     for path, other in others.items():
-        method = posterior.method if other.config.confounders else "delta"
+        method = posterior.method if "D" in other.graph.edges else "delta"
         one = other.posterior(other.encode(encoded.domain), method, **settings)
         if not np.array_equal(one.events.numpy(), posterior.events.numpy()):
             raise InputError(

@@ -217,10 +217,10 @@ def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> d
         if isinstance(model, TextBaseline):
             model.refuse(do)
             continue
-        Intervention.check(do, latent_dim=model.config.latent_dim)
-        unknown = [] if model.config.confounders else [f"--do {node}" for node in do if node in ("D", "Z", "S")]
-        if unknown:
-            raise InputError(f"{', '.join(unknown)}: {path} is PreRec_n, it has no such node; leave one of the two out")
+        try:
+            Intervention.check(do, model.graph)
+        except InputError as error:
+            raise InputError(f"--model {path}: {error}") from None
     return models
 
 
@@ -232,7 +232,7 @@ def _calibrated(
     from prerec_pyro.recommenders.prerec import PreRec
 
     for path, model in models.items():
-        if not (isinstance(model, PreRec) and model.graph.has_effect_scales):
+        if not (isinstance(model, PreRec) and "S" in model.graph.edges):
             logger.info("%s: a model of %s has no S, so there is nothing to calibrate", path, model.name)
         elif model.sources.row(domain) is not None:
             logger.info("%s: was trained on this domain and knows its S, so there is nothing to calibrate", path)

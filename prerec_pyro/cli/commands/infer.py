@@ -187,7 +187,7 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
     from prerec_pyro.recommenders.prerec import PreRec
 
-    if isinstance(trained, PreRec) and trained.graph.has_effect_scales:
+    if isinstance(trained, PreRec) and "S" in trained.graph.edges:
         return CalibratedPreRec(trained)
     raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
 
@@ -199,7 +199,7 @@ def _informed(
     from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
     from prerec_pyro.recommenders.text_baseline import TextBaseline
 
-    if isinstance(trained, TextBaseline) or not trained.trained_graph.config.confounders:
+    if isinstance(trained, TextBaseline) or "D" not in trained.graph.edges:
         raise InputError(f"--posterior: {path} is a model of {trained.name}, which has no D and no S; leave it out")
     found = Posterior.load(posterior)
     try:

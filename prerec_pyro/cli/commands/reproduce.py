@@ -175,7 +175,7 @@ def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
     from prerec_pyro.recommenders.registry import load_model
 
     model = load_model(folder, device)
-    if not isinstance(model, PreRec) or not model.config.confounders:
+    if not isinstance(model, PreRec) or "Z" not in model.graph.edges:
         raise InputError(f"--model {folder}: is a {model.name}, it has no popularity score; give a model of prerec")
     if window is not None:
         raise InputError(f"--window {window}: is that of --model {folder}, {model.window}; leave one of the two out")
@@ -247,12 +247,12 @@ def _check_known(option: str, settings: dict[str, str], bases: dict[str, list[An
         method, dot, field = name.rpartition(".")
         if dot and method not in bases:
             raise InputError(f"{option} {name}={value}: {method!r} is not trained here; expected {', '.join(bases)}")
-        if field in ("seed", "confounders"):
-            raise InputError(f"{option} {name}={value}: {field} is chosen by the row; use --seeds or --methods")
+        if field == "seed":
+            raise InputError(f"{option} {name}={value}: seeds are numbered from 0; use --seeds")
         asked = [method] if dot else list(bases)
         has = {known for each in asked for base in bases[each] for known in type(base).model_fields}
         if field not in has:
-            allowed = ", ".join(sorted(has - {"seed", "confounders"}))
+            allowed = ", ".join(sorted(has - {"seed"}))
             raise InputError(f"{option} {name}={value}: there is no setting {field!r}; expected one of {allowed}")
 
 

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 # The names of `prerec_pyro.recommenders.registry.METHODS`, which is too heavy to import for `--help`.
-METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+METHODS = ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+GRAPHS = {"extended": "prerec", "paper": "prerec_paper", "unconfounded": "prerec_n"}
 
 
 @click.command(short_help="Pre-train on source domains, or fine-tune on a target.")
@@ -41,7 +42,14 @@ METHODS = ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
 @click.option(
     "--method",
     type=click.Choice(METHODS),
-    help="prerec_n leaves out the confounders D and Z; the others are baselines.  [default: prerec, or that of --from]",
+    help="prerec_n is --graph unconfounded, prerec_paper is --graph paper; the others are baselines.  "
+    "[default: prerec, or that of --from]",
+)
+@click.option(
+    "--graph",
+    type=click.Choice(list(GRAPHS)),
+    help="paper: Fig. 1 to the letter; extended: what ranks better; unconfounded: without D and Z.  "
+    "[default: extended]",
 )
 @click.option(
     "--from",
@@ -99,6 +107,7 @@ def command(
     sources: tuple[Path, ...],
     out: Path,
     method: str | None,
+    graph: str | None,
     parent: Path | None,
     samples: int | None,
     priors: tuple[str, ...],
@@ -123,6 +132,7 @@ def command(
     from prerec_pyro.training import checkpoint, distributed
 
     outputs.check_out_folder(out, _replaceable, [*sources, *([parent] if parent else [])])
+    method = _method_of(method, graph)
     _check_asked(method, parent, sources, samples)
     shorthands = {"epochs": ("--epochs", epochs), "seed": ("--seed", seed)}
     given = {
@@ -135,7 +145,7 @@ def command(
         checkpoint.load_progress(state, {})  # refuses before any work if there is nothing to resume
     if parent is not None:
         train = _fine_tuning(parent, method, settings, shorthands, given | {"--encoder": encoder}, device)
-    elif (method or "prerec") in ("prerec", "prerec_n"):
+    elif (method or "prerec") in GRAPHS.values():
         train = _pre_training(method, settings, shorthands, priors, free, encoder, normalizer, device)
     else:
         train = _baseline(method, settings, shorthands, given, encoder, device)
@@ -158,6 +168,15 @@ def command(
     logger.info("wrote %s", out)
 
 
+def _method_of(method: str | None, graph: str | None) -> str | None:
+    """Return the method that --method and --graph ask for together."""
+    if graph is None:
+        return method
+    if method not in (None, "prerec", GRAPHS[graph]):
+        raise InputError(f"--graph {graph}: is {GRAPHS[graph]}, but --method is {method}; give one of the two")
+    return GRAPHS[graph]
+
+
 def _is_given(name: str) -> bool:
     source = click.get_current_context().get_parameter_source(name)
     return source is not click.core.ParameterSource.DEFAULT
@@ -169,7 +188,7 @@ def _check_asked(method: str | None, parent: Path | None, sources: Sequence[Path
         raise InputError(f"--from {parent}: fine-tunes on one domain, but --source is given {len(sources)} times")
     if samples is not None and len(sources) != 1:
         raise InputError(f"--samples {samples}: are those of one domain, but --source is given {len(sources)} times")
-    if samples is not None and parent is None and (method or "prerec") in ("prerec", "prerec_n"):
+    if samples is not None and parent is None and (method or "prerec") in GRAPHS.values():
         raise InputError(f"--samples {samples}: is for baselines and for fine-tuning; name a model by --from")
 
 
@@ -183,18 +202,19 @@ def _pre_training(
     normalizer: str,
     device: str,
 ) -> Train:
-    from prerec_pyro.models.graphs.paper import GraphConfig
+    from prerec_pyro.models.graphs.registry import GRAPHS
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import GRAPH_OF
     from prerec_pyro.training.trainer import TrainConfig
 
-    confounders = {"confounders": ("--method", None if method is None else method == "prerec")}
-    joined = parse_settings.join(settings, {**shorthands, **confounders})
-    graph, training = parse_settings.configs(joined, [GraphConfig(), TrainConfig()])
+    joined = parse_settings.join(settings, shorthands)
+    shape = GRAPHS[GRAPH_OF[method or "prerec"]].Config()
+    graph, training = parse_settings.configs(joined, [shape, TrainConfig()])
     return PreRec(
         graph,
         training=training,
         priors=_parse_priors(priors),
-        free=_parse_free(free),
+        free=_parse_free(free) if _is_given("free") else None,
         encoder=encoder,
         normalizer=normalizer,
         device=device,

@@ -81,9 +81,8 @@ def command(
     outputs.check_out_file(out, (".json",), places)
     require_optuna()
     default = MethodSettings.default(method)
-    for name in ("seed", "confounders"):
-        if name in settings:
-            raise InputError(f"--set {name}={settings[name]}: is set by --{'method' if name != 'seed' else name}")
+    if "seed" in settings:
+        raise InputError(f"--set seed={settings['seed']}: is set by --seed")
     joined = parse_settings.join(settings, {"epochs": ("--epochs", epochs)})
     shape, training = parse_settings.configs(joined, [default.shape, default.sources])
     domains = [Domain.load(folder) for folder in places]

@@ -21,7 +21,7 @@ def read_recbole(source: str | Path | Sequence[str | Path], name: str | None = N
     """Return the domain of a pair of RecBole files.
 
     The text of an item is all its ``token`` and ``token_seq`` columns but ids and addresses, joined by a
-    blank in the order of the file: ``"Toy SimulationConfig 1995 Animation Children's Comedy"``.
+    blank in the order of the file: ``"Toy Story 1995 Animation Children's Comedy"``.
 
     Parameters
     ----------

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
-from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, repeat_log_odds
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS, REPEAT_MATCH_WEIGHT, repeat_log_odds
 
 NUM_CANDIDATES = 1024
 FULL_SAMPLE = 600
@@ -86,6 +87,9 @@ def calibrate(
         Of the sample of users and of the draws.
     """
     graph = scorer.graph
+    if not isinstance(graph, ExtendedGraph):
+        raise InputError(f"calibrate: the graph {type(graph).__name__} has no effect scales S to estimate")
+    spread = graph.likelihood.spread.cpu()
     evidence = gather(scorer, encoded, sample_users(encoded, users, seed), seed)
     if lengths is not None:
         last = np.zeros(encoded.domain.num_users, np.int64)
@@ -97,13 +101,15 @@ def calibrate(
     else:
         starts, ends = _steps(evidence.times.numpy())
     values, S = (
-        [torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64)],
-        torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64),
+        [torch.zeros(len(EFFECTS), dtype=torch.float64)],
+        torch.zeros(len(EFFECTS), dtype=torch.float64),
     )
     for end in ends:
         S = posterior_mode(graph, evidence[:end], start=S)
         values.append(S)
-    return Calibration(torch.tensor(starts, dtype=torch.int64), torch.stack(values).float(), torch.tensor([0, *ends]))
+    return Calibration(
+        torch.tensor(starts, dtype=torch.int64), torch.stack(values).float(), torch.tensor([0, *ends]), spread
+    )
 
 
 def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.ndarray:
@@ -129,13 +135,12 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
     share = math.log(max(num_items - 1, 1) / NUM_CANDIDATES)
     parts = []
     for batch, _ in query_batches(encoded, users, max_scores=1 << 21):
+        assert batch.targets is not None  # these are queries of the log
         drawn = torch.randint(num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
         candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, width)
         is_met = torch.zeros(batch.num_queries, num_items, dtype=torch.bool)
-        again = torch.zeros(batch.num_queries, dtype=torch.bool)
-        if scorer.graph.config.repeats:
-            is_met[tuple(batch.repeats)] = True
-            again = is_met.gather(1, batch.targets[:, None])[:, 0]
+        is_met[tuple(batch.repeats)] = True
+        again = is_met.gather(1, batch.targets[:, None])[:, 0]
         rival = ~is_met.gather(1, candidates)
         weight = torch.full(candidates.shape, share)
         if again.any():
@@ -156,7 +161,7 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
     return evidence[evidence.times.argsort(stable=True)]
 
 
-def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
+def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
     """Return argmax over S of log P(targets | S) + log P(S), ``(4,)`` float64.
 
     Parameters
@@ -169,14 +174,13 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
         ``(4,)`` where to start, the mode of a smaller log say.
     """
     if not len(evidence):
-        return torch.zeros(len(EFFECT_SCALE_STD), dtype=torch.float64)
+        return torch.zeros(len(EFFECTS), dtype=torch.float64)
     S = start.clone().requires_grad_(True)
     match, popularity = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
     again = evidence.again
     match = torch.where(again[:, None], REPEAT_MATCH_WEIGHT * match, match)
-    spread = graph.spread.cpu().double()
-    w_r = graph.w_r.item() if graph.config.repeats else None
-    w_o = graph.w_o.item() if graph.config.wandering else -math.inf
+    spread = graph.likelihood.spread.cpu().double()
+    w_r, w_o = graph.likelihood.rates(None)
     optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
@@ -188,9 +192,8 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
         chosen = torch.logaddexp(
             followed + nn.functional.logsigmoid(-w_o - wander), wandered + nn.functional.logsigmoid(w_o + wander)
         )
-        if w_r is not None:
-            odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
-            chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(torch.where(again, odds, -odds))
+        odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
+        chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(torch.where(again, odds, -odds))
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()
         return value
@@ -201,7 +204,8 @@ def posterior_mode(graph: PreRecGraph, evidence: Evidence, *, start: Tensor) -> 
 
 def _steps(times: np.ndarray) -> tuple[list[int], list[int]]:
     """Return time slots at which the log before them has grown enough, and how many queries lie before each."""
-    starts, ends = [], []
+    starts: list[int] = []
+    ends: list[int] = []
     for slot in np.unique(times) + 1:
         before = int(np.searchsorted(times, slot))
         if not ends or before >= GROWTH * ends[-1]:

@@ -1,15 +1,16 @@
-"""A node that stands where it is put: a site without a density."""
+"""Point mass: a site with a fixed value and no density."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
+from pyro.infer.reparam.reparam import ReparamResult
 from torch import Tensor
 from torch.distributions import constraints
 
+Shape = torch.Size | list[int] | tuple[int, ...]
 _ONE_DRAW = torch.Size()
 
 
@@ -19,12 +20,12 @@ class PointMass(dist.TorchDistribution):
     Parameters
     ----------
     value
-        Where; its last `event_dim` dimensions are one event.
+        The value; its last `event_dim` dimensions are one event.
     event_dim
-        0 or 1 for what the graph has.
+        0 or 1 for the nodes of the graphs.
     """
 
-    arg_constraints: Mapping[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = True
 
     def __init__(self, value: Tensor, event_dim: int) -> None:
@@ -34,25 +35,25 @@ class PointMass(dist.TorchDistribution):
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
-        """Real numbers; what may be there is for the node's own prior to say."""
+        """Real numbers; the node's own prior may allow fewer."""
         return constraints.independent(constraints.real, len(self.event_shape))
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> PointMass:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> PointMass:
         """Return it broadcast to `batch_shape`."""
         shape = torch.Size(batch_shape)
         if shape == self.batch_shape:
             return self
         return PointMass(self.value.expand(shape + self.event_shape), len(self.event_shape))
 
-    def rsample(self, sample_shape: torch.Size = _ONE_DRAW) -> Tensor:
+    def rsample(self, sample_shape: Shape = _ONE_DRAW) -> Tensor:
         """Return the value, ``(*sample_shape, ...)``."""
-        return self.value.expand(self._extended_shape(sample_shape)) if sample_shape else self.value
+        return self.value.expand(self._extended_shape(torch.Size(sample_shape))) if sample_shape else self.value
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return zeros, ``(...)``: nothing is said of how likely a value is."""
+        """Return zeros, ``(...)``."""
         return self.value.new_zeros(()).expand(self.batch_shape)
 
 
-def point_mass(value: Tensor, event_dim: int) -> dict[str, Any]:
-    """Return what a reparameterisation makes of a site that stands at `value`."""
+def point_mass(value: Tensor, event_dim: int) -> ReparamResult:
+    """Return the site as a reparameterisation leaves it, fixed at `value`."""
     return {"fn": PointMass(value, event_dim), "value": value, "is_observed": True}

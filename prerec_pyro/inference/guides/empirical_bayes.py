@@ -12,6 +12,7 @@ from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.models.graphs.plates import only_rows
 
 
 class GaussianGuide(AutoNormal):
@@ -49,11 +50,11 @@ class GaussianGuide(AutoNormal):
             return super().forward(batch)
 
     def _counted(self, batch: Batch) -> AbstractContextManager:
-        """Count what `PreRecGraph` counts: the batch's own row of D, a domain's share of a weight."""
+        """Count what the graph counts: the batch's own row of D, a domain's share of a weight."""
         if self.node != "D":
             return pyro.poutine.scale(scale=1.0 / self.num_domains)
         rows = torch.arange(self.num_domains, device=batch.items.device)
-        return pyro.poutine.mask(mask=rows == batch.domain)
+        return only_rows(rows == batch.domain)
 
     def values(self) -> dict[str, Tensor]:
         """Return the mean of the node, or nothing before the first call."""

@@ -4,57 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import pyro.distributions as dist
-import torch
-from pyro.infer.autoguide import AutoDelta, AutoGuideList
+from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoGuideList
 from pyro.infer.autoguide.initialization import init_to_value
-from pyro.infer.reparam.reparam import Reparam
+from pyro.infer.reparam.reparam import Reparam, ReparamMessage, ReparamResult
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.delta import PointMass, point_mass
 from prerec_pyro.inference.guides.empirical_bayes import GaussianGuide
+from prerec_pyro.inference.guides.free_nodes import NODES, check_free, check_offsets
 from prerec_pyro.inference.guides.noncentered import NonCenteredReparam
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.graphs.item_layout import ItemLayout, PerItem
 from prerec_pyro.models.graphs.plates import whole_plate
-from prerec_pyro.models.priors import WEIGHTS, Priors, center
+from prerec_pyro.models.graphs.registry import Graph
+from prerec_pyro.models.priors import center
 
-NODES = ("D", "Z", "V", "U", "S")
-FREE_BY_DEFAULT = frozenset({"D", "V"})
-_CAN_BE_FREE = frozenset({"D", "V", "S"})
 _OF_DOMAINS = ("D", "S")  # a row a domain, prior mean 0
 
 
 class PriorMeanReparam(Reparam):
-    """Amortised inference: the node stands at the mean that its network predicts.
+    """Amortised inference: the node is fixed at the mean that its network predicts.
 
     The same as `LocScaleReparam` with the decentred site conditioned at 0, without the cost of evaluating a density
     that is then a constant.
     """
 
-    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the site with its prior replaced by a point at the prior's mean; its log density is 0."""
-        fn, value = msg["fn"], msg["value"]
+    def apply(self, msg: ReparamMessage) -> ReparamResult:
+        """Return the site as a point mass at the prior's mean."""
+        fn, value = cast(dist.TorchDistribution, msg["fn"]), msg["value"]
         return point_mass(center(fn) if value is None else value, fn.event_dim)
 
 
 class FixedReparam(Reparam):
-    """A random setting of a prior that is of no consequence, as its node is given: it stands where inference starts."""
+    """A random setting of a prior that has no consequence, as its node is given: it keeps its starting value."""
 
     def __init__(self, value: Tensor) -> None:
         self.value = value
 
-    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the site with its distribution replaced by a point."""
-        return point_mass(self.value if msg["value"] is None else msg["value"], msg["fn"].event_dim)
+    def apply(self, msg: ReparamMessage) -> ReparamResult:
+        """Return the site as a point mass."""
+        fn = cast(dist.TorchDistribution, msg["fn"])
+        return point_mass(self.value if msg["value"] is None else msg["value"], fn.event_dim)
 
 
-def fixed_hyperpriors(graph: PreRecGraph, free: Iterable[str] = ()) -> dict[str, Reparam]:
+def fixed_hyperpriors(graph: Graph, free: Iterable[str] = ()) -> dict[str, Reparam]:
     """Return handlers for ``pyro.poutine.reparam`` that fix the random settings of priors of all but the free nodes."""
     of_others = (sites for node, sites in graph.hypers.items() if node not in set(free))
     return {site: FixedReparam(start) for sites in of_others for site, start in sites.items()}
@@ -76,13 +74,9 @@ class PointGuide(AutoDelta):
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Return the value of each site."""
-        if self.prototype_trace is None:
-            self._setup_prototype(*args, **kwargs)
+        sites = _sites(self, *args, **kwargs)
         plates = self._create_plates(*args, **kwargs)
-        return {
-            name: _sample_point(name, getattr(self, name), site, plates)
-            for name, site in self.prototype_trace.iter_stochastic_nodes()
-        }
+        return {name: _sample_point(name, getattr(self, name), site, plates) for name, site in sites}
 
 
 class ItemOffsets(AutoDelta):
@@ -97,13 +91,13 @@ class ItemOffsets(AutoDelta):
         Exposes the one site ``V_decentered``.
     num_rows, dim
         Items of all domains, and B.
-    by_slot
-        Whether an item has a V in each time slot, as under the edge Z → V.
+    layout
+        Rows of V in a batch.
     """
 
-    def __init__(self, model: Callable, num_rows: int, dim: int, by_slot: bool = False) -> None:
+    def __init__(self, model: Callable, num_rows: int, dim: int, layout: ItemLayout | None = None) -> None:
         super().__init__(model)
-        self.by_slot = by_slot
+        self.layout = layout or PerItem()
         self.table = nn.Embedding(num_rows, dim, sparse=True)
         nn.init.zeros_(self.table.weight)
 
@@ -113,10 +107,8 @@ class ItemOffsets(AutoDelta):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``{"V_decentered": (num_rows, B)}`` for the rows of the batch."""
-        if self.prototype_trace is None:
-            self._setup_prototype(batch)
-        ((name, site),) = self.prototype_trace.iter_stochastic_nodes()
-        return {name: _sample_point(name, self.table(item_rows(batch, self.by_slot)), site, self._create_plates(batch))}
+        ((name, site),) = _sites(self, batch)
+        return {name: _sample_point(name, self.table(item_rows(batch, self.layout)), site, self._create_plates(batch))}
 
 
 class MapGuide(AutoGuideList):
@@ -129,6 +121,14 @@ class MapGuide(AutoGuideList):
         return self.plates
 
 
+def _sites(guide: AutoGuide, *args: Any, **kwargs: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the latent sites of a guide's model, found in its first run."""
+    if guide.prototype_trace is None:
+        guide._setup_prototype(*args, **kwargs)
+    prototype = cast(pyro.poutine.Trace, guide.prototype_trace)
+    return list(prototype.iter_stochastic_nodes())
+
+
 def _sample_point(name: str, value: Tensor, site: Mapping[str, Any], plates: Mapping[str, pyro.plate]) -> Tensor:
     """Sample the node of a prototype's `site` where `value` is, under those of its plates that there are."""
     with ExitStack() as stack:
@@ -138,36 +138,10 @@ def _sample_point(name: str, value: Tensor, site: Mapping[str, Any], plates: Map
         return pyro.sample(name, PointMass(value, site["fn"].event_dim))
 
 
-def item_rows(batch: Batch, by_slot: bool) -> Tensor:
-    """Return the table rows behind V, ``(num_values,)``: one an item, or one an item and slot under Z → V."""
-    return batch.item_rows[PreRecGraph.item_slots(batch)[0]] if by_slot else batch.item_rows
-
-
-def check_free(free: Iterable[str], lifted: Iterable[str] = ()) -> frozenset[str]:
-    """Return the free nodes as a set; weights that are `lifted` to random variables always are.
-
-    Raises
-    ------
-    InputError
-        If a node is unknown, or has no finite set of values to be free in.
-    """
-    free, lifted = frozenset(free), frozenset(lifted)
-    if plain := free & set(WEIGHTS) - lifted:
-        name = min(plain)
-        raise InputError(
-            f"free nodes: {name} is a parameter, and moves as one; give it a prior, as in Priors({name}=Normal(1.0)), "
-            "and it is a random variable with a MAP"
-        )
-    free -= lifted
-    if unknown := free - set(NODES):
-        raise InputError(f"free nodes: unknown {', '.join(sorted(unknown))}; expected some of {', '.join(NODES)}")
-    if refused := free - _CAN_BE_FREE:
-        raise InputError(
-            f"free nodes: {', '.join(sorted(refused))} cannot be free under a point estimate: U has a value for each "
-            "query and Z for each item and day, so a new query or day would have none; they are amortised at f_seq "
-            f"and f_pop. Free any of {', '.join(sorted(_CAN_BE_FREE))}"
-        )
-    return free | lifted
+def item_rows(batch: Batch, layout: ItemLayout) -> Tensor:
+    """Return the table row behind each row of V, ``(num_rows,)``."""
+    index = layout.index(batch)
+    return batch.item_rows if index is None else batch.item_rows[index]
 
 
 class NonCenteredModel(nn.Module):
@@ -181,23 +155,22 @@ class NonCenteredModel(nn.Module):
         Nodes that the guide gives a value of their own; lifted weights always.
     """
 
-    def __init__(self, graph: PreRecGraph, free: Iterable[str]) -> None:
+    def __init__(self, graph: Graph, free: Iterable[str]) -> None:
         super().__init__()
         self.graph = graph
-        self._strengths = "S" in set(free)  # else it would stand at 0: as good as none, at the cost of a few passes
         self._program = pyro.poutine.reparam(
             graph, config=noncentered(free) | fixed_hyperpriors(graph, {*free, *graph.lifted})
         )
 
     def forward(self, batch: Batch) -> Tensor:
-        """Run the program on a batch; see `PreRecGraph.forward`."""
-        return self._program(batch, strengths=self._strengths)
+        """Run the program on a batch; see `PaperGraph.forward`."""
+        return self._program(batch)
 
 
 def map_guide(
     program: NonCenteredModel,
     num_rows: int,
-    free: Iterable[str] = FREE_BY_DEFAULT,
+    free: Iterable[str] | None = None,
     start: Mapping[str, Tensor] | None = None,
 ) -> AutoGuideList:
     """Return the MAP guide: `AutoDelta` for D, S and lifted weights, `ItemOffsets` for V, of those that are free.
@@ -223,13 +196,12 @@ def map_guide(
         If a node cannot be free, or V is and its prior has no location and scale.
     """
     graph, start = program.graph, start or {}
-    free = check_free(free, graph.priors.lifted)
+    free = check_free(free, type(graph), graph.lifted)
     check_offsets(free, graph.priors)
-    by_slot = graph.f_item.from_popularity is not None
 
     def create_plates(batch: Batch) -> list[pyro.plate]:
         # Made by hand: a guide would draw indices of its own for a plate it has to make up.
-        return [whole_plate("items", len(item_rows(batch, by_slot)))]
+        return [whole_plate("items", len(item_rows(batch, graph.layout)))]
 
     guide = MapGuide(program, create_plates=create_plates)
     points = {}
@@ -245,28 +217,16 @@ def map_guide(
         guide.append(PointGuide(exposed, init_loc_fn=init_to_value(values=points)))
     if "V" in free:
         exposed = pyro.poutine.block(program, expose=["V_decentered"])
-        guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim, by_slot))
+        guide.append(ItemOffsets(exposed, num_rows, graph.config.latent_dim, graph.layout))
     return guide
 
 
-def _prior_of(graph: PreRecGraph, free: frozenset[str]) -> dict[str, dist.TorchDistribution]:
+def _prior_of(graph: Graph, free: frozenset[str]) -> dict[str, dist.TorchDistribution]:
     """Return the priors of the free nodes but V, random scales at their start."""
     dim, zeros = graph.config.latent_dim, graph.f_e.linear.weight.new_zeros
-    widths = {"D": dim * graph.config.confounders, "S": len(EFFECT_SCALE_STD) * graph.has_effect_scales}
-    loc = {node: zeros(graph.num_domains, width) for node, width in widths.items() if node in free and width}
+    loc = {node: zeros(graph.num_domains, width) for node, width in graph.domain_widths.items() if node in free}
     loc |= {name: zeros(dim) for name in graph.lifted}
     return {node: getattr(graph.priors, node)(zero) for node, zero in loc.items()}
-
-
-def check_offsets(free: Iterable[str], priors: Priors) -> None:
-    """Raise `InputError` if V is free and its prior cannot be split into a mean and an offset times a scale."""
-    fn = priors.V(torch.zeros(1, 2))
-    base = fn.base_dist if hasattr(fn, "base_dist") else fn
-    if "V" in free and not (hasattr(base, "loc") and hasattr(base, "scale")):
-        raise InputError(
-            f"prior of V: {type(base).__name__} has no location and scale, so V cannot be split into the mean of its "
-            "encoder and an item's own offset; give Normal, StudentT or Laplace, or leave V out of the free nodes"
-        )
 
 
 def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
@@ -275,12 +235,12 @@ def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
     ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,), and the
     random scales of their priors, such as ``D_scale`` ().
     """
-    found = {}
-    for part in guide:
+    found: dict[str, Tensor] = {}
+    for part in guide.children():
         if isinstance(part, ItemOffsets):
             found["V_decentered"] = part.table.weight.detach()
         elif isinstance(part, GaussianGuide):
             found |= part.values()
-        elif part.prototype_trace is not None:
+        elif isinstance(part, PointGuide) and part.prototype_trace is not None:
             found |= {site: getattr(part, site).detach() for site in part.prototype_trace.stochastic_nodes}
     return found

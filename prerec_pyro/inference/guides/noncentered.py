@@ -1,19 +1,20 @@
-"""V as its mean plus an item's own offset: `LocScaleReparam` in as few passes over the items as a bare loop takes."""
+"""Non-centred V, its mean plus an item's own offset: `LocScaleReparam` in as few passes as a bare loop takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer.reparam import LocScaleReparam
+from pyro.infer.reparam.reparam import ReparamMessage, ReparamResult
+from pyro.poutine.runtime import InferDict
 from torch import Tensor
 from torch.distributions import constraints
 
-from prerec_pyro.inference.guides.delta import point_mass
+from prerec_pyro.inference.guides.delta import Shape, point_mass
 
 _ONE_DRAW = torch.Size()
 
@@ -24,12 +25,12 @@ class NonCenteredReparam(LocScaleReparam):
     def __init__(self) -> None:
         super().__init__(0.0)
 
-    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+    def apply(self, msg: ReparamMessage) -> ReparamResult:
         """Return the site as a point, location + scale · ``<name>_decentered``, which is sampled from N(0, 1)."""
         fn, event_dim = self._unwrap(msg["fn"])
         if type(fn) is not dist.Normal or event_dim != 1 or msg["value"] is not None:
             return super().apply(msg)
-        infer = {"is_observed": msg["is_observed"]}
+        infer: InferDict = {"is_observed": bool(msg["is_observed"])}
         offset = pyro.sample(f"{msg['name']}_decentered", StandardNormal(fn.loc), infer=infer)
         value = fn.loc + fn.scale * offset
         return point_mass(value, 1)
@@ -41,10 +42,10 @@ class StandardNormal(dist.TorchDistribution):
     Parameters
     ----------
     like
-        ``(..., width)``: whose shape, type and device the values have.
+        ``(..., width)``; values have its shape, type and device.
     """
 
-    arg_constraints: Mapping[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
@@ -52,13 +53,15 @@ class StandardNormal(dist.TorchDistribution):
         self._like = like.detach()
         super().__init__(like.shape[:-1], like.shape[-1:], validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> StandardNormal:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> StandardNormal:
         """Return it broadcast to `batch_shape`."""
         return StandardNormal(self._like.expand(torch.Size(batch_shape) + self.event_shape))
 
-    def rsample(self, sample_shape: torch.Size = _ONE_DRAW) -> Tensor:
+    def rsample(self, sample_shape: Shape = _ONE_DRAW) -> Tensor:
         """Return values, ``(*sample_shape, ..., width)``."""
-        return torch.randn(self._extended_shape(sample_shape), dtype=self._like.dtype, device=self._like.device)
+        return torch.randn(
+            self._extended_shape(torch.Size(sample_shape)), dtype=self._like.dtype, device=self._like.device
+        )
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density of each row, ``(...)``."""

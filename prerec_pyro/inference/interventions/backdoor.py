@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -47,11 +48,8 @@ class AveragedScorer:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """Return ``(num_queries, num_items)`` log probabilities."""
-        total: Tensor | None = None
-        for scores in self.each(batch):
-            log_p = scores.log_softmax(dim=-1)
-            total = log_p if total is None else torch.logaddexp(total, log_p)
-        return total - math.log(self.num_draws)
+        log_p = (scores.log_softmax(dim=-1) for scores in self.each(batch))
+        return reduce(torch.logaddexp, log_p) - math.log(self.num_draws)
 
     def each(self, batch: Batch) -> Iterator[Tensor]:
         """Yield the scores at each draw, ``(num_queries, num_items)``; one at a time bounds memory."""
@@ -65,4 +63,5 @@ class AveragedScorer:
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
         """Return E[V], ``(num_items, B)``, in the slot after the log's last day."""
-        return sum(self.at(number).item_vectors_at_end() for number in range(self.num_draws)) / self.num_draws
+        vectors = (self.at(number).item_vectors_at_end() for number in range(self.num_draws))
+        return reduce(torch.add, vectors) / self.num_draws

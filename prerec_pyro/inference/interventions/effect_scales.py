@@ -10,23 +10,26 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """S as known at each time: a step function of the time slot.
+    """S as estimated at each time: a step function of the time slot.
 
     Attributes
     ----------
     since
         ``(num_steps,)`` first time slot of each step, increasing.
     values
-        ``(num_steps + 1, 4)`` S, in units of the graph's ``spread``: before all steps, and from each on.
+        ``(num_steps + 1, 4)`` S in units of `spread`: before all steps, and from each on.
     num_queries
         ``(num_steps + 1,)`` queries that each was estimated from.
+    spread
+        ``(4,)`` standard deviation of S between domains, in nats.
     """
 
     since: Tensor
     values: Tensor
     num_queries: Tensor
+    spread: Tensor
 
     def at(self, times: Tensor) -> Tensor:
-        """Return S at time slots, ``(len(times), 4)``."""
+        """Return S in nats at time slots, ``(len(times), 4)``."""
         step = torch.searchsorted(self.since.to(times.device), times, right=True)
-        return self.values.to(times.device)[step]
+        return (self.values * self.spread).to(times.device)[step]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import NODES
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
+from prerec_pyro.inference.guides.free_nodes import NODES
+from prerec_pyro.models.graphs.registry import Graph
 
 Semantics = Literal["interventional", "counterfactual"]
 
@@ -62,7 +62,10 @@ class Intervention:
 
     @classmethod
     def check(
-        cls, do: Mapping[str, Value] | None, *, latent_dim: int, semantics: Semantics = "interventional"
+        cls,
+        do: Mapping[str, Value] | None,
+        graph: Graph,
+        semantics: Semantics = "interventional",
     ) -> Intervention:
         """Return the intervention that a user asked for.
 
@@ -73,15 +76,15 @@ class Intervention:
             row; ``Z`` and ``V`` also take ``(num_items, latent_dim)``; ``Z`` also ``"mean"``, its mean over the
             domain's items at the query's time, so that all are equally popular. ``D``, ``Z`` and ``S`` also take
             ``"observed"``, what they are, and multiples of it, ``"x0.5"`` or ``Scaled(0.5)``.
-        latent_dim
-            B.
+        graph
+            The graph: its nodes, and how long each is.
         semantics
             See the class.
 
         Raises
         ------
         InputError
-            If a node is unknown, or a value has the wrong shape or is not finite.
+            If the graph has no such node, or a value has the wrong shape or is not finite.
         """
         if semantics not in ("interventional", "counterfactual"):
             raise InputError(f"semantics {semantics!r}: expected 'interventional' or 'counterfactual'")
@@ -89,14 +92,19 @@ class Intervention:
         for node, value in (do or {}).items():
             if node not in NODES:
                 raise InputError(f"do({node}): there is no such node; expected one of {', '.join(NODES)}")
-            checked[node] = _checked_value(node, value, len(EFFECT_SCALE_STD) if node == "S" else latent_dim)
+            if node not in graph.edges:
+                has = ", ".join(name for name in NODES if name in graph.edges)
+                raise InputError(f"do({node}): the graph of this model has no node {node}; it has {has}")
+            checked[node] = _checked_value(node, value, graph.domain_widths.get(node, graph.config.latent_dim))
         return cls(checked, semantics)
 
     def recomputed(self, parents: Mapping[str, frozenset[str]]) -> frozenset[str]:
         """Return the nodes, other than R, that descend from a node that was set and were not set themselves."""
         moved: set[str] = set()
         for _ in NODES:  # no path is longer
-            moved |= {node for node in NODES if parents[node] & (moved | set(self.values))} - set(self.values)
+            moved |= {node for node in NODES if parents.get(node, frozenset()) & (moved | set(self.values))} - set(
+                self.values
+            )
         return frozenset(moved)
 
 

@@ -19,7 +19,10 @@ from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentere
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph, Weights, effect_of
+from prerec_pyro.models.graphs.domain_nodes import DomainNodes, Weights, dot
+from prerec_pyro.models.graphs.item_layout import ItemRows
+from prerec_pyro.models.graphs.registry import Graph, latent_parents
+from prerec_pyro.models.likelihoods.softmax import Match
 from prerec_pyro.ranking.exact import ScoreFactors
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
@@ -28,7 +31,7 @@ __all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
 
 
 @contextmanager
-def _program(graph: PreRecGraph, known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
+def _program(graph: Graph, known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
     """Run statements of the graph under ``do`` (inside) with what is known conditioned on (outside).
 
     Nodes that are neither stand at their prior mean. `do` must be the innermost handler: the fresh site that it leaves
@@ -80,7 +83,7 @@ class InterventionalScorer:
 
     def __init__(
         self,
-        graph: PreRecGraph,
+        graph: Graph,
         encoded: EncodedDomain,
         intervention: Intervention,
         *,
@@ -93,8 +96,9 @@ class InterventionalScorer:
         self.encoded = encoded
         self.intervention = intervention
         self.domain = domain
-        self._W_z = (TrainedDomains().weights(graph) if weights is None else weights).W_z
-        self._calibration = calibration if graph.has_effect_scales else None
+        weights = TrainedDomains().weights(graph) if weights is None else weights
+        self._W_z = None if weights is None else weights.W_z
+        self._calibration = calibration if "S" in graph.edges else None
         self._trained = dict(trained or {})
         self._known = self._known_nodes(self._trained)
         for node in ("Z", "V"):
@@ -103,10 +107,14 @@ class InterventionalScorer:
                 raise InputError(
                     f"do({node}): {len(value)} rows, but domain {encoded.name!r} has {encoded.num_items} items"
                 )
-        if not graph.config.confounders and (unknown := {"D", "Z", "S"} & set(intervention.values)):
-            raise InputError(f"do({', '.join(sorted(unknown))}): this model is PreRec_n, it has no such node")
+        if missing := [name for name in graph.covariates if name not in encoded.covariates]:
+            raise InputError(
+                f"domain {encoded.name!r} has no item covariate {missing[0]!r}, which the graph {type(graph).__name__} "
+                f"reads; give it, as in Domain.from_tables(..., item_covariates=[{missing[0]!r}])"
+            )
         with torch.no_grad():
             self._text = graph.f_e(encoded.texts.to(self._device))  # (num_items, B)
+            self._covariates = {name: encoded.covariates[name].to(self._device) for name in graph.covariates}
             self._items: Tensor | None = None
 
     @torch.no_grad()
@@ -122,15 +130,15 @@ class InterventionalScorer:
         """
         with torch.no_grad():
             batch = self._by_item(batch.to(self._device))
-            S, Z = self._strengths(batch), self._popularity(batch)
-            strength = 1.0 if S is None else S[:, :1].exp()
-            fixed = None if self._moves_with_popularity else self._matches(batch, Z, strength)
+            S, Z = self._effect_scales(batch), self._popularity(batch)
+            factor = self.graph.likelihood.factors(S).match
+            fixed = None if self._moves_with_popularity else self._matches(batch, Z, factor)
         for value in values:
             with torch.no_grad():
                 turned = None if Z is None else value * Z
-                match = self._matches(batch, turned, strength) if fixed is None else fixed
-                effect = None if turned is None else effect_of(turned, self._W_z)
-                scores = self.graph.mixed(match, self.graph.background(effect, S, batch), S, batch)
+                match = self._matches(batch, turned, factor) if fixed is None else fixed
+                effect = None if turned is None or self._W_z is None else dot(turned, self._W_z)  # (num_levels,)
+                scores = self.graph.likelihood.logits(Match(match), effect, S, batch)
             yield scores
 
     def given(self, nodes: Mapping[str, Tensor]) -> InterventionalScorer:
@@ -162,13 +170,11 @@ class InterventionalScorer:
     def _checked(self, name: str, value: Tensor) -> Tensor:
         graph, dim = self.graph, self.graph.config.latent_dim
         shapes: dict[str, tuple[int, ...]] = {"V_decentered": (self.encoded.num_items, dim)}
-        if graph.config.confounders:
-            shapes |= {"D": (graph.num_domains, dim)} | {name: (dim,) for name in graph.lifted}
-        if graph.has_effect_scales:
-            shapes["S"] = (graph.num_domains, len(EFFECT_SCALE_STD))
+        shapes |= {node: (graph.num_domains, width) for node, width in graph.domain_widths.items()}
+        shapes |= {name: (dim,) for name in graph.lifted}
         if name not in shapes:
             raise InputError(f"draws of {name}: this model has no such free node")
-        if name in ("D", "S") and value.shape == shapes[name][1:]:
+        if name in graph.domain_widths and value.shape == shapes[name][1:]:
             value = value.expand(shapes[name])
         if value.shape != shapes[name]:
             raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shapes[name]}")
@@ -176,7 +182,7 @@ class InterventionalScorer:
 
     @property
     def _moves_with_popularity(self) -> bool:
-        return self.graph.f_item.from_popularity is not None
+        return "Z" in self.graph.edges["V"]
 
     @torch.no_grad()
     def effects(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -185,14 +191,14 @@ class InterventionalScorer:
         Z = self._popularity(batch)
         match = self._matches(batch, Z)
         popularity = torch.zeros_like(match)
-        if Z is not None:
+        if Z is not None and self._W_z is not None:
             popularity = (Z @ self._W_z)[batch.candidate_level][batch.slot]
         return match, popularity
 
-    def _matches(self, batch: Batch, Z: Tensor | None, strength: Tensor | float = 1.0) -> Tensor:
-        """Return strength × U·V, ``(num_queries, num_items)``."""
-        D, _ = self._domain()
-        U = self._users(batch, D) * strength
+    def _matches(self, batch: Batch, Z: Tensor | None, factor: Tensor | float = 1.0) -> Tensor:
+        """Return factor × U·V, ``(num_queries, num_items)``."""
+        D = self._domain_node()
+        U = self._users(batch, D) * factor
         if not self._moves_with_popularity:
             return U @ self._fixed_items(D).mT
         scores = U.new_empty(len(U), self.encoded.num_items)
@@ -201,33 +207,33 @@ class InterventionalScorer:
             scores[here] = U[here] @ self._item_vectors(D, Z, level).mT
         return scores
 
-    def _strengths(self, batch: Batch) -> Tensor | None:
-        """Return S, ``(1 or num_queries, 4)``."""
+    def _effect_scales(self, batch: Batch) -> Tensor | None:
+        """Return S in nats, ``(1 or num_queries, 4)``; None where there is no S."""
         value = self.intervention.values.get("S", Scaled(1.0))
         if self._calibration is not None and isinstance(value, Scaled):
-            return value.factor * self._calibration.at(batch.times)[batch.slot] * self.graph.spread
-        return self._domain()[1]
+            return value.factor * self._calibration.at(batch.times)[batch.slot]
+        domain = self._domain()
+        return None if domain is None else domain.S
 
     @torch.no_grad()
     def score_factors(self, batch: Batch) -> ScoreFactors:
-        """Return what R is made of in the one time slot of a batch, each as it counts under S and the intervention."""
+        """Return the parts of R in the one time slot of a batch, each as it counts under S and the intervention."""
         batch = self._by_item(batch.to(self._device))
-        S, Z = self._strengths(batch), self._popularity(batch)
-        items = self._items_in(batch, Z)
+        S, Z, likelihood = self._effect_scales(batch), self._popularity(batch), self.graph.likelihood
         popularity = None
-        if Z is not None:
-            popularity = (Z @ self._W_z)[batch.candidate_level[0]] * (1.0 if S is None else S[0, 1].exp())
-        config, graph = self.graph.config, self.graph
-        again = (graph.w_r if S is None else graph.w_r + S[0, 2]).item() if config.repeats else None
-        wander = (graph.w_o if S is None else graph.w_o + S[0, 3]).item() if config.wandering else None
-        return ScoreFactors(items, popularity, again, wander)
+        if Z is not None and self._W_z is not None:
+            popularity = (Z @ self._W_z)[batch.candidate_level[0]]  # (num_items,)
+            factor = likelihood.factors(S).popularity
+            popularity = popularity * (factor if isinstance(factor, float) else factor[0, 0])
+        rates = likelihood.rates(S)
+        return ScoreFactors(self._items_in(batch, Z), popularity, *(rates or (None, None)))
 
     @torch.no_grad()
     def user_vectors(self, batch: Batch) -> Tensor:
-        """Return e^{S_1} U, ``(num_queries, B)``."""
+        """Return U times its factor, ``(num_queries, B)``."""
         batch = batch.to(self._device)
-        S = self._strengths(batch)
-        return self._users(batch, self._domain()[0]) * (1.0 if S is None else S[:1, :1].exp())
+        factor = self.graph.likelihood.factors(self._effect_scales(batch)).match
+        return self._users(batch, self._domain_node()) * (factor if isinstance(factor, float) else factor[:1])
 
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
@@ -252,10 +258,8 @@ class InterventionalScorer:
         return self.graph.f_e.linear.weight.device
 
     def _known_nodes(self, trained: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-        known = dict(trained or {})
-        if not self.graph.config.confounders:
-            known = {node: value for node, value in known.items() if node not in ("D", "S")}
-        recomputed = self.intervention.recomputed(self.graph.parents)
+        known = {n: value for n, value in (trained or {}).items() if n in (*self.graph.edges, "V_decentered")}
+        recomputed = self.intervention.recomputed(latent_parents(self.graph))
         if self.intervention.semantics == "interventional" and "V" in recomputed:
             known.pop("V_decentered", None)
         return {name: value.to(self._device) for name, value in known.items()}
@@ -267,28 +271,32 @@ class InterventionalScorer:
             return {}
         if isinstance(value, Scaled):
             value = value.factor * (self._known.get(node, torch.zeros(())) if mean is None else mean)
-        elif isinstance(value, str):
+        elif isinstance(value, str) and mean is not None:
             value = mean
-        return {node: value.to(self._device).expand(shape)}
+        return {node: torch.as_tensor(value, device=self._device).expand(shape)}
 
-    def _domain(self) -> tuple[Tensor | None, Tensor | None]:
+    def _domain(self) -> DomainNodes | None:
         graph = self.graph
-        known = {node: self._known[node] for node in ("D", "S") if node in self._known}
-        do = self._set("D", (graph.num_domains, graph.config.latent_dim)) | self._set(
-            "S", (graph.num_domains, len(EFFECT_SCALE_STD))
-        )
+        known = {node: self._known[node] for node in graph.domain_widths if node in self._known}
+        do: dict[str, Tensor] = {}
+        for node, width in graph.domain_widths.items():
+            do |= self._set(node, (graph.num_domains, width))
         with _program(graph, known, do):
-            return graph.domains(self.domain)
+            return graph.domain(self.domain)
+
+    def _domain_node(self) -> Tensor | None:
+        domain = self._domain()
+        return None if domain is None else domain.D
 
     def _popularity(self, batch: Batch) -> Tensor | None:
         graph = self.graph
-        if not graph.config.confounders:
+        if "Z" not in graph.edges:
             return None
         mean, value = None, self.intervention.values.get("Z")
         if isinstance(value, str | Scaled):
             with _program(graph, {}, {}):
                 mean = graph.popularity(batch.factors)  # (num_levels, B)
-            if isinstance(value, str):
+            if isinstance(value, str) and mean is not None:
                 mean = _mean_in_slot(mean, batch.candidate_level)
         shape = (len(batch.factors), graph.config.latent_dim)
         with _program(graph, {}, self._set("Z", shape, mean)):
@@ -296,7 +304,7 @@ class InterventionalScorer:
 
     def _items_in(self, batch: Batch, Z: Tensor | None) -> Tensor:
         """Return V, ``(num_items, B)``, in the one time slot of a batch."""
-        D, _ = self._domain()
+        D = self._domain_node()
         if self._moves_with_popularity:
             return self._item_vectors(D, Z, batch.candidate_level[0])
         return self._fixed_items(D)
@@ -314,12 +322,13 @@ class InterventionalScorer:
             rows = slice(begin, begin + _ITEMS)
             own = Z if level is None or Z is None else Z[level[rows]]
             with _program(self.graph, _rows(known, rows), _rows(do, rows)):
-                parts.append(self.graph.item_vectors(self._text[rows], D, own))
+                covariates = {name: self._covariates[name][rows] for name in self.graph.covariates}
+                parts.append(self.graph.items(ItemRows(self._text[rows], own, None, covariates), D))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
         graph = self.graph
-        H = self._fixed_items(D) if graph.reads_items else self._text
+        H = self._fixed_items(D) if "V" in graph.edges["U"] else self._text
         shape = (batch.num_queries, graph.config.latent_dim)
         with _program(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
             return graph.users(H[batch.history], batch.positions, D)

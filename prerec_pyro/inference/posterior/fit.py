@@ -20,7 +20,7 @@ from prerec_pyro.inference.posterior.program import OF_DOMAIN, DomainProgram, Va
 from prerec_pyro.inference.posterior.result import METHODS, Method, Posterior
 from prerec_pyro.inference.posterior.subsample import LogSample, sample_log
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 DOUBLE_UP_TO = 1 << 20  # scores: small problems are computed in double precision
 
@@ -43,7 +43,7 @@ class PosteriorConfig(BaseModel):
 
 
 def infer_posterior(
-    graph: PreRecGraph,
+    graph: Graph,
     sources: TrainedDomains,
     encoded: EncodedDomain,
     users: np.ndarray,
@@ -96,18 +96,18 @@ def infer_posterior(
     return _posterior(program, encoded, method, points, statistics, facts | found, config)
 
 
-def point_estimates(graph: PreRecGraph, sources: TrainedDomains, encoded: EncodedDomain) -> dict[str, Tensor]:
+def point_estimates(graph: Graph, sources: TrainedDomains, encoded: EncodedDomain) -> dict[str, Tensor]:
     """Return D (1, B), S (1, 4) and lifted weights (B,) as the domain is served: its MAP, or the prior mean."""
     sites, device = latent_sites(graph), graph.f_e.linear.weight.device
-    row, widths = sources.row(encoded.domain), {"D": graph.config.latent_dim, "S": len(EFFECT_SCALE_STD)}
+    row, widths = sources.row(encoded.domain), graph.domain_widths
     trained = {} if row is None else {s: sources.nodes[s][row : row + 1] for s in OF_DOMAIN if s in sources.nodes}
     found = {site: trained.get(site, torch.zeros(1, widths[site], device=device)) for site in sites if site in widths}
-    weights = sources.weights(graph)._asdict()
-    return found | {site: weights[site] for site in sites if site not in widths}
+    weights = sources.weights(graph)
+    return found if weights is None else found | {site: weights._asdict()[site] for site in graph.lifted}
 
 
 def program_of(
-    graph: PreRecGraph, sources: TrainedDomains, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
+    graph: Graph, sources: TrainedDomains, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
 ) -> DomainProgram:
     """Return the program of a domain in which `latents` are random and all else stands at its MAP."""
     row = sources.row(encoded.domain)

@@ -14,7 +14,7 @@ from prerec_pyro.inference.posterior.program import OF_DOMAIN
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 LISTED = 10
 
@@ -61,7 +61,7 @@ class PredictiveChecks:
 
 @torch.no_grad()
 def held_out_checks(
-    graph: PreRecGraph,
+    graph: Graph,
     sources: TrainedDomains,
     encoded: EncodedDomain,
     posterior: Posterior,

@@ -17,24 +17,22 @@ from torch.distributions.transforms import AffineTransform
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.delta import point_mass
 from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 Values = Mapping[str, Tensor]
 OF_DOMAIN = ("D", "S")
 _DECENTRED, _UNIT = "_decentered", "_unit"
 
 
-def latent_sites(graph: PreRecGraph) -> tuple[str, ...]:
+def latent_sites(graph: Graph) -> tuple[str, ...]:
     """Return the low-dimensional latents that a graph has, of D, S and the lifted weights."""
-    if not graph.config.confounders:
-        return ()
-    return ("D", *(("S",) if graph.has_effect_scales else ()), *graph.lifted)
+    return (*graph.domain_widths, *graph.lifted)
 
 
 class DomainProgram(nn.Module):
     """P(choices, latents) of one domain as a Pyro program without arguments, in nats of the whole log (eq. 4).
 
-    It is `PreRecGraph` under handlers: a graph of one domain, its latents exposed, V conditioned on its MAP, U and Z at
+    It is the graph under handlers: a graph of one domain, its latents exposed, V conditioned on its MAP, U and Z at
     the means that their networks predict, and the scale 1/num_queries of the graph undone. The latents are measured in
     `units`, so that one step size serves all.
 
@@ -62,10 +60,10 @@ class DomainProgram(nn.Module):
         Site → where its zero is, and how long its unit; at first those of the prior, where it has them.
     """
 
-    def __init__(self, graph: PreRecGraph, known: Values, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, graph: Graph, known: Values, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         text_dim = graph.f_e.linear.in_features
-        self.graph = PreRecGraph(graph.config, num_domains=1, text_dim=text_dim, priors=graph.priors)
+        self.graph = type(graph)(graph.config, num_domains=1, text_dim=text_dim, priors=graph.priors)
         self.graph.load_state_dict(graph.state_dict())
         self.graph.to(graph.f_e.linear.weight.device).to(dtype).eval()
         self.f_e = self.graph.f_e
@@ -123,7 +121,7 @@ class DomainProgram(nn.Module):
             pyro.poutine.reparam(config=config),
         ):
             self.graph.weights()
-            self.graph.domains(0)
+            self.graph.domain(0)
         return {site: seen.trace.nodes[site]["value"] for site in self.sites}
 
     def choice(self, values: Values, batch: Batch) -> dist.Categorical:
@@ -165,16 +163,16 @@ class DomainProgram(nn.Module):
 
     def _map(self, batch: Batch) -> Values:
         """Return what is known; under Z → V an item has a row of V in each time slot, with the same offset."""
-        if self.graph.f_item.from_popularity is None:
+        row = self.graph.layout.index(batch)
+        if row is None:
             return self.known
-        row = self.graph.item_slots(batch)[0]
         return {name: value[row] if name.startswith("V") else value for name, value in self.known.items()}
 
     def _free(self) -> set[str]:
         return {*self.sites, *(name.removesuffix(_DECENTRED) for name in self.known)}
 
     def _units_of_prior(self, site: str) -> tuple[Tensor, Tensor]:
-        dim = len(EFFECT_SCALE_STD) if site == "S" else self.graph.config.latent_dim
+        dim = self.graph.domain_widths.get(site, self.graph.config.latent_dim)
         zero = torch.zeros(
             (1, dim) if site in OF_DOMAIN else dim, dtype=self.dtype, device=self.f_e.linear.weight.device
         )

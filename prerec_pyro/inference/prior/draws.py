@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD, PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 Sampling = Literal["auto", "monte-carlo", "sobol"]
 
 
 def prior_draws(
-    graph: PreRecGraph,
+    graph: Graph,
     num_draws: int,
     *,
     nodes: Iterable[str] = ("D",),
@@ -49,13 +49,13 @@ def prior_draws(
         raise InputError(f"num_draws is {num_draws}, expected 1 or more")
     if sampling not in ("auto", "monte-carlo", "sobol"):
         raise InputError(f"sampling {sampling!r}: expected 'auto', 'monte-carlo' or 'sobol'")
-    widths = {"D": graph.config.latent_dim, "S": len(EFFECT_SCALE_STD)}
-    if unknown := set(nodes) - set(widths):
+    widths = graph.domain_widths
+    if unknown := set(nodes) - {"D", "S"}:
         raise InputError(f"prior draws of {', '.join(sorted(unknown))}: expected some of D, S")
-    there = {"D": graph.config.confounders, "S": graph.has_effect_scales}
-    asked = [node for node in widths if node in set(nodes) and there[node]]
+    asked = [node for node in widths if node in set(nodes)]
     if not asked:
-        raise InputError("prior draws: this model has none of the nodes that were asked for; it is PreRec_n")
+        has = ", ".join(widths) or "none"
+        raise InputError(f"prior draws of {', '.join(sorted(nodes))}: of D and S the graph of this model has {has}")
     total = sum(widths[node] for node in asked)
     points = None if sampling == "monte-carlo" else _sobol(num_draws, total, seed)
     result, begin = {}, 0

@@ -16,7 +16,7 @@ from prerec_pyro.data.batching.batch import Batch, catalogue_batch
 from prerec_pyro.data.batching.windows import exact_windows
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 PERCENTS = (1, 2, 5, 10, 20, 50, 100)
 STATISTICS = {
@@ -79,7 +79,7 @@ class PriorPredictive:
 
 
 def prior_predictive(
-    graph: PreRecGraph, encoded: EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0
+    graph: Graph, encoded: EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0
 ) -> PriorPredictive:
     """Run the program forward: D, S, Z, V, U, lifted weights and R are drawn, the networks stand as they are.
 
@@ -168,7 +168,7 @@ class _Measure:
         return [*found, rank.median().item(), entropy.item()]
 
 
-def _queries(graph: PreRecGraph, encoded: EncodedDomain, queries: int, seed: int) -> Batch:
+def _queries(graph: Graph, encoded: EncodedDomain, queries: int, seed: int) -> Batch:
     """Return a batch over the full catalogue of about so many queries, drawn from the whole log."""
     windows = exact_windows(encoded.domain.offsets, np.arange(encoded.domain.num_users))
     if not len(windows.start):
@@ -179,6 +179,6 @@ def _queries(graph: PreRecGraph, encoded: EncodedDomain, queries: int, seed: int
     while True:
         batch, _ = catalogue_batch(encoded, windows[np.sort(kept)])
         vectors = len(batch.times) * encoded.num_items * graph.config.latent_dim
-        if graph.f_item.from_popularity is None or vectors <= _MAX_VECTORS or len(kept) == 1:
+        if "Z" not in graph.edges["V"] or vectors <= _MAX_VECTORS or len(kept) == 1:
             return batch
         kept = kept[: len(kept) // 2]  # an item has a V in each slot

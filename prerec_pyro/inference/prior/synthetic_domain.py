@@ -12,13 +12,13 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 SECONDS_A_DAY = 86_400
 WINDOW = 15  # days, of the popularity index
 
 
-def draw_latents(graph: PreRecGraph) -> dict[str, Tensor]:
+def draw_latents(graph: Graph) -> dict[str, Tensor]:
     """Return D (1, B), S (1, 4) and lifted weights (B,) drawn from their prior; the seed is PyTorch's."""
     with torch.no_grad():
         return {site: value.detach() for site, value in DomainProgram(graph, {}, torch.float64).latents().items()}
@@ -26,7 +26,7 @@ def draw_latents(graph: PreRecGraph) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def draw_domain(
-    graph: PreRecGraph,
+    graph: Graph,
     latents: Mapping[str, Tensor],
     texts: np.ndarray,
     *,

@@ -21,7 +21,8 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.hyperprior import fit_hyperprior
-from prerec_pyro.inference.guides.map_guide import NonCenteredModel, check_free, map_guide, trained_nodes
+from prerec_pyro.inference.guides.free_nodes import check_free
+from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.paper import PreRecGraph

@@ -14,14 +14,8 @@ from pyro.poutine.util import site_is_subsample
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import (
-    ItemOffsets,
-    NonCenteredModel,
-    check_free,
-    item_rows,
-    map_guide,
-    trained_nodes,
-)
+from prerec_pyro.inference.guides.free_nodes import check_free
+from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, item_rows, map_guide, trained_nodes
 from prerec_pyro.models.priors import LogNormal, Normal
 from prerec_pyro.training.trainer import optimizers
 from tests.support.models import (
