@@ -1,6 +1,12 @@
 """Pre-trained causal recommendation: zero-shot on the first day, better as data arrives.
 
-Re-exports only, loaded on first use, so that ``import prerec_pyro`` and ``prerec-pyro --help`` are instant.
+The names below are loaded on first use, so that ``import prerec_pyro`` and ``prerec-pyro --help`` are instant. More lies in
+``prerec_pyro.priors``, ``.causal``, ``.data``, ``.evaluation`` and ``.plots``.
+
+>>> import prerec_pyro
+>>> stores = [store.domain for store in prerec_pyro.simulate(num_domains=2, num_items=20, num_users=20)]
+>>> stores[0].name
+'sim-0'
 """
 
 from __future__ import annotations
@@ -8,115 +14,70 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from prerec_pyro._version import __version__
+
 if TYPE_CHECKING:
-    from prerec_pyro.causal.dial import Dial, popularity_dial
-    from prerec_pyro.causal.drift.drift import Drift, drift
-    from prerec_pyro.causal.effect import Arm, Effect, effect_report
-    from prerec_pyro.causal.measurement.measurement import Measurement
-    from prerec_pyro.causal.reliability import reliability
-    from prerec_pyro.causal.uncertainty import uncertain_lists
     from prerec_pyro.data.domain import Domain
+    from prerec_pyro.data.simulation.simulate import simulate
     from prerec_pyro.errors import InputError
+    from prerec_pyro.inference.posterior.result import Posterior
     from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig, UnconfoundedConfig
-    from prerec_pyro.models.priors import (
-        GaussianMixture,
-        HalfCauchy,
-        HalfNormal,
-        Horseshoe,
-        Laplace,
-        LogNormal,
-        Normal,
-        Priors,
-        StudentT,
-    )
+    from prerec_pyro.models.priors import Priors
     from prerec_pyro.recommenders.backdoor_adjusted import BackdoorAdjustedPreRec
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
     from prerec_pyro.recommenders.posterior_mean import PosteriorMeanPreRec
     from prerec_pyro.recommenders.prerec import PreRec
-    from prerec_pyro.recommenders.prior_sensitivity import prior_sensitivity
-    from prerec_pyro.recommenders.registry import load_model, new_model
+    from prerec_pyro.recommenders.registry import load_model
     from prerec_pyro.recommenders.text_baseline import TextBaseline
     from prerec_pyro.training.trainer import TrainConfig
 
 _HOME = {
     "BackdoorAdjustedPreRec": "recommenders.backdoor_adjusted",
-    "Arm": "causal.effect",
     "CalibratedPreRec": "recommenders.calibrated",
-    "Dial": "causal.dial",
     "Domain": "data.domain",
-    "GaussianMixture": "models.priors",
-    "Drift": "causal.drift.drift",
-    "Effect": "causal.effect",
     "ExtendedConfig": "models.graphs.config",
-    "PaperConfig": "models.graphs.config",
-    "UnconfoundedConfig": "models.graphs.config",
-    "HalfCauchy": "models.priors",
-    "HalfNormal": "models.priors",
-    "Horseshoe": "models.priors",
-    "PosteriorMeanPreRec": "recommenders.posterior_mean",
     "InputError": "errors",
-    "Laplace": "models.priors",
-    "LogNormal": "models.priors",
-    "Measurement": "causal.measurement.measurement",
-    "Normal": "models.priors",
+    "PaperConfig": "models.graphs.config",
+    "Posterior": "inference.posterior.result",
+    "PosteriorMeanPreRec": "recommenders.posterior_mean",
     "PreRec": "recommenders.prerec",
     "Priors": "models.priors",
-    "StudentT": "models.priors",
     "TextBaseline": "recommenders.text_baseline",
     "TrainConfig": "training.trainer",
-    "drift": "causal.drift.drift",
-    "effect_report": "causal.effect",
+    "UnconfoundedConfig": "models.graphs.config",
     "load_model": "recommenders.registry",
-    "new_model": "recommenders.registry",
-    "prior_sensitivity": "recommenders.prior_sensitivity",
-    "popularity_dial": "causal.dial",
-    "reliability": "causal.reliability",
-    "uncertain_lists": "causal.uncertainty",
+    "simulate": "data.simulation.simulate",
 }
+_NAMESPACES = ("causal", "data", "evaluation", "plots", "priors")
 
 __all__ = [
-    "Arm",
     "BackdoorAdjustedPreRec",
     "CalibratedPreRec",
-    "Dial",
     "Domain",
-    "Drift",
-    "Effect",
     "ExtendedConfig",
-    "GaussianMixture",
-    "HalfCauchy",
-    "HalfNormal",
-    "Horseshoe",
     "InputError",
-    "Laplace",
-    "LogNormal",
-    "Measurement",
-    "Normal",
     "PaperConfig",
+    "Posterior",
     "PosteriorMeanPreRec",
     "PreRec",
     "Priors",
-    "StudentT",
     "TextBaseline",
     "TrainConfig",
     "UnconfoundedConfig",
-    "drift",
-    "effect_report",
+    "__version__",
     "load_model",
-    "new_model",
-    "popularity_dial",
-    "prior_sensitivity",
-    "reliability",
-    "uncertain_lists",
+    "simulate",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name, or a namespace, when it is first asked for."""
+    if name in _NAMESPACES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_NAMESPACES])

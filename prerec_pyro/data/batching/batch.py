@@ -94,6 +94,7 @@ class Batch:
     prior_weight: Tensor | None = None
     counts: Tensor | None = None
     events: Tensor | None = None
+    covariates: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def num_queries(self) -> int:
