@@ -1,7 +1,7 @@
 """Pre-trained causal recommendation: zero-shot on the first day, better as data arrives.
 
-The names below are loaded on first use, so that ``import prerec_pyro`` and ``prerec-pyro --help`` are instant. More lies in
-``prerec_pyro.priors``, ``.causal``, ``.data``, ``.evaluation`` and ``.plots``.
+The names below are loaded on first use, so that ``import prerec_pyro`` and ``prerec-pyro --help`` are instant. More
+names are in ``prerec_pyro.priors``, ``.causal``, ``.data``, ``.evaluation`` and ``.plots``.
 
 >>> import prerec_pyro
 >>> stores = [store.domain for store in prerec_pyro.simulate(num_domains=2, num_items=20, num_users=20)]

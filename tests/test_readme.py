@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README.read_text("utf-8"), re
 # What must not be run from within the tests: the tests themselves, the demo (five minutes), an installation.
 NOT_HERE = ("make ", "pip install")
 # The same commands on the same worlds, with a smaller model, so that the block takes seconds.
-SMALLER = {"prerec-pyro train": "prerec-pyro train --epochs 1 --set latent_dim=32 --set feedforward=1"}
+SMALLER = {"prerec-pyro train": "prerec-pyro train --epochs 1 --set latent_dim=32 --set num_layers=1"}
 
 
 def commands() -> list[str]:

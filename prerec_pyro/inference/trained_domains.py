@@ -1,4 +1,4 @@
-"""What a model knows of the domains it was trained on: their items, and the MAP of their free nodes."""
+"""Trained domains of a model: their items, and the MAP of their free nodes."""
 
 from __future__ import annotations
 

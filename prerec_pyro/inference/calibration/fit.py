@@ -1,4 +1,4 @@
-"""Calibrated zero-shot: S of a new domain, re-estimated from the domain's own log with all networks frozen."""
+"""Calibration: S of a new domain, estimated from its own log with all networks frozen."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ GROWTH = 1.15
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a log says of S: the effects of each choice, and of its rivals.
+    """Evidence about S in a log: the effects of each choice and of its rivals.
 
-    Rivals of an item met before are the others of the history; of a new item, new ones, drawn uniformly.
+    Rivals of a repeated item are the other items of the history; rivals of a new item are new items, drawn uniformly.
 
     Attributes
     ----------
     effects
         ``(num_queries, 1 + NUM_CANDIDATES, 2)`` U·V and Z·W_z of the target and of its rivals.
     weight
-        ``(num_queries, 1 + NUM_CANDIDATES)`` log of how many items each stands for; -inf for what is no rival.
-    again
-        ``(num_queries,)`` bool: the target was met before.
+        ``(num_queries, 1 + NUM_CANDIDATES)`` log of the number of items that each represents; -inf for none.
+    is_repeat
+        ``(num_queries,)`` bool: the target is an item of the history.
     counts
-        ``(num_queries, 2)`` how often the user did so before, and not; see `repeat_counts`.
+        ``(num_queries, 2)`` repeats and other choices of the user so far; see `repeat_counts`.
     times
         ``(num_queries,)`` time slots.
     events
@@ -47,7 +47,7 @@ class Evidence:
 
     effects: Tensor
     weight: Tensor
-    again: Tensor
+    is_repeat: Tensor
     counts: Tensor
     times: Tensor
     events: Tensor
@@ -69,14 +69,14 @@ def calibrate(
 ) -> Calibration:
     """Return the posterior mode of S given the log of some users, at each time given what came before it.
 
-    S at a time slot is estimated from queries of earlier slots only, and again whenever these have grown by a
-    seventh. A domain without timestamps has one slot: there S is one value, from the whole log of `users`, just as
-    its popularity is.
+    S at a time slot is estimated from queries of earlier slots only, and estimated again whenever their number has
+    grown by 15 %. A domain without timestamps has one slot: there S, like popularity, is one value from the whole log
+    of `users`.
 
     Parameters
     ----------
     scorer
-        Of the domain, zero-shot; its networks are frozen.
+        Zero-shot scorer of the domain; its networks are frozen.
     encoded
         The domain.
     users
@@ -84,7 +84,12 @@ def calibrate(
     lengths
         ``(n,)`` how many of each user's first events may be read; None is all.
     seed
-        Of the sample of users and of the draws.
+        Seed of the sample of users and of the draws.
+
+    Raises
+    ------
+    InputError
+        If the graph has no S.
     """
     graph = scorer.graph
     if not isinstance(graph, ExtendedGraph):
@@ -100,23 +105,20 @@ def calibrate(
         ends = [len(evidence)]
     else:
         starts, ends = _steps(evidence.times.numpy())
-    values, S = (
-        [torch.zeros(len(EFFECTS), dtype=torch.float64)],
-        torch.zeros(len(EFFECTS), dtype=torch.float64),
-    )
+    S = torch.zeros(len(EFFECTS), dtype=torch.float64)
+    values = [S]
     for end in ends:
         S = posterior_mode(graph, evidence[:end], start=S)
         values.append(S)
-    return Calibration(
-        torch.tensor(starts, dtype=torch.int64), torch.stack(values).float(), torch.tensor([0, *ends]), spread
-    )
+    since = torch.tensor(starts, dtype=torch.int64)
+    return Calibration(since, torch.stack(values).float(), torch.tensor([0, *ends]), spread)
 
 
 def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.ndarray:
-    """Return users enough to tell four numbers at any time of the log, sorted.
+    """Return a sample of users, sorted, that is large enough for four numbers at any time of the log.
 
     In the order of their first event, user number r is kept with probability n/r, where n users give about
-    ``FULL_SAMPLE`` queries: early in the log all are, later ever fewer of the many.
+    ``FULL_SAMPLE`` queries: all users early in the log, a falling share of the many later ones.
     """
     offsets = encoded.domain.offsets
     users = users[np.diff(offsets)[users] > 1]
@@ -138,22 +140,22 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
         assert batch.targets is not None  # these are queries of the log
         drawn = torch.randint(num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
         candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, width)
-        is_met = torch.zeros(batch.num_queries, num_items, dtype=torch.bool)
-        is_met[tuple(batch.repeats)] = True
-        again = is_met.gather(1, batch.targets[:, None])[:, 0]
-        rival = ~is_met.gather(1, candidates)
+        is_seen = torch.zeros(batch.num_queries, num_items, dtype=torch.bool)
+        is_seen[tuple(batch.repeats)] = True
+        is_repeat = is_seen.gather(1, batch.targets[:, None])[:, 0]
+        rival = ~is_seen.gather(1, candidates)
         weight = torch.full(candidates.shape, share)
-        if again.any():
-            own, item = is_met[again].nonzero(as_tuple=True)  # of the queries that are met again
+        if is_repeat.any():
+            own, item = is_seen[is_repeat].nonzero(as_tuple=True)  # items of the histories of repeats
             count = torch.bincount(own)
             column = 1 + torch.arange(len(own)) - (count.cumsum(0) - count)[own]
-            row = again.nonzero()[:, 0][own]
-            rival[again], weight[again] = False, 0.0
+            row = is_repeat.nonzero()[:, 0][own]
+            rival[is_repeat], weight[is_repeat] = False, 0.0
             candidates[row, column], rival[row, column] = item, True
         weight[~rival | (candidates == batch.targets[:, None])] = -torch.inf
         weight[:, 0] = 0.0
         effects = torch.stack([part.cpu().gather(1, candidates) for part in scorer.effects(batch)], dim=-1)
-        parts.append((effects, weight, again, batch.repeat_counts, batch.times[batch.slot], batch.events))
+        parts.append((effects, weight, is_repeat, batch.repeat_counts, batch.times[batch.slot], batch.events))
     if not parts:
         none = torch.zeros(0, width)
         return Evidence(torch.zeros(0, width, 2), none, none[:, 0].bool(), none[:, :2], *none[:, :2].long().unbind(1))
@@ -177,8 +179,8 @@ def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -
         return torch.zeros(len(EFFECTS), dtype=torch.float64)
     S = start.clone().requires_grad_(True)
     match, popularity = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
-    again = evidence.again
-    match = torch.where(again[:, None], REPEAT_MATCH_WEIGHT * match, match)
+    is_repeat = evidence.is_repeat
+    match = torch.where(is_repeat[:, None], REPEAT_MATCH_WEIGHT * match, match)
     spread = graph.likelihood.spread.cpu().double()
     w_r, w_o = graph.likelihood.rates(None)
     optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
@@ -187,13 +189,13 @@ def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -
         optimizer.zero_grad()
         text, popular, repeat, wander = (S * spread).float()
         background = popular.exp() * popularity + evidence.weight
-        followed = (text.exp() * match + background).log_softmax(dim=1)[:, 0]
-        wandered = background.log_softmax(dim=1)[:, 0]
+        matched = (text.exp() * match + background).log_softmax(dim=1)[:, 0]
+        background_only = background.log_softmax(dim=1)[:, 0]
         chosen = torch.logaddexp(
-            followed + nn.functional.logsigmoid(-w_o - wander), wandered + nn.functional.logsigmoid(w_o + wander)
+            matched + nn.functional.logsigmoid(-w_o - wander), background_only + nn.functional.logsigmoid(w_o + wander)
         )
         odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
-        chosen = torch.where(again, followed, chosen) + nn.functional.logsigmoid(torch.where(again, odds, -odds))
+        chosen = torch.where(is_repeat, matched, chosen) + nn.functional.logsigmoid(torch.where(is_repeat, odds, -odds))
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()
         return value

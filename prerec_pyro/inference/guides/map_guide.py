@@ -186,7 +186,7 @@ def map_guide(
     num_rows
         Items of all source domains together.
     free
-        Of D, V and S; the others are amortised. Lifted weights are free always.
+        Free nodes, some of D, V and S; the others are amortised. Lifted weights are always free.
     start
         Values to start at, of lifted weights, ``(B,)``, and of random scales. All else starts at its prior mean.
 

@@ -1,4 +1,4 @@
-"""P(R | do(…)) averaged over draws of what is not known: the back-door adjustment in full, posterior predictions."""
+"""Back-door adjustment in full: P(R | do(…)) averaged over draws of D, S or other latents."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 
 
 class AveragedScorer:
-    """log E[P(R | do(…), θ)] over draws of θ: of D, of S, of the item offsets, of whatever is given.
+    """log E[P(R | do(…), θ)] over draws of latents θ, such as D, S or the item offsets.
 
-    The back-door adjustment averages the *choice probabilities* that each D gives, U and V recomputed at it; the paper
-    (eq. 5) computes them once, at D = 0. Draws are common to all queries: whatever two queries, or two interventions
-    on the same draws, differ in is not the luck of the draw.
+    The back-door adjustment averages the *choice probabilities* that each D gives, with U and V recomputed at it; the
+    paper (eq. 5) computes them once, at D = 0. All queries share the draws, so that neither two queries nor two
+    interventions differ by chance.
 
     Parameters
     ----------
     scorer
-        Of the domain, under the intervention.
+        Scorer of the domain, under the intervention.
     draws
         Site → ``(num_draws, …)``, each draw as `InterventionalScorer.given` takes it; draw i of one site belongs to
         draw i of the others. From `prior_draws`, or ``Posterior.thinned``.

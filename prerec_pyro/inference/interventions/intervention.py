@@ -1,4 +1,4 @@
-"""What can be asked with ``do``: nodes, the values they may be set to, and the two meanings of the question."""
+"""Interventions by ``do``: nodes, the values they may be set to, and two semantics."""
 
 from __future__ import annotations
 
@@ -33,28 +33,27 @@ _WITH_ROWS = ("Z", "V")
 class Intervention:
     """A checked ``do``: nodes and the values they are set to.
 
-    Both meanings set the node, recompute its descendants and leave all other nodes where they were inferred to be.
-    They differ in the noise of the descendants, which is what the data said of a node beyond its parents: of V, the
-    offset of each single item.
+    Both semantics set the node, recompute its descendants and keep the estimates of all other nodes. They differ in
+    the noise of the descendants, the part of a node that its parents do not explain: the offset of each item in V.
 
-    *Interventional*, the default: P(R | do(…)), Pearl's second rung. Descendants stand at the means that their new
-    parents give them; their inferred noise is dropped, since it was inferred in a world that is no longer.
-    "What would be shown if we did this to items such as these?"
+    *Interventional*, the default: P(R | do(…)), Pearl's second rung. Descendants take the means that their new parents
+    give them. Their inferred noise is dropped, because it was inferred without the intervention. The question: "What
+    would be shown if we did this to items like these?"
 
-    *Counterfactual*, the third rung: abduction, action, prediction. Descendants get the means that their new parents
-    give them plus the very noise that was inferred for them. "What would have been shown, with these very items, had
-    this been different?" A node set to what it is changes nothing.
+    *Counterfactual*, the third rung: abduction, action, prediction. Descendants take the means that their new parents
+    give them, plus the noise that was inferred for them. The question: "What would have been shown, with exactly these
+    items, had this been different?" A node that is set to its own value changes nothing.
 
-    They agree where no descendant has noise of its own: zero-shot; wherever the amortised nodes U and Z are all that
-    descends; in do(Z) without the edge Z → V and do(D) without D → V, whose items are no descendants; and wherever V
-    itself is set. D, Z and S are roots: neither meaning moves one when another is set.
+    Both agree where no descendant has noise of its own: zero-shot; where only the amortised nodes U and Z descend; in
+    do(Z) without the edge Z → V and do(D) without D → V; and where V itself is set. D, Z and S are roots, so setting
+    one never moves another.
 
     Attributes
     ----------
     values
         Node → tensor, ``"mean"`` or `Scaled`.
     semantics
-        What happens to the noise of descendants.
+        Whether the noise of descendants is dropped or kept.
     """
 
     values: Mapping[str, Value]
@@ -67,7 +66,7 @@ class Intervention:
         graph: Graph,
         semantics: Semantics = "interventional",
     ) -> Intervention:
-        """Return the intervention that a user asked for.
+        """Return the intervention that ``do`` describes.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Causal inference by `pyro.poutine.do`: the paper's back-door interventions, and the user's own."""
+"""Scores of all items under interventions by `pyro.poutine.do`: the paper's (eqs. 5 and 6) and the user's own."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def _program(graph: Graph, known: Mapping[str, Tensor], do: Mapping[str, Tensor]
 class InterventionalScorer:
     """P(R | do(…)) of every item of one domain, for any queries.
 
-    ``U·V + Z·W_z`` is what eqs. 5 and 6 come down to: D·W_d is the same for every item and cancels in the softmax
-    (for what is made of it see `mixture_log_probs`). Zero-shot (`trained` is None) D is integrated out: U and V are
-    computed at D = 0, Z at f_pop(F). After training, all four stand at their MAP.
+    Eqs. 5 and 6 reduce to ``U·V + Z·W_z``: D·W_d is the same for every item and cancels in the softmax. The likelihood
+    of the graph turns these two parts into scores. Zero-shot (`trained` is None) D is integrated out: U and V are
+    computed at D = 0, Z at f_pop(F). For a trained domain all four are at their MAP.
 
     Parameters
     ----------
@@ -62,23 +62,23 @@ class InterventionalScorer:
     encoded
         The domain.
     intervention
-        What the user sets on top.
+        Nodes that the user sets on top.
     trained
         MAP of the domain's free nodes, ``D`` (num_domains, B) and ``V_decentered`` (num_items, B), or None for a
         domain that the model was not trained on.
     domain
         Row of D_k.
     weights
-        W_d and W_z at their MAP; None takes the graph's parameters, which a graph in which they are lifted to random
-        variables does not have.
+        W_d and W_z at their MAP; None takes the graph's parameters, and is refused where they are random variables.
     calibration
-        S re-estimated from the domain's own log, time slot by time slot; None keeps it where training left it, or,
-        zero-shot, at its prior mean.
+        S estimated from the domain's own log, time slot by time slot; None keeps its trained value or, zero-shot, its
+        prior mean.
 
     Raises
     ------
     InputError
-        If a value given for Z or V has another number of rows than the domain has items.
+        If a value given for Z or V has another number of rows than the domain has items, or the domain lacks an item
+        covariate that the graph reads.
     """
 
     def __init__(

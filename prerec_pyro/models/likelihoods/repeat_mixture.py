@@ -137,7 +137,7 @@ def repeat_log_odds(counts: Tensor, domain: Tensor | float = 0.0) -> Tensor:
 def mixture_log_probs(match: Tensor, background: Tensor, odds: MixtureLogOdds, repeats: Tensor) -> Tensor:
     """Return the log probability of each item, ``(..., num_queries, num_items)``, all items being candidates.
 
-    Of a new item it is ``(1 - ρ) [(1 - ω) softmax(match + background) + ω softmax(background)]``, of an item of the
+    A new item has ``(1 - ρ) [(1 - ω) softmax(match + background) + ω softmax(background)]``, an item of the
     history ``ρ softmax(REPEAT_MATCH_WEIGHT · match + background)``, each softmax over its own items.
 
     Parameters
@@ -147,7 +147,7 @@ def mixture_log_probs(match: Tensor, background: Tensor, odds: MixtureLogOdds, r
     background
         Z·W_z, of the same shape; overwritten.
     odds
-        Of ρ and ω.
+        Log odds of ρ and ω.
     repeats
         ``(2, num_repeats)`` (query, item) pairs in which the item is in the query's history, by query.
     """
