@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "errors": (),
     "data": (),
     "models": ("data.batching", "data.popularity"),
+    "priors": ("models",),
     "ranking": ("data", "models"),
     "inference": ("data", "models", "ranking"),
     "inference.prior.predictive": ("data", "models", "plots.priors"),  # a result draws itself, when it is asked to

@@ -1,99 +1,57 @@
-"""Families of priors: values that say how a node spreads around its mean."""
+"""Families of priors with a location and a scale: Normal, StudentT, Laplace and Horseshoe."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-import pyro
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
-from prerec_pyro.errors import InputError
-from prerec_pyro.models.priors.hyperpriors import SCALES, Scale, ScalePrior, check_positive, check_scale
-
-Prior = Callable[..., dist.TorchDistribution]
-"""From the mean of a node, ``(..., width)``, to its distribution, one event a row.
-
-A prior may have settings that are random themselves. It then has a method ``hypers(loc)`` that returns a `Hyper` for
-each, and takes their values as keywords.
-"""
-
-
-class Hyper(NamedTuple):
-    """A setting of a prior that is random itself, and a site of the program: of node D and name scale, ``D_scale``.
-
-    Attributes
-    ----------
-    fn
-        Its distribution.
-    shared
-        Whether all rows of the node share one value; else each has its own.
-    start
-        Where inference starts.
-    """
-
-    fn: dist.TorchDistribution
-    shared: bool
-    start: Tensor
-
-
-def hypers(prior: Prior, loc: Tensor) -> dict[str, Hyper]:
-    """Return the random settings of a prior by name, none of most."""
-    found = getattr(prior, "hypers", None)
-    return {} if found is None else found(loc)
-
-
-def sample_shared(node: str, prior: Prior, loc: Tensor) -> dict[str, Tensor]:
-    """Sample the random settings of a prior that all rows of a node share; return them by name."""
-    return {name: pyro.sample(f"{node}_{name}", h.fn) for name, h in hypers(prior, loc).items() if h.shared}
-
-
-def sample_node(node: str, prior: Prior, loc: Tensor, shared: Mapping[str, Tensor]) -> Tensor:
-    """Sample a node around `loc`, ``(..., width)``, after those random settings that each row has its own of."""
-    own = {name: pyro.sample(f"{node}_{name}", h.fn) for name, h in hypers(prior, loc).items() if not h.shared}
-    return pyro.sample(node, prior(loc, **shared, **own))
-
-
-def center(fn: dist.TorchDistribution) -> Tensor:
-    """Return where a prior is centred, its event shape and batch shape: its location, or else its mean."""
-    base = fn.base_dist if hasattr(fn, "base_dist") else fn
-    return base.loc if hasattr(base, "loc") else fn.mean
+from prerec_pyro.models.priors.hyperpriors import Scale, ScalePrior, check_positive, check_scale
+from prerec_pyro.models.priors.prior import Hyper
 
 
 class _Rows(dist.Independent):
-    """A distribution a row: the last dimension is one event."""
+    """A distribution with one event per row: the last dimension is the event."""
 
     def __init__(self, base: dist.TorchDistribution) -> None:
         super().__init__(base, 1)
 
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> dist.TorchDistribution:
-        """Return it broadcast to `batch_shape`; as it is, where that is what it has, as under a plate of its rows."""
+    def expand(
+        self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: Any = None
+    ) -> dist.TorchDistribution:
+        """Return the distribution broadcast to `batch_shape`; unchanged if it has that shape already."""
         if _instance is None and torch.Size(batch_shape) == self.batch_shape:
-            return self
+            return self  # the usual case, under the plate of the rows
         return dist.Independent(self.base_dist, 1).expand(batch_shape, _instance)
-
-
-def _shared_scale(scale: Scale, loc: Tensor) -> dict[str, Hyper]:
-    if not isinstance(scale, ScalePrior):
-        return {}
-    return {"scale": Hyper(scale(loc), True, loc.new_tensor(scale.median))}
-
-
-def _value(scale: Scale, given: Tensor | None, loc: Tensor) -> Tensor | float:
-    """Return a scale that broadcasts against `loc`; a random one that is not given stands at its median."""
-    if not isinstance(scale, ScalePrior):
-        return scale
-    return loc.new_tensor(scale.median) if given is None else given.unsqueeze(-1)
 
 
 @dataclass(frozen=True)
 class Normal:
-    """Gaussian around the mean (eq. 3); ``scale`` is λ^-1/2, a standard deviation in latent units, or its prior."""
+    """Gaussian around the mean (eq. 3).
+
+    Attributes
+    ----------
+    scale
+        λ^-1/2, a standard deviation in latent units, or its hyperprior.
+
+    Examples
+    --------
+    The prior of a node is a callable from the mean of the node, one row for each event, to a Pyro distribution:
+
+    >>> import torch
+    >>> fn = Normal(scale=0.1)(torch.zeros(3, 2))
+    >>> fn.batch_shape, fn.event_shape
+    (torch.Size([3]), torch.Size([2]))
+
+    With a hyperprior the scale is a random variable, a site of the program:
+
+    >>> from prerec_pyro.priors import LogNormal
+    >>> list(Normal(scale=LogNormal(median=0.1, sigma=1.0)).hypers(torch.zeros(3, 2)))
+    ['scale']
+    """
 
     scale: Scale
 
@@ -101,17 +59,34 @@ class Normal:
         check_scale("normal", self.scale)
 
     def hypers(self, loc: Tensor) -> dict[str, Hyper]:
-        """Return ``scale``, if it is random."""
+        """Return ``scale`` if it has a hyperprior."""
         return _shared_scale(self.scale, loc)
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
-        """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` a row."""
-        return _Rows(dist.Normal(loc, _value(self.scale, scale, loc)))
+        """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` per row."""
+        return _Rows(dist.Normal(loc, _scale_value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
 class StudentT:
-    """Student's t around the mean: like `Normal`, but lets single coordinates go far."""
+    """Student's t around the mean: like `Normal`, but single coordinates may lie far from the mean.
+
+    Attributes
+    ----------
+    df
+        Degrees of freedom. The smaller, the heavier the tails; 4 is a common choice.
+    scale
+        Scale in latent units, or its hyperprior.
+
+    Examples
+    --------
+    Five scales from the mean, the log density of a Gaussian is far lower than that of Student's t:
+
+    >>> import torch
+    >>> mean, far = torch.zeros(1, 1), torch.tensor([[5.0]])
+    >>> [round(float(prior(mean).log_prob(far)), 1) for prior in (Normal(scale=1.0), StudentT(df=4, scale=1.0))]
+    [-13.4, -5.9]
+    """
 
     df: float
     scale: Scale
@@ -121,17 +96,36 @@ class StudentT:
         check_scale("student_t", self.scale)
 
     def hypers(self, loc: Tensor) -> dict[str, Hyper]:
-        """Return ``scale``, if it is random."""
+        """Return ``scale`` if it has a hyperprior."""
         return _shared_scale(self.scale, loc)
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
-        """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` a row."""
-        return _Rows(dist.StudentT(torch.full_like(loc, self.df), loc, _value(self.scale, scale, loc)))
+        """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` per row."""
+        return _Rows(dist.StudentT(torch.full_like(loc, self.df), loc, _scale_value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
 class Laplace:
-    """Laplace around the mean: its MAP is sparse."""
+    """Laplace around the mean: its MAP estimate is sparse, so most coordinates stay exactly at the mean.
+
+    Attributes
+    ----------
+    scale
+        Mean absolute deviation in latent units, or its hyperprior.
+
+    Examples
+    --------
+    The negative log density, which is the penalty of the MAP estimate, grows with the distance itself. That of a
+    Gaussian grows with its square, so close to the mean it hardly pulls:
+
+    >>> import torch
+    >>> mean, values = torch.zeros(3, 1), torch.tensor([[0.0], [0.1], [1.0]])
+    >>> for prior in (Laplace(scale=1.0), Normal(scale=1.0)):
+    ...     density = prior(mean).log_prob(values)
+    ...     print([round(x, 3) for x in (density[0] - density).tolist()])
+    [0.0, 0.1, 1.0]
+    [0.0, 0.005, 0.5]
+    """
 
     scale: Scale
 
@@ -139,21 +133,39 @@ class Laplace:
         check_scale("laplace", self.scale)
 
     def hypers(self, loc: Tensor) -> dict[str, Hyper]:
-        """Return ``scale``, if it is random."""
+        """Return ``scale`` if it has a hyperprior."""
         return _shared_scale(self.scale, loc)
 
     def __call__(self, loc: Tensor, scale: Tensor | None = None) -> dist.TorchDistribution:
-        """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` a row."""
-        return _Rows(dist.Laplace(loc, _value(self.scale, scale, loc)))
+        """Return the distribution of a node with location `loc`, one event of ``(latent_dim,)`` per row."""
+        return _Rows(dist.Laplace(loc, _scale_value(self.scale, scale, loc)))
 
 
 @dataclass(frozen=True)
 class Horseshoe:
-    """Gaussian with a scale for each coordinate, ``scale`` times a half-Cauchy: most near the mean, some far from it.
+    """Gaussian whose scale differs by coordinate (Carvalho, Polson and Scott 2010).
 
-    Carvalho, Polson and Scott 2010. ``scale`` says how far the many may go; as ``HalfCauchy(...)`` it is learnt, too.
-    Only the product of ``scale`` and the local factors matters, so a point estimate of ``scale`` alone means nothing;
-    a posterior of it does.
+    The scale of a coordinate is `scale` times a half-Cauchy factor, ``local``: most coordinates stay near the mean, a
+    few move far from it. Only the product of the two is identified. A posterior of `scale` is therefore meaningful, a
+    point estimate of `scale` alone is not.
+
+    Attributes
+    ----------
+    scale
+        Global scale in latent units: how far most coordinates may move. With `HalfCauchy` it is learned.
+
+    Examples
+    --------
+    The factors are sites of the program, one for each coordinate of each row; a learned scale is one more site:
+
+    >>> import torch
+    >>> from prerec_pyro.priors import HalfCauchy
+    >>> sorted(Horseshoe(scale=0.02).hypers(torch.zeros(3, 2)))
+    ['local']
+    >>> sorted(Horseshoe(scale=HalfCauchy(scale=0.02)).hypers(torch.zeros(3, 2)))
+    ['local', 'scale']
+    >>> Horseshoe(scale=0.02)(torch.zeros(1, 2), local=torch.tensor([[1.0, 50.0]])).variance.sqrt()
+    tensor([[0.0200, 1.0000]])
     """
 
     scale: Scale
@@ -162,123 +174,24 @@ class Horseshoe:
         check_scale("horseshoe", self.scale)
 
     def hypers(self, loc: Tensor) -> dict[str, Hyper]:
-        """Return ``local``, ``(..., latent_dim)``, and ``scale``, if it is random."""
+        """Return ``local``, ``(..., latent_dim)``, and ``scale`` if it has a hyperprior."""
         one = torch.ones_like(loc)
         return _shared_scale(self.scale, loc) | {"local": Hyper(dist.HalfCauchy(one).to_event(1), False, one)}
 
     def __call__(self, loc: Tensor, local: Tensor | None = None, scale: Tensor | None = None) -> dist.TorchDistribution:
-        """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` a row."""
+        """Return the distribution of a node with mean `loc`, one event of ``(latent_dim,)`` per row."""
         local = torch.ones_like(loc) if local is None else local
-        return _Rows(dist.Normal(loc, local * _value(self.scale, scale, loc)))
+        return _Rows(dist.Normal(loc, local * _scale_value(self.scale, scale, loc)))
 
 
-@dataclass(frozen=True)
-class GaussianMixture:
-    """A mixture of Gaussians around the mean: rows come in kinds.
-
-    Attributes
-    ----------
-    weights
-        How common each kind is; they sum to 1.
-    means
-        Where each lies, from the mean of the node: a number for all coordinates, or one a coordinate.
-    scales
-        Standard deviation of each.
-    """
-
-    weights: tuple[float, ...]
-    means: tuple[float | tuple[float, ...], ...]
-    scales: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("weights", "means", "scales"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
-            if not isinstance(getattr(self, name), tuple) or not getattr(self, name):
-                raise InputError(f"prior mixture: {name} is {getattr(self, name)!r}, expected a number for each kind")
-        check_positive("mixture", **{f"weights[{i}]": weight for i, weight in enumerate(self.weights)})
-        check_positive("mixture", **{f"scales[{i}]": scale for i, scale in enumerate(self.scales)})
-        sizes = {name: len(getattr(self, name)) for name in ("weights", "means", "scales")}
-        if len(set(sizes.values())) > 1:
-            raise InputError(f"prior mixture: the numbers of kinds differ: {sizes}")
-        if abs(sum(self.weights) - 1) > 1e-6:
-            raise InputError(f"prior mixture: weights sum to {sum(self.weights):g}, expected 1")
-        for mean in self.means:
-            if not all(isinstance(m, int | float) and math.isfinite(m) for m in _flat(mean)):
-                raise InputError(f"prior mixture: means holds {mean!r}, expected numbers")
-        if len({len(mean) for mean in self.means if isinstance(mean, tuple)}) > 1:
-            raise InputError("prior mixture: means have different lengths")
-
-    @property
-    def width(self) -> int | None:
-        """Coordinates that the means are for; None is any number."""
-        return next((len(mean) for mean in self.means if isinstance(mean, tuple)), None)
-
-    def __call__(self, loc: Tensor) -> dist.TorchDistribution:
-        """Return the distribution of a node around `loc`, one event of ``(latent_dim,)`` a row."""
-        width = loc.shape[-1]
-        if self.width not in (None, width):
-            raise InputError(f"prior mixture: means have {self.width} numbers, the node has {width} coordinates")
-        means = torch.stack([loc.new_tensor(mean).expand(width) for mean in self.means])  # (kinds, width)
-        parts = dist.Normal(loc.unsqueeze(-2) + means, loc.new_tensor(self.scales)[:, None]).to_event(1)
-        kinds = dist.Categorical(loc.new_tensor(self.weights).expand(*loc.shape[:-1], len(self.weights)))
-        return _Mixture(kinds, parts)
+def _shared_scale(scale: Scale, loc: Tensor) -> dict[str, Hyper]:
+    if not isinstance(scale, ScalePrior):
+        return {}
+    return {"scale": Hyper(scale(loc), True, loc.new_tensor(scale.median))}
 
 
-class _Mixture(dist.MixtureSameFamily):
-    """`MixtureSameFamily` that says that its support is all vectors, in words that Pyro's guides know."""
-
-    support = constraints.real_vector
-
-
-FAMILIES: dict[str, type] = {
-    "normal": Normal,
-    "student_t": StudentT,
-    "laplace": Laplace,
-    "horseshoe": Horseshoe,
-    "mixture": GaussianMixture,
-}
-_NAMES = {kind: name for name, kind in (FAMILIES | SCALES).items()}
-
-
-def to_plain(prior: Any) -> Any:
-    """Return plain JSON from which `from_plain` makes the same value.
-
-    Raises
-    ------
-    TypeError
-        If the value is not of a named family.
-    """
-    if isinstance(prior, tuple):
-        return [to_plain(value) for value in prior]
-    if isinstance(prior, int | float):
-        return prior
-    if type(prior) not in _NAMES:
-        raise TypeError(f"{prior!r} is of no named family")
-    return {"family": _NAMES[type(prior)], **{f.name: to_plain(getattr(prior, f.name)) for f in fields(prior)}}
-
-
-def from_plain(plain: Mapping[str, Any], kinds: Mapping[str, type] = FAMILIES) -> Any:
-    """Return the value of `to_plain`.
-
-    Raises
-    ------
-    InputError
-        If the family or a setting is unknown, missing or out of range; the message lists what is allowed.
-    """
-    settings = dict(plain)
-    family = settings.pop("family", None)
-    if family not in kinds:
-        raise InputError(f"no family {family!r}; expected one of {', '.join(kinds)}")
-    wanted = [f.name for f in fields(kinds[family])]
-    if set(settings) != set(wanted):
-        raise InputError(f"{family} takes exactly {', '.join(wanted)}; got {', '.join(settings) or 'nothing'}")
-    return kinds[family](**{k: from_plain(v, SCALES) if isinstance(v, Mapping) else v for k, v in settings.items()})
-
-
-def _frozen(value: Any) -> Any:
-    """Return lists as tuples, so that a prior read from JSON equals the one that was written."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
-
-
-def _flat(value: float | Iterable[float]) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _scale_value(scale: Scale, sampled: Tensor | None, loc: Tensor) -> Tensor | float:
+    """Return a scale that broadcasts against `loc`; a random scale without a sample is its median."""
+    if not isinstance(scale, ScalePrior):
+        return scale
+    return loc.new_tensor(scale.median) if sampled is None else sampled.unsqueeze(-1)
