@@ -1,4 +1,4 @@
-"""The neural means of eq. 3: f_seq, f_item, f_e and f_pop. Torch only."""
+"""The neural means of eq. 3: f_seq, f_item, f_e and f_pop, in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from prerec_pyro.models.transformer import Block, Dropout
 class TextEncoder(nn.Module):
     """f_e: one bias-free linear map of the text embedding, as in the authors' code.
 
-    It starts as an orthogonal projection: before any training, inner products between items are, up to what the
-    projection loses, those of the sentence encoder, and U·V is the SBERT baseline. `start_from` makes that loss small.
+    It starts as an orthogonal projection. Before training, inner products between items are those of the sentence
+    encoder, except for what the projection loses, and U·V is the SBERT baseline. `start_from` makes that loss small.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def start_from(self, texts: Sequence[Tensor]) -> None:
-        """Project on the principal directions (uncentred) of the source domains' texts, each domain weighing the same.
+        """Project on the principal directions (uncentred) of the source domains' texts; all domains have equal weight.
 
-        Where the latent space is the larger, what the texts do not fill starts at zero.
+        If the latent space is larger than the texts, the coordinates that they do not fill start at zero.
 
         Parameters
         ----------
@@ -48,12 +48,12 @@ class TextEncoder(nn.Module):
         self.linear.weight[:rows] = _principal_directions(texts, rows).to(self.linear.weight)
 
     @torch.no_grad()
-    def turn_to(self, texts: Tensor) -> None:
-        """Read the principal directions of a new domain's texts, each in place of the nearest that was read.
+    def rotate_to(self, texts: Tensor) -> None:
+        """Rotate the map to read the principal directions of a new domain's texts.
 
-        What f_e was trained to make of a direction it makes of the one that took its place; the turn that moves all
-        directions together the least is the solution of the orthogonal Procrustes problem (Schönemann 1966). Where the
-        latent space holds all of the texts nothing changes.
+        Each new direction replaces the nearest old one and gets its trained output. The rotation that moves all
+        directions together the least solves the orthogonal Procrustes problem (Schönemann 1966). If the latent space
+        is as large as the texts, nothing changes.
 
         Parameters
         ----------
@@ -63,19 +63,27 @@ class TextEncoder(nn.Module):
         weight, dim = self.linear.weight.double(), self.linear.out_features
         if dim >= self.linear.in_features:
             return
-        _, _, old = torch.linalg.svd(weight, full_matrices=False)  # rows span what is read, (latent_dim, text_dim)
+        _, _, old = torch.linalg.svd(weight, full_matrices=False)  # directions read so far, (latent_dim, text_dim)
         new = _principal_directions([texts], dim).to(old)
         left, _, right = torch.linalg.svd(old @ new.mT)
         self.linear.weight.copy_((weight @ old.mT) @ (left @ right) @ new)
 
     def forward(self, texts: Tensor) -> Tensor:
-        """Return f_e(X), ``(..., latent_dim)``, of ``(..., text_dim)``."""
-        # Where products are computed in bfloat16 what is built on them, priors above all, is not.
+        """Return f_e(X), ``(..., latent_dim)``, from X, ``(..., text_dim)``."""
+        # Under autocast the product is in bfloat16; priors and scores that follow need the full precision.
         return self.linear(texts).to(self.linear.weight.dtype)
 
 
 class ItemEncoder(nn.Module):
-    """f_item: f_e(X) plus linear effects of D and Z, which start at zero so that they can only help."""
+    """f_item: f_e(X) plus linear effects of D and Z, which start at zero so that they can only help.
+
+    Parameters
+    ----------
+    latent_dim
+        B.
+    domain_effect, popularity_effect
+        Whether D, and Z, have an effect on V.
+    """
 
     def __init__(self, latent_dim: int, *, domain_effect: bool, popularity_effect: bool) -> None:
         super().__init__()
@@ -90,9 +98,9 @@ class ItemEncoder(nn.Module):
         text
             f_e(X_j), ``(num_items, latent_dim)``.
         D
-            ``(latent_dim,)`` or with leading sample dimensions.
+            ``(latent_dim,)``, with leading sample dimensions if there are any; None has no effect.
         Z
-            ``(num_items, latent_dim)``, row by row that of the same item.
+            ``(num_items, latent_dim)``, one row for each item of `text`; None has no effect.
         """
         mean = text
         if self.from_domain is not None and D is not None:
@@ -103,38 +111,44 @@ class ItemEncoder(nn.Module):
 
 
 class PopularityEncoder(nn.Module):
-    """f_pop: a linear layer on log(1 + F) and an activation (appendix E; Fig. 2)."""
+    """f_pop: a linear layer on log(1 + F) and an activation (appendix E; Fig. 2).
+
+    Parameters
+    ----------
+    latent_dim
+        B.
+    """
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(NUM_FACTORS, latent_dim)
 
     def forward(self, factors: Tensor) -> Tensor:
-        """Return the mean of Z, ``(num_levels, latent_dim)``, of ``(num_levels, 4)``."""
-        with torch.autocast(factors.device.type, enabled=False):  # small, and compared between all items
+        """Return the mean of Z, ``(num_levels, latent_dim)``, from F, ``(num_levels, 4)``."""
+        with torch.autocast(factors.device.type, enabled=False):  # cheap, and all items are compared by it
             return F.relu(self.linear(torch.log1p(factors)))
 
 
 class SequenceEncoder(nn.Module):
-    """f_seq: a causal transformer over the history, with D added to every item of it.
+    """f_seq: a causal transformer over the history, with D added to each of its items.
 
-    The last item is carried past the blocks, whose outputs start small: before any training U is the most recent
-    item, times a learned length. Items have length one, so this length is how sharply U·V tells items apart.
+    A residual connection carries the last item past the blocks, whose outputs start small: before training U is the
+    most recent item times a learned length. Items have unit length, so this length sets how sharply U·V separates them.
 
     Parameters
     ----------
     latent_dim
         B.
     num_layers, num_heads
-        Of the transformer; 2 and 2 in the paper.
+        Transformer layers, and attention heads of each; 2 and 2 in the paper.
     max_history
-        Longest history, 64.
+        Length of the longest history, 64.
     feedforward
         Width of the feed-forward layers in units of B.
     dropout
-        Share dropped after attention and feed-forward.
+        Share of numbers dropped after attention and feed-forward layers.
     history_dropout
-        Share dropped of the numbers that are read, H and positions.
+        Share of numbers dropped from the input of the first block.
     sharpness
         Length of U before training.
     """
@@ -153,7 +167,7 @@ class SequenceEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.log_length = nn.Parameter(torch.tensor(math.log(sharpness)))
-        # Items have unit length; inside, unit variance, which is what the blocks are made for.
+        # Items have unit length; the blocks are made for unit variance.
         self.scale = latent_dim**0.5
         self.position = nn.Parameter(0.02 * torch.randn(max_history, latent_dim))
         self.dropout = Dropout(history_dropout)
@@ -162,21 +176,21 @@ class SequenceEncoder(nn.Module):
         )
 
     def forward(self, D: Tensor | None, history: Tensor, positions: Tensor) -> Tensor:
-        """Return the mean of U, ``(..., num_queries, latent_dim)``; one pass serves all positions.
+        """Return the mean of U, ``(..., num_queries, latent_dim)``; one pass computes all positions.
 
         Parameters
         ----------
         D
-            ``(..., latent_dim)``, with the leading sample dimensions of the result, or None.
+            ``(..., latent_dim)``, with the leading sample dimensions of the result; None has no effect.
         history
             f_e of H, ``(num_sequences, length, latent_dim)``.
         positions
-            ``(num_queries,)`` in the flattened ``(num_sequences, length)``.
+            ``(num_queries,)`` positions of the queries in the flattened ``(num_sequences, length)``.
         """
         x = history if D is None else history + D[..., None, None, :]
         x = self.dropout(self.scale * x + self.position[: x.shape[-2]])  # (..., num_sequences, length, latent_dim)
         num_sequences, length = x.shape[-3:-1]
-        # One query a sequence, at its end (histories beyond 64): the last block need not compute the rest.
+        # With one query per sequence, at its end, the last block computes the last position alone.
         only_last = len(positions) == num_sequences and length > 1 and self._all_last(positions, length)
         for number, block in enumerate(self.blocks):
             x = block(x, only_last=only_last and number == len(self.blocks) - 1)
@@ -187,16 +201,20 @@ class SequenceEncoder(nn.Module):
 
     @staticmethod
     def _all_last(positions: Tensor, length: int) -> bool:
-        ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1  # of the sequences, in order
+        """Return whether there is one query per sequence, at its last position; False on CUDA, to avoid a sync."""
+        ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1
         return not positions.is_cuda and torch.equal(positions, ends)
 
 
 def _principal_directions(texts: Sequence[Tensor], number: int) -> Tensor:
-    """Return the largest (uncentred), ``(number, text_dim)`` float64, of ``(num_items, text_dim)`` a domain."""
+    """Return the first principal directions (uncentred) of the domains' texts, ``(number, text_dim)`` float64.
+
+    `texts` holds ``(num_items, text_dim)`` for each domain; all domains have equal weight.
+    """
     parts = ((part.double(), len(X)) for X in texts for part in X.split(8192))
     moment = sum(part.mT @ part / num_items for part, num_items in parts)  # (text_dim, text_dim)
     directions = torch.linalg.eigh(moment).eigenvectors.flip(1).mT[:number]  # rows, the largest first
-    # A sign is arbitrary: fix it, so that the start is the same on every machine.
+    # The sign of a direction is arbitrary; fix it, so that the start is the same on every machine.
     return directions * directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
 
 

@@ -1,39 +1,40 @@
-"""U·V of a learned baseline, for the queries of one domain."""
+"""The scores U·V of a trained baseline, for the queries of one domain."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.models.baselines.base import BaselineModel
 from prerec_pyro.ranking.exact import ScoreFactors
 
 
 class TextScorer:
-    """Scores U·V of every item of one domain; V is computed once.
+    """Scores every item of one domain by U·V; V is computed once.
 
     Parameters
     ----------
     module
-        A learned baseline, in evaluation mode.
+        A trained baseline, in evaluation mode.
     encoded
         The domain.
     rows
-        ``(num_items,)`` of each item in the module's table, -1 for one that it was not trained on.
+        ``(num_items,)`` rows of the items in the table of the module, -1 for an item that it was not trained on.
     device
-        Where the module is.
+        Device of the module.
     """
 
     @torch.no_grad()
-    def __init__(self, module: nn.Module, encoded: EncodedDomain, rows: Tensor, device: torch.device) -> None:
+    def __init__(self, module: BaselineModel, encoded: EncodedDomain, rows: Tensor, device: torch.device) -> None:
         self.module = module
         self.device = device
         self.items = module.items(encoded.texts.to(device), rows.to(device))  # (num_items, B)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """Return ``(num_queries, num_items)`` scores; the batch is over the full catalogue."""
+        """Return scores, ``(num_queries, num_items)``, for a batch over the full catalogue."""
         return self.user_vectors(batch) @ self.items.mT
 
     @torch.no_grad()
@@ -43,9 +44,9 @@ class TextScorer:
         return self.module.users(self.items[history], positions)
 
     def score_factors(self, batch: Batch) -> ScoreFactors:
-        """Return V: there is nothing else, at any time."""
+        """Return V as the only factor, at any time."""
         return ScoreFactors(self.items)
 
     def item_vectors_at_end(self) -> Tensor:
-        """Return V, ``(num_items, B)``: it does not change with time."""
+        """Return V, ``(num_items, B)``; it does not change with time."""
         return self.items

@@ -165,7 +165,7 @@ class PreRec(CausalMixin, BaseRecommender):
         """Return a new model, trained further on the training users of one domain (eq. 4); this one stays as it is.
 
         All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP, and
-        f_e turned to what this domain's texts differ in (`TextEncoder.turn_to`); S is estimated from the log in the end
+        f_e rotated to the texts of this domain (`TextEncoder.rotate_to`); S is estimated from the log in the end
         (`EffectScaleUpdate`). Stops on validation users; the start is epoch 0: with too little to learn from, the
         result is zero-shot, calibrated where that helps.
 
@@ -190,7 +190,7 @@ class PreRec(CausalMixin, BaseRecommender):
         new.encoder_revision = self.encoder_revision
         new._build([encoded])
         new.graph.load_state_dict(old.state_dict())
-        new.graph.f_e.turn_to(encoded.texts)
+        new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, training.seed)
         new._train(run, training)

@@ -1,4 +1,4 @@
-"""`TextBaseline`: GRU4Rec, SASRec, ZESRec and UniSRec behind the same verbs as `PreRec`."""
+"""`TextBaseline`: GRU4Rec, SASRec, ZESRec and UniSRec with the same methods as `PreRec`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
-from torch import nn
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
@@ -16,7 +14,11 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.baselines.base import BaselineConfig, BaselineModel
 from prerec_pyro.models.baselines.registry import LEARNED
+from prerec_pyro.models.baselines.sasrec import SASRecConfig
+from prerec_pyro.models.baselines.unisrec import UniSRecConfig
+from prerec_pyro.models.baselines.zesrec import ZESRecConfig
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
 from prerec_pyro.training import checkpoint
@@ -26,33 +28,49 @@ from prerec_pyro.training.trainer import Trainer
 
 
 class TextBaseline(BaseRecommender):
-    """A baseline that is trained.
+    """A trained baseline.
 
     Parameters
     ----------
     method
         ``"gru4rec"``, ``"sasrec"``, ``"zesrec"`` or ``"unisrec"``.
     config
-        The method's settings; None are those of its paper or, where that leaves one open, the tuned ones.
+        Settings of the method. None gives those of its paper; settings that the paper leaves open are tuned.
     training
-        How to train; None is what was tuned for the method.
+        Training settings; None gives those tuned for the method.
     encoder
         Text encoder, by name or folder; None is the packaged one.
     window
-        Of the popularity index, which none of them reads.
+        Days of the popularity index, which no trained baseline reads.
     device
-        ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
+        ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA if there is one.
+
+    Attributes
+    ----------
+    name
+        The method.
+    module
+        The trained module; None before `fit`.
+    tuned
+        Whether the model was fine-tuned.
+    sources
+        The trained domains and their items.
+    history
+        One row of metrics for each epoch.
+    facts
+        Facts about the training run, for the manifest of a saved model.
 
     Raises
     ------
     InputError
-        If an argument means nothing.
+        If the method is unknown, the settings belong to another method, or ``latent_dim`` is not a multiple of
+        ``num_heads``.
     """
 
     def __init__(
         self,
         method: str,
-        config: BaseModel | None = None,
+        config: BaselineConfig | None = None,
         *,
         training: BaselineTraining | None = None,
         encoder: str | None = None,
@@ -63,14 +81,14 @@ class TextBaseline(BaseRecommender):
         if method not in LEARNED:
             raise InputError(f"method {method!r} is none of {', '.join(LEARNED)}")
         self.name = method
-        self.config = config or LEARNED[method].config()
+        self.config: BaselineConfig = config or LEARNED[method].config()
         if not isinstance(self.config, LEARNED[method].config):
             raise InputError(f"{method} takes a {LEARNED[method].config.__name__}, not {type(config).__name__}")
-        heads = getattr(self.config, "num_heads", 1)
+        heads = self.config.num_heads if isinstance(self.config, SASRecConfig | UniSRecConfig) else 1
         if self.config.latent_dim % heads:
             raise InputError(f"latent_dim {self.config.latent_dim} is no multiple of num_heads {heads}")
         self.training = training or defaults(method)
-        self.module: nn.Module | None = None
+        self.module: BaselineModel | None = None
         self.tuned = False
         self.sources = TrainedDomains()
         self.history: list[dict[str, float]] = []
@@ -85,22 +103,22 @@ class TextBaseline(BaseRecommender):
         progress_folder: Path | None = None,
         resume: bool = False,
     ) -> TextBaseline:
-        """Train on the training users of some domains, from scratch; return self.
+        """Train from scratch on the training users of the domains; return self.
 
-        Stops on the mean r-NDCG@K% over their validation users (appendix C.3), and keeps the best epoch.
+        Training stops early on the mean r-NDCG@K% of the validation users (appendix C.3) and keeps the best epoch.
 
         Parameters
         ----------
         domains
-            Source domains; their names must differ. GRU4Rec and SASRec are meant for one, the target.
+            Source domains; their names must differ. GRU4Rec and SASRec are meant for one domain, the target.
         split_seed
-            Of the 4:3:3 split of users.
+            Seed of the 4:3:3 split of users.
         num_samples
-            Train on that many queries of each domain only; see `first_samples`. None is all.
+            Number of queries of each domain to train on; see `first_samples`. None takes all.
         progress_folder
-            Where to keep the state after each epoch; None keeps none.
+            Folder for the state after each epoch; None saves no state.
         resume
-            Go on from the state in `progress_folder`.
+            Continue from the state in `progress_folder`.
 
         Raises
         ------
@@ -111,7 +129,7 @@ class TextBaseline(BaseRecommender):
         self.sources, self.tuned = TrainedDomains.of(encoded), False
         torch.manual_seed(self.training.seed)
         self.module = self._build(encoded[0].texts.shape[1])
-        self.module.start_from([e.texts for e in encoded])
+        self.module.start_from([domain.texts for domain in encoded])
         return self._train(TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed))
 
     def fine_tune(
@@ -125,20 +143,20 @@ class TextBaseline(BaseRecommender):
         progress_folder: Path | None = None,
         resume: bool = False,
     ) -> TextBaseline:
-        """Return a new model, trained further on the training users of one domain; this one stays as it is.
+        """Return a new model, trained further on the training users of one domain; this model does not change.
 
-        Stops on the domain's validation users; the model as it was counts as epoch 0.
+        Training stops early on the domain's validation users. The model before fine-tuning counts as epoch 0.
 
         Parameters
         ----------
         domain
-            The target.
+            The target domain.
         split_seed, num_samples, progress_folder, resume
             As in `fit`.
         training
-            How to train; None is what was tuned for fine-tuning the method, with the seed of this model.
+            Training settings; None gives those tuned for fine-tuning the method, with the seed of this model.
         config
-            Settings to change, of those that are not the shape of what was pre-trained: ``{"tuning": "transductive"}``.
+            Settings to change, such as ``{"tuning": "transductive"}``. The shape of the networks cannot change.
 
         Raises
         ------
@@ -146,7 +164,7 @@ class TextBaseline(BaseRecommender):
             If this model is not trained, a setting cannot change, or the domain has no training query.
         """
         old, (encoded,) = self._fitted(), self.encoded_once([domain])
-        check_texts(encoded, self._fitted().text_dim)
+        check_texts(encoded, old.text_dim)
         new = TextBaseline(
             self.name,
             self._changed(config or {}),
@@ -170,24 +188,40 @@ class TextBaseline(BaseRecommender):
         do: Mapping[str, Value] | None = None,
         semantics: Semantics = "interventional",
     ) -> TextScorer:
-        """Return U·V on a domain as a function of batches.
+        """Return a function from batches of a domain to U·V.
 
-        Items that the model has a vector for are recognised by the domain's name and their ids; any other is its text.
+        The model recognises items that it has a vector for by the domain's name and the item's id. Any other item is
+        its text.
+
+        Parameters
+        ----------
+        encoded
+            The domain.
+        do
+            Must be empty: a baseline has no nodes.
+        semantics
+            Ignored.
+
+        Raises
+        ------
+        InputError
+            If there is an intervention, the model is not trained, or the text embeddings have another length.
         """
         module = self._fitted()
         self.refuse(do)
-        check_texts(encoded, self._fitted().text_dim)
+        check_texts(encoded, module.text_dim)
         module.eval()
         return TextScorer(module, encoded, self.sources.item_rows(encoded.domain), self.device)
 
     def refuse(self, do: Mapping[str, Value] | None) -> None:
-        """Raise `InputError` if there is an intervention: a baseline has no node to set."""
+        """Raise `InputError` if there is an intervention: a baseline has no nodes to set."""
         if do:
             raise InputError(f"do({', '.join(do)}): {self.name} is no causal graph, it has no such node; leave it out")
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
-        weights = {f"module.{name}": value for name, value in self._fitted().state_dict().items()}
+        module = self._fitted()
+        weights = {f"module.{name}": value for name, value in module.state_dict().items()}
         weights |= self.sources.to_tensors()
         manifest = {"method": self.name, "history": self.history, **self.facts}
         checkpoint.save_model(Path(folder), weights, self._settings(), manifest)
@@ -215,48 +249,46 @@ class TextBaseline(BaseRecommender):
             model.encoder_revision = config["encoder"]["revision"]
             model.tuned = config["tuned"]
             model.sources = TrainedDomains.from_tensors(config["domains"], weights, model.device)
-            model.module = model._build(config["text_dim"])
+            module = model._build(config["text_dim"])
             own = {k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")}
-            model.module.load_state_dict(own)
+            module.load_state_dict(own)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{folder}: is not a baseline that this version reads ({error})") from error
-        model.module.eval()
+            raise InputError(f"{folder}: this is not a baseline that this version can read ({error})") from error
+        model.module = module.eval()
         model.history = manifest.pop("history", [])
         model.facts = {k: v for k, v in manifest.items() if k not in ("format_version", "files", "method")}
         return model
 
-    def _build(self, text_dim: int) -> nn.Module:
-        module = LEARNED[self.name].build(self.config, text_dim, int(self.sources.first_rows[-1]), self.tuned)
-        module.text_dim = text_dim
-        return module.to(self.device)
+    def _build(self, text_dim: int) -> BaselineModel:
+        num_rows = int(self.sources.first_rows[-1])
+        return LEARNED[self.name].build(self.config, text_dim, num_rows, self.tuned).to(self.device)
 
-    def _start_from(self, old: nn.Module, rows: torch.Tensor) -> None:
-        """Take over the networks, and the vectors of items that `old` has at `rows`."""
-        state = old.state_dict()
+    def _start_from(self, old: BaselineModel, rows: torch.Tensor) -> None:
+        """Copy the networks of `old`, and the vectors of the items that it has at `rows`, -1 for none."""
+        module, state = self._fitted(), old.state_dict()
         table = state.pop("table.weight", None)
-        self.module.load_state_dict(state, strict=False)
-        own = getattr(self.module, "table", None)
-        if table is not None and own is not None:
+        module.load_state_dict(state, strict=False)
+        if table is not None and module.table is not None:
             known = (rows >= 0).to(table.device)
             with torch.no_grad():
-                own.weight[known] = table[rows.to(table.device)[known]]
+                module.table.weight[known] = table[rows.to(table.device)[known]]
 
     def _train(self, run: TrainingRun) -> TextBaseline:
-        sources = run.sources(self.sources.first_rows)
-        scale = getattr(self.config, "offset_scale", 1.0)
-        optimizers = adam(self.module, self.training, item_scale=scale)
-        trainer = Trainer(self.module, optimizers, sources, self.training, self.device, together=self.module.together)
-
-        judges = run.num_validation_queries(self.training.validation_queries)
+        module, sources = self._fitted(), run.sources(self.sources.first_rows)
+        item_scale = self.config.offset_scale if isinstance(self.config, ZESRecConfig) else 1.0
+        optimizers = adam(module, self.training, item_scale=item_scale)
+        trainer = Trainer(module, optimizers, sources, self.training, self.device, together=module.joint_sources)
+        num_queries = run.num_validation_queries(self.training.validation_queries)
 
         def score(parts: ValidationUsers) -> float:
-            return validation_score(self, parts, self.training.k_percent, judges)
+            return validation_score(self, parts, self.training.k_percent, num_queries)
 
         progress, self.facts = run.fit(trainer, self._settings, score)
         self.history = progress.history
         return self
 
-    def _changed(self, changes: Mapping[str, Any]) -> BaseModel:
+    def _changed(self, changes: Mapping[str, Any]) -> BaselineConfig:
+        """Return the settings with some changed; refuse those that are the shape of the networks."""
         tunable = LEARNED[self.name].tunable
         if refused := [name for name in changes if name not in tunable]:
             raise InputError(
@@ -265,7 +297,7 @@ class TextBaseline(BaseRecommender):
         return type(self.config)(**(self.config.model_dump() | dict(changes)))
 
     def _settings(self) -> dict[str, Any]:
-        """Return all that the model is built from, plain JSON."""
+        """Return everything that the model is built from, as plain JSON."""
         return {
             "baseline": self.config.model_dump(),
             "training": self.training.model_dump(),
@@ -276,7 +308,7 @@ class TextBaseline(BaseRecommender):
             "domains": list(self.sources.item_ids),
         }
 
-    def _fitted(self) -> nn.Module:
+    def _fitted(self) -> BaselineModel:
         if self.module is None:
             raise InputError("this model is not trained; call fit(domains) or TextBaseline.load(folder) first")
         return self.module

@@ -1,3 +1,5 @@
+"""The networks: causality, starts, and equivalence of the fast paths with the plain ones."""
+
 from __future__ import annotations
 
 import math
@@ -14,7 +16,7 @@ CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def stirred(module: nn.Module, scale: float = 0.4) -> nn.Module:
-    """The network away from its special start, in double precision: every part of it then makes a difference."""
+    """The network in double precision, away from its special start, so that every part makes a difference."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += scale * torch.randn_like(parameter)
@@ -38,7 +40,7 @@ def everywhere(f_seq: SequenceEncoder, history: Tensor, D: Tensor | None = None)
     return f_seq(D, history, positions).unflatten(-2, history.shape[:2])
 
 
-def test_a_later_item_does_not_change_what_came_before(f_seq: SequenceEncoder) -> None:
+def test_a_later_item_does_not_change_earlier_outputs(f_seq: SequenceEncoder) -> None:
     history = sequences()
     before = everywhere(f_seq, history)
     for changed in range(LENGTH):
@@ -59,7 +61,7 @@ def test_padding_makes_no_difference(f_seq: SequenceEncoder) -> None:
     torch.testing.assert_close(everywhere(f_seq, history[:1])[0], everywhere(f_seq, history)[0], **CLOSE)
 
 
-def test_positions_name_places_in_the_flattened_history(f_seq: SequenceEncoder) -> None:
+def test_positions_index_the_flattened_history(f_seq: SequenceEncoder) -> None:
     history = sequences()
     full = everywhere(f_seq, history).flatten(0, 1)
     for positions in ([7], [0, 7, 17], [17, 7, 0, 0], [5, 11, 17], [17, 5, 11], [5, 5, 17]):
@@ -68,7 +70,7 @@ def test_positions_name_places_in_the_flattened_history(f_seq: SequenceEncoder) 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
-def test_the_short_way_to_the_last_position_gives_the_same(layers: int, leading: tuple[int, ...]) -> None:
+def test_the_fast_path_to_the_last_position_gives_the_same(layers: int, leading: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     f_seq = stirred(SequenceEncoder(DIM, num_layers=layers, max_history=LENGTH))
     history, D = sequences(), torch.randn(*leading, DIM).double()
@@ -77,7 +79,7 @@ def test_the_short_way_to_the_last_position_gives_the_same(layers: int, leading:
     last = f_seq(D, history, torch.tensor([5, 11, 17]))
     assert last.shape == (*leading, 3, DIM)
     torch.testing.assert_close(last, everywhere(f_seq, history, D)[..., -1, :], **CLOSE)
-    assert shapes == [1, LENGTH]  # it is indeed the short way
+    assert shapes == [1, LENGTH]  # the fast path did run
 
 
 def test_D_is_added_to_every_item_of_the_history(f_seq: SequenceEncoder) -> None:
@@ -100,7 +102,7 @@ def test_U_starts_as_the_last_item_times_a_length(sharpness: float) -> None:
     assert f_seq.log_length.item() == pytest.approx(math.log(sharpness))
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     f_seq = stirred(SequenceEncoder(DIM, max_history=LENGTH, dropout=0.5))
     history = sequences()
@@ -141,7 +143,7 @@ def test_f_e_from_the_texts_loses_nothing_that_they_span(latent_dim: int) -> Non
     assert (largest[:12] > 0).all()  # a direction has no sign of its own: it is fixed
 
 
-def test_f_e_from_the_texts_takes_the_directions_of_each_domain_alike() -> None:
+def test_f_e_from_the_texts_weights_all_domains_equally() -> None:
     e0, e1, e2 = torch.eye(3)
     large = torch.cat([e0.repeat(900, 1), e2.repeat(100, 1)])  # 100 items along e2, yet a tenth of their domain
     small = e1.repeat(10, 1)
@@ -152,34 +154,34 @@ def test_f_e_from_the_texts_takes_the_directions_of_each_domain_alike() -> None:
     torch.testing.assert_close(f_e.linear.weight.data, torch.stack([e1, e0]))
 
 
-def test_f_e_turned_to_texts_that_it_reads_stays_as_it_is() -> None:
+def test_f_e_rotated_to_its_own_texts_is_unchanged() -> None:
     torch.manual_seed(0)
     texts = torch.randn(40, 5) @ torch.randn(5, 12)
     f_e = TextEncoder(12, 5)
     f_e.start_from([texts])
     f_e.linear.weight.data.copy_(torch.randn(5, 5) @ f_e.linear.weight)  # trained: no longer a projection
     before = f_e(texts)
-    f_e.turn_to(texts)
+    f_e.rotate_to(texts)
     torch.testing.assert_close(f_e(texts), before, rtol=1e-4, atol=1e-4)
 
 
-def test_f_e_turned_to_other_texts_loses_nothing_of_them_and_moves_least() -> None:
+def test_f_e_rotated_to_other_texts_loses_nothing_and_moves_least() -> None:
     torch.manual_seed(0)
     texts = torch.randn(40, 5) @ torch.randn(5, 12)
     f_e = TextEncoder(12, 5)
     before = f_e.linear.weight.detach().double().clone()  # (5, 12), orthonormal rows
     assert (f_e(texts).square().sum() < 0.9 * texts.square().sum()).item()
-    f_e.turn_to(texts)
+    f_e.rotate_to(texts)
     torch.testing.assert_close(f_e(texts) @ f_e(texts).mT, texts @ texts.mT, rtol=1e-3, atol=1e-3)
     span = torch.linalg.svd(texts.double(), full_matrices=False).Vh[:5]  # (5, 12)
-    turn, _ = orthogonal_procrustes(span.T.numpy(), before.T.numpy())  # the best of all, by SciPy
-    torch.testing.assert_close(f_e.linear.weight.double(), torch.from_numpy(turn).mT @ span, rtol=1e-4, atol=1e-5)
+    rotation, _ = orthogonal_procrustes(span.T.numpy(), before.T.numpy())  # the best of all, by SciPy
+    torch.testing.assert_close(f_e.linear.weight.double(), torch.from_numpy(rotation).mT @ span, rtol=1e-4, atol=1e-5)
 
 
-def test_f_e_that_holds_all_of_the_texts_is_not_turned() -> None:
+def test_f_e_as_large_as_the_texts_is_not_rotated() -> None:
     f_e = TextEncoder(12, 12)
     before = f_e.linear.weight.detach().clone()
-    f_e.turn_to(torch.randn(40, 12))
+    f_e.rotate_to(torch.randn(40, 12))
     assert torch.equal(f_e.linear.weight, before)
 
 

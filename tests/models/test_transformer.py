@@ -1,4 +1,4 @@
-"""The transformer layer: dropout against its law, attention in training against attention in use."""
+"""The transformer layer: dropout against its distribution, and attention in training against inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prerec_pyro.models.transformer import Block, Dropout
 
 @settings(max_examples=25, deadline=None)
 @given(p=st.floats(0.01, 0.95), rows=st.integers(1, 7), columns=st.integers(1, 5), seed=st.integers(0, 99))
-def test_an_element_is_dropped_or_scaled_and_its_gradient_likewise(p, rows, columns, seed):
+def test_elements_and_gradients_are_dropped_or_scaled(p, rows, columns, seed):
     torch.manual_seed(seed)
     x = torch.randn(rows, columns, requires_grad=True)
     y = Dropout(p)(x)
@@ -24,7 +24,7 @@ def test_an_element_is_dropped_or_scaled_and_its_gradient_likewise(p, rows, colu
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_the_share_that_is_dropped_is_p(p):
+def test_the_dropped_share_is_p(p):
     torch.manual_seed(0)
     ones = torch.ones(1000, 1003)
     dropped = (Dropout(p)(ones) == 0).double().mean()
@@ -32,7 +32,7 @@ def test_the_share_that_is_dropped_is_p(p):
     assert abs(dropped - p) < 5 * spread + 2**-17
 
 
-def test_elements_are_dropped_independently_of_their_neighbours():
+def test_neighbours_are_dropped_independently():
     torch.manual_seed(0)
     kept = (Dropout(0.5)(torch.ones(2_000_000)) != 0).double() - 0.5
     for lag in (1, 2, 3, 4, 8):
@@ -66,7 +66,7 @@ def test_bfloat16_stays_bfloat16():
 
 
 @pytest.mark.parametrize("only_last", [False, True])
-def test_attention_in_training_is_attention_in_use(only_last):
+def test_attention_in_training_equals_attention_in_inference(only_last):
     torch.manual_seed(0)
     block = Block(32, 4, 64, 0.0)
     for parameter in block.parameters():
@@ -78,7 +78,7 @@ def test_attention_in_training_is_attention_in_use(only_last):
     torch.testing.assert_close(trained, used, rtol=1e-5, atol=1e-5)
 
 
-def test_a_layer_sees_no_later_item():
+def test_a_layer_reads_no_later_item():
     torch.manual_seed(0)
     block, x = Block(32, 4, 64, 0.0), torch.randn(2, 9, 32)
     changed = x.clone()
@@ -86,7 +86,7 @@ def test_a_layer_sees_no_later_item():
     torch.testing.assert_close(block(changed)[:, :5], block(x)[:, :5])
 
 
-def test_a_layer_alone_at_its_last_position() -> None:
+def test_a_layer_can_compute_its_last_position_alone() -> None:
     torch.manual_seed(0)
     block, x = Block(8, 2, 16, 0.0).double(), torch.randn(3, 6, 8).double()
     for parameter in block.parameters():

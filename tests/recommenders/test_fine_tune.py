@@ -48,7 +48,7 @@ def test_a_new_model_and_the_old_one_stays(model):
 def turned(model) -> PreRec:
     """The model, its f_e turned to the target's texts."""
     other = copy.deepcopy(model)
-    other.graph.f_e.turn_to(other.encode(TARGET).whitened(other.whitening).texts)
+    other.graph.f_e.rotate_to(other.encode(TARGET).whitened(other.whitening).texts)
     assert not torch.equal(other.graph.f_e.linear.weight, model.graph.f_e.linear.weight)
     return other
 

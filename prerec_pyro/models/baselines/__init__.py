@@ -1,4 +1,6 @@
-"""Recommenders that PreRec is compared with."""
+"""Baselines that PreRec is compared with. This package re-exports those that need no training."""
+
+from __future__ import annotations
 
 from prerec_pyro.models.baselines.popularity import MostPopular
 from prerec_pyro.models.baselines.random import Random

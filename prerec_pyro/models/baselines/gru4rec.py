@@ -5,32 +5,42 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from prerec_pyro.models.baselines.item_network import TextItems
+from prerec_pyro.models.baselines.base import BaselineConfig
+from prerec_pyro.models.baselines.item_network import ItemNetwork
 from prerec_pyro.models.baselines.text_sequence import TextSequenceModel
 from prerec_pyro.models.transformer import Dropout
 
 
-class GRU4RecConfig(BaseModel):
+class GRU4RecConfig(BaselineConfig):
     """Shapes of GRU4Rec; plain JSON, saved with a model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    latent_dim: int = Field(256, ge=2, description="B")
     num_layers: int = Field(2, ge=1, le=16, description="GRU layers")
     text_hidden: int = Field(512, ge=0, description="width of the MLP from texts to items; 0 is a linear map")
     dropout: float = Field(0.1, ge=0, lt=1)
     carry: bool = Field(True, description="add the last item to the output of the units")
 
 
-class GatedRecurrence(nn.Module):
-    """Gated recurrent units over the history, and a linear map of their output.
+class GRUEncoder(nn.Module):
+    """Gated recurrent units over the history, followed by a linear map.
 
-    Left open: dropout before, between and after the units; inputs times √B, as items have length one. Beyond the
-    paper, with `carry`, the last item times a learnt length is added to the output, which starts small: before training
-    U is the direction of the last item. Without it the units first have to learn to remember what came last.
+    The paper leaves open, and this class decides: dropout before, between and after the units; inputs times √B,
+    because items have unit length. Beyond the paper, `carry` adds the last item times a learned length to the output,
+    which starts small: before training U has the direction of the last item. Without it the units first have to learn
+    to remember the last item.
+
+    Parameters
+    ----------
+    latent_dim
+        B.
+    num_layers
+        Number of GRU layers.
+    dropout
+        Share of numbers dropped before, between and after the units.
+    carry
+        Whether the last item is added to the output.
     """
 
     def __init__(self, latent_dim: int, *, num_layers: int, dropout: float, carry: bool) -> None:
@@ -46,7 +56,7 @@ class GatedRecurrence(nn.Module):
             nn.init.zeros_(self.out.bias)
 
     def forward(self, history: Tensor, positions: Tensor) -> Tensor:
-        """Return U, ``(num_queries, B)``, of items ``(num_sequences, length, B)``; see `TextSequenceModel`."""
+        """Return U, ``(num_queries, B)``; see `BaselineModel.users` for the arguments."""
         state, _ = self.gru(self.dropout(self.scale * history))  # (num_sequences, length, B)
         U = self.out(self.dropout(state.flatten(0, 1)[positions]))  # (num_queries, B)
         if self.log_length is None:
@@ -55,7 +65,7 @@ class GatedRecurrence(nn.Module):
 
 
 def gru4rec(config: GRU4RecConfig, text_dim: int) -> TextSequenceModel:
-    """Return an untrained GRU4Rec."""
-    f_seq = GatedRecurrence(config.latent_dim, num_layers=config.num_layers, dropout=config.dropout, carry=config.carry)
-    f_e = TextItems(text_dim, config.latent_dim, hidden=config.text_hidden, dropout=config.dropout)
-    return TextSequenceModel(f_e, f_seq)
+    """Return an untrained GRU4Rec for text embeddings of length `text_dim`."""
+    f_seq = GRUEncoder(config.latent_dim, num_layers=config.num_layers, dropout=config.dropout, carry=config.carry)
+    f_e = ItemNetwork(text_dim, config.latent_dim, hidden=config.text_hidden, dropout=config.dropout)
+    return TextSequenceModel(f_e, f_seq, text_dim)

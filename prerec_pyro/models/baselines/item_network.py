@@ -1,4 +1,4 @@
-"""From texts to items, for the baselines whose papers say only that items are read from a text encoder."""
+"""From texts to items, for the baselines whose papers leave this network open."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from prerec_pyro.models.networks import TextEncoder
 from prerec_pyro.models.transformer import Dropout
 
 
-class TextItems(nn.Module):
+class ItemNetwork(nn.Module):
     """V = W X + an MLP of X that starts at zero.
 
-    One linear map alone cannot tell items apart whose texts nearly agree; the MLP can, and still has no item's id.
+    A linear map alone cannot separate items with nearly equal texts. The MLP can, and it needs no item id either.
 
     Parameters
     ----------
@@ -23,13 +23,13 @@ class TextItems(nn.Module):
     hidden
         Width of the MLP; 0 leaves it out.
     dropout
-        In the MLP.
+        Share of numbers dropped in the MLP.
     """
 
     def __init__(self, text_dim: int, latent_dim: int, *, hidden: int, dropout: float) -> None:
         super().__init__()
         self.linear = TextEncoder(text_dim, latent_dim)
-        self.scale = text_dim**0.5  # texts have length one; the MLP reads unit variance
+        self.scale = text_dim**0.5  # texts have unit length; the MLP reads unit variance
         self.expand = nn.Linear(text_dim, hidden) if hidden else None
         self.contract = nn.Linear(hidden, latent_dim, bias=False) if hidden else None
         self.dropout = Dropout(dropout)
@@ -41,8 +41,8 @@ class TextItems(nn.Module):
         self.linear.start_from(texts)
 
     def forward(self, texts: Tensor) -> Tensor:
-        """Return V, ``(num_rows, B)``, of X, ``(num_rows, text_dim)``."""
+        """Return V, ``(num_rows, B)``, from X, ``(num_rows, text_dim)``."""
         V = self.linear(texts)
-        if self.expand is None:
+        if self.expand is None or self.contract is None:
             return V
         return V + self.contract(self.dropout(F.gelu(self.expand(self.scale * texts))))

@@ -1,8 +1,6 @@
-"""Random: any item is as good as any other."""
+"""Random: all items are equally good."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,16 +11,16 @@ from prerec_pyro.data.batching.batch import Batch
 class Random:
     """Gives every item the same score.
 
-    Where lists are made, ties are broken at random; where ranks are measured, a tie counts as the mean over its
-    orders. Its metrics are therefore the exact expectation of recommending at random, not one draw.
+    Lists break ties at random; a rank among ties counts as the mean over their orders. The metrics are therefore the
+    exact expectation of random recommendations, not those of one draw.
     """
 
     name = "random"
 
-    def scorer(self, encoded: Any) -> Random:
-        """Return itself: all it needs is in the batch."""
+    def scorer(self, encoded: object) -> Random:
+        """Return itself: the batch holds all that it needs."""
         return self
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return ``(num_queries, num_items)`` zeros."""
+        """Return zeros, ``(num_queries, num_items)``."""
         return torch.zeros(batch.num_queries, len(batch.items), device=batch.items.device)

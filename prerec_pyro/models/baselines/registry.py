@@ -1,52 +1,52 @@
-"""The baselines that are trained: each one's settings, and how it is built."""
+"""The trained baselines by name: their settings and how they are built."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
-from torch import nn
-
+from prerec_pyro.models.baselines.base import BaselineConfig, BaselineModel
 from prerec_pyro.models.baselines.gru4rec import GRU4RecConfig, gru4rec
 from prerec_pyro.models.baselines.sasrec import SASRecConfig, sasrec
 from prerec_pyro.models.baselines.unisrec import UniSRec, UniSRecConfig
 from prerec_pyro.models.baselines.zesrec import ZESRec, ZESRecConfig
 
+_Config = TypeVar("_Config", bound=BaselineConfig)
+
 
 @dataclass(frozen=True)
-class Learned:
+class BaselineSpec(Generic[_Config]):
     """A trained baseline.
 
     Attributes
     ----------
     config
-        Its settings.
+        Class of its settings.
     build
-        ``(config, text_dim, num_rows, tuned) → module``: num_rows items are trained on; tuned says whether it is the
-        module that fine-tuning trains. A module answers to ``items(texts, rows)``, ``users(history, positions)``,
-        ``start_from(texts)`` and, with batches, gives its loss; ``together``: whether it wants one of every source.
+        ``(config, text_dim, num_rows, tuned) → model``: `num_rows` is the number of items trained on; `tuned` says
+        whether the model is to be fine-tuned, or was.
     tunable
-        Settings that fine-tuning may choose anew; the others are the shape of what was pre-trained.
+        Settings that fine-tuning may change; the others are the shape of the pre-trained networks.
     """
 
-    config: type[BaseModel]
-    build: Callable[[Any, int, int, bool], nn.Module]
+    config: type[_Config]
+    build: Callable[[_Config, int, int, bool], BaselineModel]
     tunable: tuple[str, ...] = ("dropout",)
 
 
-LEARNED = {
-    "gru4rec": Learned(GRU4RecConfig, lambda config, text_dim, num_rows, tuned: gru4rec(config, text_dim)),
-    "sasrec": Learned(SASRecConfig, lambda config, text_dim, num_rows, tuned: sasrec(config, text_dim)),
-    "zesrec": Learned(
+LEARNED: dict[str, BaselineSpec[Any]] = {
+    "gru4rec": BaselineSpec(GRU4RecConfig, lambda config, text_dim, num_rows, tuned: gru4rec(config, text_dim)),
+    "sasrec": BaselineSpec(SASRecConfig, lambda config, text_dim, num_rows, tuned: sasrec(config, text_dim)),
+    "zesrec": BaselineSpec(
         ZESRecConfig,
         lambda config, text_dim, num_rows, tuned: ZESRec(config, text_dim, num_rows),
         ("dropout", "offset_scale"),
     ),
-    "unisrec": Learned(
+    "unisrec": BaselineSpec(
         UniSRecConfig,
         lambda config, text_dim, num_rows, tuned: UniSRec(config, text_dim, num_rows, tuned=tuned),
         ("dropout", "expert_dropout", "temperature", "tuning", "tune_encoder"),
     ),
 }
+"""The trained baselines by the names that the command line uses."""

@@ -1,8 +1,6 @@
-"""SBERT: the items whose text is most like that of the last one (appendix C.2)."""
+"""SBERT: the items with the text most similar to that of the last item (appendix C.2)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from torch import Tensor
 
@@ -14,8 +12,8 @@ class SBERT:
 
     name = "sbert"
 
-    def scorer(self, encoded: Any) -> SBERT:
-        """Return itself: all it needs is in the batch."""
+    def scorer(self, encoded: object) -> SBERT:
+        """Return itself: the batch holds all that it needs."""
         return self
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""The contract of a recommender. A new one joins by one line in `RECOMMENDERS`."""
+"""The contract that every recommender keeps. A new one joins by one line in `RECOMMENDERS`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def recommender(request: pytest.FixtureRequest) -> Recommender:
 
 @pytest.fixture(scope="module", params=["timed", "untimed", "long"])
 def world(request: pytest.FixtureRequest) -> EncodedDomain:
-    """A domain that PreRec is trained on, one that it has never seen, and one with histories beyond 64 items."""
+    """A domain that the models are trained on, one that is new to them, and one with histories beyond 64 items."""
     if request.param == "long":
         return make_encoded("long", lengths=(70, 3, 1, 5), num_items=30, seed=2)
     return request.getfixturevalue(request.param)
@@ -89,7 +89,7 @@ def test_scores_every_item_for_every_query(recommender: Recommender, world: Enco
     assert isinstance(recommender.name, str)
 
 
-def test_scores_do_not_depend_on_the_company(recommender: Recommender, world: EncodedDomain) -> None:
+def test_scores_do_not_depend_on_the_other_queries(recommender: Recommender, world: EncodedDomain) -> None:
     scorer, users = recommender.scorer(world), np.arange(world.domain.num_users)
     together = {}
     for batch, events in query_batches(world, users):
@@ -104,19 +104,19 @@ def test_scores_do_not_depend_on_the_company(recommender: Recommender, world: En
         torch.testing.assert_close(alone[0], scores, rtol=1e-4, atol=1e-5)
 
 
-def test_leaves_the_batch_as_it_was(recommender: Recommender, world: EncodedDomain) -> None:
+def test_scoring_leaves_the_batch_unchanged(recommender: Recommender, world: EncodedDomain) -> None:
     batch = whole(world)
     before, scorer = tensors(batch), recommender.scorer(world)
     scores = scorer(batch)
     again = scores.clone()
-    scores.fill_(torch.nan)  # who gets scores may write into them, to hide what was seen
+    scores.fill_(torch.nan)  # callers may write into the scores, to hide seen items
     torch.testing.assert_close(scorer(batch), again, rtol=0, atol=0)
     after = tensors(batch)
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_works_without_targets(recommender: Recommender, world: EncodedDomain) -> None:
+def test_scoring_needs_no_targets(recommender: Recommender, world: EncodedDomain) -> None:
     batch, scorer = whole(world), recommender.scorer(world)
     without = dataclasses.replace(batch, targets=None)
     torch.testing.assert_close(scorer(without), scorer(batch), rtol=0, atol=0)
@@ -126,7 +126,7 @@ def test_names_differ() -> None:
     assert len({kind.name for kind in (Random, MostPopular, SBERT)} | set(METHODS)) == 9
 
 
-def test_random_prefers_nothing(timed: EncodedDomain) -> None:
+def test_random_scores_all_items_equally(timed: EncodedDomain) -> None:
     assert Random().scorer(timed)(whole(timed)).unique().numel() == 1
 
 

@@ -1,10 +1,15 @@
-"""The contrastive losses, against sums written out, and what an augmented sequence is."""
+"""The contrastive losses against sums written out, and the augmented sequences."""
 
 from __future__ import annotations
 
 import torch
 
-from prerec_pyro.models.baselines.contrastive_loss import contrast_items, contrast_sequences, drop_items, ends
+from prerec_pyro.models.baselines.contrastive_loss import (
+    drop_items,
+    item_contrastive_loss,
+    last_queries,
+    sequence_contrastive_loss,
+)
 from tests.support.graphs import make_batch, make_encoded
 
 WORLD = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12)
@@ -19,26 +24,26 @@ def brute(queries: torch.Tensor, positives: torch.Tensor, targets: torch.Tensor)
     return torch.stack(losses).mean()
 
 
-def test_both_losses_are_the_sums_of_the_paper() -> None:
+def test_both_losses_equal_the_sums_of_the_paper() -> None:
     torch.manual_seed(0)
     users, items = torch.randn(10, 4).double(), torch.randn(6, 4).double()
     targets = torch.tensor([0, 1, 1, 5, 3, 0, 0, 2, 5, 1])
-    torch.testing.assert_close(contrast_items(users, items, targets), brute(users, items[targets], targets))
+    torch.testing.assert_close(item_contrastive_loss(users, items, targets), brute(users, items[targets], targets))
     short = torch.randn(10, 4).double()
-    torch.testing.assert_close(contrast_sequences(users, short, targets), brute(users, short, targets))
+    torch.testing.assert_close(sequence_contrastive_loss(users, short, targets), brute(users, short, targets))
 
 
-def test_a_sequence_ends_at_its_last_query() -> None:
+def test_last_queries_are_at_the_last_positions() -> None:
     batch = make_batch(WORLD)
     length = batch.history.shape[1]
     expected = [max(p for p in batch.positions.tolist() if p // length == s) for s in range(len(batch.history))]
-    assert batch.positions[ends(batch)].tolist() == expected
+    assert batch.positions[last_queries(batch)].tolist() == expected
 
 
-def test_an_augmented_sequence_is_the_same_short_of_some_items() -> None:
+def test_an_augmented_sequence_keeps_order_and_last_item() -> None:
     batch = make_batch(WORLD)
     length = batch.history.shape[1]
-    lengths = (batch.positions[ends(batch)] % length + 1).tolist()
+    lengths = (batch.positions[last_queries(batch)] % length + 1).tolist()
     torch.manual_seed(0)
     kept = []
     for _ in range(300):
@@ -55,10 +60,10 @@ def test_an_augmented_sequence_is_the_same_short_of_some_items() -> None:
     assert abs(share - 0.8) < 0.02
 
 
-def test_nothing_dropped_is_the_sequence_itself() -> None:
+def test_ratio_zero_drops_nothing() -> None:
     batch = make_batch(WORLD)
     short = drop_items(batch, 0.0)
-    assert short.positions.tolist() == batch.positions[ends(batch)].tolist()
+    assert short.positions.tolist() == batch.positions[last_queries(batch)].tolist()
     length = batch.history.shape[1]
     for row, position in enumerate(short.positions.tolist()):
         end = position % length + 1

@@ -1,4 +1,4 @@
-"""GRU4Rec and SASRec: the loss against prefixes computed one by one, causality, and where they start."""
+"""GRU4Rec and SASRec: the loss against prefixes computed one by one, causality, and the start."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.baselines.item_network import TextItems
+from prerec_pyro.models.baselines.item_network import ItemNetwork
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.baselines.text_sequence import offsets_of
+from prerec_pyro.models.baselines.text_sequence import item_offsets
 from tests.support.graphs import as_double, make_batch, make_encoded
 
 SMALL = {
@@ -22,7 +22,7 @@ WORLD = make_encoded("a", lengths=(9, 1, 5, 2, 7), num_items=12)
 
 
 def small(method: str, **changes: object) -> nn.Module:
-    """A module in double precision, in evaluation mode, no parameter of which is at its special start."""
+    """A module in double precision, in evaluation mode, with every parameter away from its special start."""
     torch.manual_seed(0)
     config = LEARNED[method].config(**(SMALL[method] | {"dropout": 0.0} | changes))
     module = LEARNED[method].build(config, 6, 30, False)
@@ -46,7 +46,7 @@ def prefixes(batch: Batch) -> list[Tensor]:
     return [batch.history[p // length, : p % length + 1] for p in batch.positions.tolist()]
 
 
-def test_the_loss_is_that_of_every_prefix_on_its_own(module: nn.Module) -> None:
+def test_the_loss_equals_that_of_every_prefix_on_its_own(module: nn.Module) -> None:
     batch = batch_of()
     expected = []
     V = module.items(batch.texts)
@@ -60,7 +60,7 @@ def test_the_loss_is_that_of_every_prefix_on_its_own(module: nn.Module) -> None:
     torch.testing.assert_close(module(batch, batch_of(3)), (module(batch) + module(batch_of(3))) / 2)
 
 
-def test_what_comes_later_changes_nothing(module: nn.Module) -> None:
+def test_later_items_change_nothing(module: nn.Module) -> None:
     batch = batch_of()
     length, V = batch.history.shape[1], module.items(batch.texts)
     column = torch.arange(length)
@@ -73,13 +73,13 @@ def test_what_comes_later_changes_nothing(module: nn.Module) -> None:
         assert not torch.allclose(other[~early], users[~early])
 
 
-def test_every_part_learns(module: nn.Module) -> None:
+def test_every_parameter_gets_a_gradient(module: nn.Module) -> None:
     module(batch_of()).backward()
     unmoved = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert unmoved == []
 
 
-def test_dropout_is_for_training_only() -> None:
+def test_dropout_acts_in_training_only() -> None:
     for method in SMALL:
         one = small(method, dropout=0.5)
         batch = batch_of()
@@ -89,7 +89,7 @@ def test_dropout_is_for_training_only() -> None:
 
 
 @pytest.mark.parametrize("method", ["gru4rec", "sasrec"])
-def test_it_starts_at_the_last_item(method: str) -> None:
+def test_users_start_at_the_last_item(method: str) -> None:
     torch.manual_seed(0)
     module = LEARNED[method].build(LEARNED[method].config(latent_dim=64, dropout=0.0), 64, 0, False).eval()
     texts = nn.functional.normalize(torch.randn(20, 64), dim=-1)
@@ -101,7 +101,7 @@ def test_it_starts_at_the_last_item(method: str) -> None:
     assert ((U @ V.mT).argmax(1) == torch.arange(20)).all()
 
 
-def test_gru4rec_of_the_paper_is_its_units_alone() -> None:
+def test_gru4rec_without_carry_is_its_units_alone() -> None:
     module = small("gru4rec", carry=False)
     V = module.items(batch_of().texts)
     state, _ = module.f_seq.gru(8**0.5 * V[batch_of().history])
@@ -113,10 +113,10 @@ def test_gru4rec_of_the_paper_is_its_units_alone() -> None:
     torch.testing.assert_close(carried.users(V[batch_of().history], batch_of().positions), expected + last)
 
 
-def test_text_items_are_a_projection_until_they_learn() -> None:
+def test_the_item_network_starts_as_a_projection() -> None:
     torch.manual_seed(0)
     texts = WORLD.texts
-    wide, linear = (TextItems(6, 4, hidden=hidden, dropout=0.0) for hidden in (5, 0))
+    wide, linear = (ItemNetwork(6, 4, hidden=hidden, dropout=0.0) for hidden in (5, 0))
     wide.linear.load_state_dict(linear.linear.state_dict())
     assert torch.equal(wide(texts), linear(texts))
     nn.init.ones_(wide.contract.weight)
@@ -124,16 +124,16 @@ def test_text_items_are_a_projection_until_they_learn() -> None:
     torch.testing.assert_close(wide(texts), linear(texts) + hidden.sum(1, keepdim=True).expand(-1, 4))
 
 
-def test_items_without_a_row_have_no_offset() -> None:
+def test_items_without_a_row_have_offset_zero() -> None:
     table = nn.Embedding(3, 2, sparse=True)
     rows = torch.tensor([2, -1, 0, 2])
-    found = offsets_of(table, rows)
+    found = item_offsets(table, rows)
     assert torch.equal(found[[0, 2, 3]], table.weight[[2, 0, 2]])
     assert found[1].tolist() == [0.0, 0.0]
-    assert torch.equal(offsets_of(table, rows[[0, 2]]), found[[0, 2]])
+    assert torch.equal(item_offsets(table, rows[[0, 2]]), found[[0, 2]])
 
 
-def test_a_batch_without_its_targets_in_the_negatives_counts_them_all() -> None:
+def test_a_negative_that_is_the_target_is_masked() -> None:
     batch = batch_of()
     module = small("sasrec")
     V = module.items(batch.texts)

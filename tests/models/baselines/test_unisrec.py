@@ -1,4 +1,4 @@
-"""UniSRec: one loss a stage, negatives from all domains, and what fine-tuning moves."""
+"""UniSRec: the losses of its two stages, negatives from all domains, and the parameters that fine-tuning moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.baselines.contrastive_loss import ends
+from prerec_pyro.models.baselines.contrastive_loss import last_queries
 from prerec_pyro.models.baselines.unisrec import UniSRec, UniSRecConfig
 from tests.support.graphs import as_double, make_batch, make_encoded
 
@@ -44,7 +44,7 @@ def test_scores_are_cosines_over_the_temperature() -> None:
 
 def test_pre_training_takes_its_negatives_from_all_domains() -> None:
     module = small(sequence_weight=0.0)
-    assert module.together
+    assert module.joint_sources
     one, two = batches()
     (U, V), (U_b, V_b) = read(module, one), read(module, two)
     users, rows = torch.cat([U, U_b]), torch.cat([V[one.targets], V_b[two.targets]])
@@ -65,7 +65,7 @@ def test_the_sequence_loss_is_added_with_its_weight() -> None:
         added.append(small(sequence_weight=weight, drop_ratio=0.0)(one, two) - plain)
     torch.testing.assert_close(added[1], 2 * added[0])
     module = small()
-    parts = [(read(module, batch)[0][ends(batch)], batch.targets[ends(batch)]) for batch in (one, two)]
+    parts = [(read(module, batch)[0][last_queries(batch)], batch.targets[last_queries(batch)]) for batch in (one, two)]
     whole, targets = torch.cat([p for p, _ in parts]), torch.cat([parts[0][1], parts[1][1] + len(one.items)])
     logits = whole @ whole.T * TAU
     same = (targets[:, None] == targets) & ~torch.eye(len(targets), dtype=torch.bool)
@@ -75,7 +75,7 @@ def test_the_sequence_loss_is_added_with_its_weight() -> None:
 
 def test_fine_tuning_is_the_next_item_among_negatives_of_the_domain() -> None:
     module, (batch, _) = small(tuned=True), batches()
-    assert not module.together
+    assert not module.joint_sources
     U, V = read(module, batch)
     losses = []
     for query, target in enumerate(batch.targets.tolist()):
@@ -94,7 +94,7 @@ def test_fine_tuning_freezes_the_encoder_unless_asked(tune_encoder: bool) -> Non
     assert moved & encoder == (encoder if tune_encoder else set())
 
 
-def test_the_transductive_step_touches_the_rows_of_its_batch_only() -> None:
+def test_a_transductive_step_changes_the_rows_of_its_batch_only() -> None:
     module, batch = small(tuned=True, tuning="transductive"), as_double(make_batch(A, num_negatives=2))
     assert len(batch.items) < A.num_items
     module(batch).backward()
@@ -103,7 +103,7 @@ def test_the_transductive_step_touches_the_rows_of_its_batch_only() -> None:
     assert set(gradient.coalesce().indices()[0].tolist()) == set(batch.item_rows.tolist())
 
 
-def test_item_vectors_are_added_to_texts_where_there_are_any() -> None:
+def test_item_vectors_are_added_to_texts_if_there_are_any() -> None:
     module, inductive = small(tuned=True, tuning="transductive"), small(tuned=True)
     inductive.load_state_dict({k: v for k, v in module.state_dict().items() if k != "table.weight"})
     texts, rows = A.texts.double(), torch.arange(12)

@@ -1,4 +1,4 @@
-"""Whitening and its experts, against the closed form."""
+"""The whitening experts against the closed form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def experts(number: int = 3, dropout: float = 0.0) -> WhiteningExperts:
     return module
 
 
-def test_it_is_the_gated_sum_of_whitened_texts(texts: torch.Tensor) -> None:
+def test_the_result_is_the_gated_sum_of_whitened_texts(texts: torch.Tensor) -> None:
     module = experts()
     gates = (6**0.5 * texts @ module.gate).softmax(-1)
     expected = sum(gates[:, k, None] * ((texts - module.bias[k]) @ module.weight[k]) for k in range(3))
@@ -35,7 +35,7 @@ def test_it_is_the_gated_sum_of_whitened_texts(texts: torch.Tensor) -> None:
 
 
 def test_one_expert_can_whiten(texts: torch.Tensor) -> None:
-    """With the mean for its bias and the inverse root of the covariance for its map, the result is white."""
+    """With the mean as bias and the inverse root of the covariance as map, the covariance of the result is I."""
     module = WhiteningExperts(6, 6, num_experts=1, dropout=0.0).eval()
     values, vectors = torch.linalg.eigh(torch.cov(texts.T))
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_one_expert_can_whiten(texts: torch.Tensor) -> None:
     torch.testing.assert_close(torch.cov(white.T), torch.eye(6), atol=1e-2, rtol=0)
 
 
-def test_gates_are_noisy_in_training_by_what_the_noise_map_says(texts: torch.Tensor) -> None:
+def test_gates_get_the_noise_of_the_noise_map_in_training(texts: torch.Tensor) -> None:
     module = experts()
     with torch.no_grad():
         module.gate.zero_()
@@ -67,7 +67,7 @@ def test_experts_start_near_the_principal_directions_and_apart(texts: torch.Tens
     assert (module.weight[0] - module.weight[1]).abs().min() > 0
 
 
-def test_dropout_hides_parts_of_the_text_in_training(texts: torch.Tensor) -> None:
+def test_dropout_acts_on_the_texts_in_training(texts: torch.Tensor) -> None:
     module = experts(1, dropout=0.5)  # one expert: its gate is 1, noise or none
     assert torch.equal(module(texts), module(texts))
     module.train()

@@ -1,4 +1,4 @@
-"""ZESRec: its joint density, written out with Pyro's distributions, and its offsets."""
+"""ZESRec: its joint density against Pyro's distributions, and its item offsets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from prerec_pyro.models.baselines.text_sequence import sampled_softmax
+from prerec_pyro.models.baselines.text_sequence import sampled_softmax_loss
 from prerec_pyro.models.baselines.zesrec import ZESRec, ZESRecConfig
 from tests.support.graphs import as_double, make_batch, make_encoded
 
@@ -27,7 +27,7 @@ def small(num_rows: int = 12) -> ZESRec:
 
 @torch.no_grad()
 def test_the_loss_is_the_joint_density_up_to_a_constant() -> None:
-    """Against all items each counts once in the prior."""
+    """With all items as candidates, each item counts once in the prior."""
     module = small()
     batch = as_double(make_batch(WORLD, num_negatives=WORLD.num_items))
     V = module.items(batch.texts, batch.item_rows)
@@ -45,24 +45,24 @@ def test_the_loss_is_the_joint_density_up_to_a_constant() -> None:
 
 
 @torch.no_grad()
-def test_the_prior_counts_each_item_as_often_as_its_weight_says() -> None:
+def test_the_penalty_weights_each_item_by_its_prior_weight() -> None:
     module, batch = small(), as_double(make_batch(WORLD, num_negatives=5))
     V = module.items(batch.texts, batch.item_rows)
-    fit = sampled_softmax(module.users(V[batch.history], batch.positions), V, batch)
+    fit = sampled_softmax_loss(module.users(V[batch.history], batch.positions), V, batch)
     squares = module.table.weight[batch.item_rows].square().sum(1)
     penalty = 0.5 * (batch.prior_weight * squares).sum() / batch.num_domain_queries
     assert (batch.prior_weight == 0).any()
     torch.testing.assert_close(module(batch), fit + penalty)
 
 
-def test_a_new_item_stands_at_its_text() -> None:
+def test_a_new_item_is_at_its_prior_mean() -> None:
     module = small()
     texts, rows = WORLD.texts.double(), torch.arange(12)
     torch.testing.assert_close(module.items(texts, torch.full((12,), -1)), module.f_e(texts))
     torch.testing.assert_close(module.items(texts, rows), module.f_e(texts) + SCALE * module.table.weight)
 
 
-def test_a_step_touches_the_rows_of_its_batch_only() -> None:
+def test_a_step_changes_the_rows_of_its_batch_only() -> None:
     module, batch = small(40), as_double(make_batch(WORLD, num_negatives=2, first_row=20))
     module(batch).backward()
     gradient = module.table.weight.grad
