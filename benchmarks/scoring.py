@@ -99,7 +99,7 @@ def main() -> None:
         rows = slice(begin, begin + size)
         seen = met(history[rows])
         start = clock()
-        lists.append(streaming(users[rows], options.top_k, met=seen, hidden=seen[:2])[1])
+        lists.append(streaming(users[rows], options.top_k, seen=seen, hidden=seen[:2])[1])
         middle = clock()
         bare(users[rows], streaming.items, options.top_k)
         seconds["a"].append(middle - start)

@@ -30,14 +30,14 @@ def test_trains_on_cuda_and_ranks_alike_on_the_cpu(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours["score"], theirs["score"], rtol=1e-3, atol=1e-4)
 
 
-def test_lists_made_block_by_block_on_cuda_are_those_of_the_cpu() -> None:
+def test_lists_made_block_by_block_on_cuda_equal_those_on_the_cpu() -> None:
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randn(8, 16, generator=generator), torch.randn(3000, 16, generator=generator)
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
-    met = SeenItems(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
+    seen = SeenItems(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
     lists = [
         StreamingTopK(ScoreFactors(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
-            users.to(device), 20, met=met, hidden=met[:2]
+            users.to(device), 20, seen=seen, hidden=seen[:2]
         )
         for device in ("cpu", "cuda")
     ]

@@ -1,1 +1,1 @@
-"""Scores to ranked lists, exact and approximate."""
+"""From scores to ranked lists, exact and approximate."""

@@ -1,9 +1,10 @@
-"""The k best of millions of items, nearly always: candidates from an index, scored and mixed as the exact lists are.
+"""Approximate top-k over millions of items: candidates from an index get the same scores as in the exact lists.
 
-An inverted file (faiss, the extra ``ann``) finds items with a large U·V + b without looking at most of them. Items that
-are chosen for their background alone, popularity, need not be among those, so the most popular items are candidates of
-everybody, and items met before of those who met them. Candidates get the exact U·V + b. Of the normalisers of the
-mixture that of b is exact; that of U·V + b takes what is no candidate from a sample of the catalogue.
+An inverted file (faiss, the extra ``ann``) finds items with a large U·V + b and looks at few of the others. Items that
+are chosen for their background alone, popularity, need not be among them. The most popular items are therefore
+candidates of every user, and the items of a history are candidates of their user. Candidates get the exact U·V + b. Of
+the normalisers of the mixture that of b is exact. That of U·V + b estimates the share of the other items from a sample
+of the catalogue.
 """
 
 from __future__ import annotations
@@ -14,82 +15,106 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.utils.rnn import pad_sequence
 
 from prerec_pyro.data.batching.repeats import SeenItems
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.likelihoods.repeat_mixture import (
-    REPEAT_MATCH_WEIGHT,
-    repeat_log_odds,
-    repeat_log_probs,
-    unseen_logsumexp,
-)
+from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, repeat_log_probs, unseen_logsumexp
 from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
+from prerec_pyro.ranking.mixture import new_item_log_probs
+from prerec_pyro.ranking.pairs import Pairs
 from prerec_pyro.ranking.top_k import top_k
 
 logger = logging.getLogger(__name__)
 
-CELLS_PER_ROOT = 2  # 2,048 cells of a million items
-POINTS_PER_CELL = 40  # from which cells are learnt
-SAMPLE = 4096  # items that stand for those that are no candidates
+CELLS_PER_ROOT = 2
+"""Cells of the index per √items: 2,000 for a million items."""
+POINTS_PER_CELL = 40
+"""Items per cell from which the cells are learned."""
+SAMPLE = 4096
+"""Sampled items that represent those that are not candidates."""
 BLOCK_QUERIES = 64
-Pairs = tuple[np.ndarray, np.ndarray] | None
 
 
 class Approximation:
-    """How to make approximate lists, and the index made for them, kept from call to call while the items stay.
+    """Settings of approximate lists, and the index made for them, which is kept from call to call.
+
+    A new index is made when the items or their popularity change.
+
+    Parameters
+    ----------
+    probes
+        Number of cells of the index that each user looks at, of about 2 √items.
 
     Attributes
     ----------
-    probes
-        Cells of the index that each user looks at, of about 2 √items.
     recall
-        Share of the exact lists that was found, of the users that it was measured on; None before any list was made.
+        Share of the exact lists that the approximate ones found, for the users that it was measured on; None before the
+        first lists.
+
+    Raises
+    ------
+    InputError
+        If `probes` is less than 1.
+
+    Examples
+    --------
+    >>> approximation = Approximation(probes=16)  # for model.recommend(domain, approximation=approximation)
+    >>> approximation.recall is None  # until the first lists are made
+    True
     """
 
     def __init__(self, probes: int = 64) -> None:
         if probes < 1:
-            raise InputError(f"approximate lists: {probes} cells to look at, expected 1 or more")
+            raise InputError(f"approximate lists: probes is {probes}, expected 1 or more cells")
         self.probes = probes
         self.recall: float | None = None
         self._made: tuple[tuple[float, ...], ApproximateTopK] | None = None
 
-    def lists(self, effects: ScoreFactors, users: Tensor) -> ApproximateTopK:
-        """Return the lists of some effects; `users`, some of ``(num_queries, B)``, say how long U is."""
-        popularity = effects.popularity
-        odds = (np.inf if value is None else value for value in (effects.again, effects.wander))
-        mark = (*effects.items.shape, float(effects.items.double().sum()), *odds)
-        mark += (float(popularity.double().sum()) if popularity is not None else 0.0,)
-        if self._made is None or self._made[0] != mark:
-            self._made, self.recall = (mark, ApproximateTopK(effects, users, self.probes)), None
+    def top_k_of(self, factors: ScoreFactors, users: Tensor) -> ApproximateTopK:
+        """Return the lists of some factors, from the kept index if it fits them.
+
+        Parameters
+        ----------
+        factors
+            The factors of R.
+        users
+            ``(num_queries, B)`` some users; their mean length balances U·V and b in a new index.
+        """
+        fingerprint = _fingerprint(factors)
+        if self._made is None or self._made[0] != fingerprint:
+            self._made, self.recall = (fingerprint, ApproximateTopK(factors, users, self.probes)), None
         return self._made[1]
 
-    def measure(self, effects: ScoreFactors, users: Tensor, k: int, met: SeenItems | None, hidden: Pairs) -> None:
-        """Compare the lists of some users with the exact ones, once for an index, and say what was found."""
+    def measure_recall(
+        self, factors: ScoreFactors, users: Tensor, k: int, seen: SeenItems | None, hidden: Pairs | None
+    ) -> None:
+        """Compare the lists of some users with the exact ones, once for each index; set and log `recall`."""
         if self.recall is not None:
             return
-        exact = StreamingTopK(effects)(users, k, met=met, hidden=hidden)[1].tolist()
-        found = self.lists(effects, users)(users, k, met=met, hidden=hidden)[1].tolist()
+        exact = StreamingTopK(factors)(users, k, seen=seen, hidden=hidden)[1].tolist()
+        found = self.top_k_of(factors, users)(users, k, seen=seen, hidden=hidden)[1].tolist()
         self.recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
         logger.info(
-            "approximate lists, %d cells each: %.1f %% of the exact ones (%d users, the %d best)",
+            "approximate lists, %d cells per user: %.1f %% of the exact lists found (%d users, top %d)",
             *(self.probes, 100 * self.recall, len(users), k),
         )
 
 
 class ApproximateTopK:
-    """The k best items of each user among candidates; called as `StreamingTopK` is.
+    """The k best items of each user among candidates; called like `StreamingTopK`.
 
     Parameters
     ----------
-    effects
-        What R is made of.
+    factors
+        The factors of R.
     users
-        ``(num_queries, B)`` some users, whose mean length balances U·V and b where items are put into cells.
+        ``(num_queries, B)`` some users; their mean length balances U·V and b in the cells of the index.
     probes
-        Cells that each user looks at.
+        Number of cells that each user looks at.
     candidates
-        Items that each user takes from the index, at least, and that everybody takes for their popularity.
+        Least number of items that each user gets from the index, and number of the most popular items that every user
+        gets.
 
     Raises
     ------
@@ -97,101 +122,96 @@ class ApproximateTopK:
         If faiss is not installed.
     """
 
-    def __init__(self, effects: ScoreFactors, users: Tensor, probes: int, *, candidates: int = 200) -> None:
-        self.effects, self.candidates = effects, candidates
-        items = effects.items
+    def __init__(self, factors: ScoreFactors, users: Tensor, probes: int, *, candidates: int = 200) -> None:
+        self.factors, self.candidates = factors, candidates
+        items = factors.items
         self.num_items = len(items)
-        zeros = items.new_zeros(self.num_items)
-        self.background = zeros if effects.popularity is None else effects.popularity  # (num_items,)
+        self.background = factors.background  # (num_items,)
         self._length = max(float(users.norm(dim=1).mean()), 1e-6)
         self._index = _inverted_file(torch.cat([items, self.background[:, None] / self._length], 1), probes)
         generator = torch.Generator().manual_seed(0)
-        some = torch.randperm(self.num_items, generator=generator)[:SAMPLE]
-        self._sample = some.sort().values.to(items.device)
+        sample = torch.randperm(self.num_items, generator=generator)[:SAMPLE]
+        self._sample = sample.sort().values.to(items.device)
         self._popular = top_k(self.background[None], min(candidates, self.num_items))[1][0]
-        self._lse_background = self.background.double().logsumexp(0)
+        self._background_lse = self.background.double().logsumexp(0)
 
     def block_queries(self, k: int) -> int:
-        """Return how many users are served at a time."""
+        """Return how many users one call should have at most."""
         return BLOCK_QUERIES
 
     @torch.no_grad()
     def __call__(
-        self, users: Tensor, k: int, *, met: SeenItems | None = None, hidden: Pairs = None
+        self, users: Tensor, k: int, *, seen: SeenItems | None = None, hidden: Pairs | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; see `StreamingTopK`."""
-        met = None if self.effects.again is None else met
-        known, out = self._keys(None if met is None else met[:2]), self._keys(hidden)
-        index, real = self._gathered(users, k, known)  # (num_queries, num_candidates)
-        rows = torch.arange(len(users), device=index.device)[:, None]
+        odds = self.factors.repeat_odds(seen)
+        known = self._keys(None if seen is None or odds is None else (seen.rows, seen.items))
+        index, is_candidate = self._gather_candidates(users, k, known)  # (num_queries, num_candidates)
+        keys = torch.arange(len(users), device=index.device)[:, None] * self.num_items + index
         background = self.background[index]
-        match = (self.effects.items[index] @ users[..., None]).squeeze(-1)
-        scores = (match + background).masked_fill(~real, -torch.inf)
-        if self.effects.wander is not None or met is not None:
-            is_met = real & torch.isin(rows * self.num_items + index, known)
-            scores = scores.masked_fill(is_met, -torch.inf)
-            odds = (
-                None
-                if met is None
-                else repeat_log_odds(torch.from_numpy(met.counts).to(match), self.effects.again)[:, 0]
+        match = (self.factors.items[index] @ users[..., None]).squeeze(-1)
+        scores = (match + background).masked_fill(~is_candidate, -torch.inf)
+        if self.factors.wander is not None or odds is not None:
+            is_seen = is_candidate & torch.isin(keys, known)
+            scores = scores.masked_fill(is_seen, -torch.inf)
+            row, item = known // self.num_items, known % self.num_items
+            scores = new_item_log_probs(
+                scores,
+                background,
+                self._normalizer(users, scores, index, is_candidate),
+                unseen_logsumexp(self._background_lse, self.background[item], row, len(users)),
+                repeat=odds,
+                background_odds=self.factors.wander,
             )
-            scores = self._new(scores, background, self._normaliser(users, scores, index, real), known, odds)
             if odds is not None:
-                row, column = is_met.nonzero(as_tuple=True)  # all that each met are candidates
-                scores[row, column] = repeat_log_probs(
-                    (REPEAT_MATCH_WEIGHT * match + background)[row, column], row, odds
-                )
-        scores = scores.masked_fill(~real | torch.isin(rows * self.num_items + index, out), -torch.inf)
+                row, column = is_seen.nonzero(as_tuple=True)  # all seen items are candidates
+                logits = (REPEAT_MATCH_WEIGHT * match + background)[row, column]
+                scores[row, column] = repeat_log_probs(logits, row, odds)
+        scores = scores.masked_fill(~is_candidate | torch.isin(keys, self._keys(hidden)), -torch.inf)
         best, at = top_k(scores, k)
         return best, index.gather(1, at)
 
-    def _gathered(self, users: Tensor, k: int, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each user's candidates, by item index, and whether each stands there for the first time."""
-        asked = torch.cat([users, users.new_full((len(users), 1), self._length)], 1)
+    def _gather_candidates(self, users: Tensor, k: int, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return item indices, ``(num_queries, num_candidates)``, and which of them are distinct candidates."""
+        query = torch.cat([users, users.new_full((len(users), 1), self._length)], 1)
         number = min(max(self.candidates, 10 * k), self.num_items)
-        _, found = self._index.search(asked.float().cpu().numpy(), number)  # -1 where the cells hold no more
-        own = [known[known // self.num_items == row] % self.num_items for row in range(len(users))]
-        own = torch.nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1)
+        _, found = self._index.search(query.float().cpu().numpy(), number)  # -1 if the cells hold no more
+        seen_by_user = [known[known // self.num_items == row] % self.num_items for row in range(len(users))]
+        seen = pad_sequence(seen_by_user, batch_first=True, padding_value=-1)  # (num_queries, most of a user)
         popular = self._popular.expand(len(users), -1)
-        index = torch.cat([torch.from_numpy(found).to(own), popular, own], 1).sort(1).values
-        real = index >= 0
-        real[:, 1:] &= index[:, 1:] != index[:, :-1]
-        return index.clamp_min(0), real
+        index = torch.cat([torch.from_numpy(found).to(seen), popular, seen], 1).sort(1).values
+        is_candidate = index >= 0
+        is_candidate[:, 1:] &= index[:, 1:] != index[:, :-1]
+        return index.clamp_min(0), is_candidate
 
-    def _normaliser(self, users: Tensor, scores: Tensor, index: Tensor, real: Tensor) -> Tensor:
-        """Return the log of the sum of exponentials of U·V + b, ``(num_queries,)``, of the rest by its sample."""
-        rest = users @ self.effects.items[self._sample].mT + self.background[self._sample]  # (num_queries, SAMPLE)
+    def _normalizer(self, users: Tensor, scores: Tensor, index: Tensor, is_candidate: Tensor) -> Tensor:
+        """Return the log of the sum of exponentials of U·V + b, ``(num_queries,)``, with a sample for the rest."""
+        rest = users @ self.factors.items[self._sample].mT + self.background[self._sample]  # (num_queries, SAMPLE)
         place = torch.searchsorted(self._sample, index).clamp_max(len(self._sample) - 1)
-        drawn = real & (self._sample[place] == index)
-        taken = torch.zeros(rest.shape, dtype=torch.bool, device=rest.device)
-        rows, columns = drawn.nonzero(as_tuple=True)
-        taken[rows, place[rows, columns]] = True
-        left = (~taken).sum(1)
-        weight = ((self.num_items - real.sum(1)).double() / left.clamp_min(1)).log()  # items that each stands for
-        of_rest = rest.masked_fill(taken, -torch.inf).double().logsumexp(1) + weight
+        is_sampled = is_candidate & (self._sample[place] == index)
+        excluded = torch.zeros(rest.shape, dtype=torch.bool, device=rest.device)
+        rows, columns = is_sampled.nonzero(as_tuple=True)
+        excluded[rows, place[rows, columns]] = True
+        left = (~excluded).sum(1)
+        # Number of items that each sampled one represents.
+        log_weight = ((self.num_items - is_candidate.sum(1)).double() / left.clamp_min(1)).log()
+        of_rest = rest.masked_fill(excluded, -torch.inf).double().logsumexp(1) + log_weight
         return torch.logaddexp(scores.double().logsumexp(1), of_rest)
 
-    def _new(
-        self, followed: Tensor, background: Tensor, normaliser: Tensor, known: Tensor, again: Tensor | None
-    ) -> Tensor:
-        """Return the log probability of candidates that are new to the user."""
-        share = torch.zeros_like(normaliser) if again is None else logsigmoid(-again.double())
-        normaliser = normaliser.nan_to_num(neginf=0.0)  # of those who met all items: no candidate is new
-        if self.effects.wander is None:
-            return followed - (normaliser - share)[:, None].to(followed.dtype)
-        row, item = known // self.num_items, known % self.num_items
-        of_background = unseen_logsumexp(self._lse_background, self.background[item], row, len(followed))
-        odds = torch.tensor(self.effects.wander, dtype=torch.float64)
-        return torch.logaddexp(
-            followed - (normaliser - logsigmoid(-odds).to(normaliser) - share)[:, None].to(followed.dtype),
-            background - (of_background - logsigmoid(odds).to(of_background) - share)[:, None].to(background.dtype),
-        )
-
-    def _keys(self, pairs: Pairs) -> Tensor:
-        """Return (row, item) pairs as one number each."""
+    def _keys(self, pairs: Pairs | None) -> Tensor:
+        """Return (row, item) pairs as one number each, ``(num_pairs,)``."""
         rows, items = (np.empty(0, np.int64),) * 2 if pairs is None else pairs
         keys = rows.astype(np.int64) * self.num_items + items.astype(np.int64)
         return torch.from_numpy(keys).to(self.background.device)
+
+
+def _fingerprint(factors: ScoreFactors) -> tuple[float, ...]:
+    """Return numbers that differ between factors: shape, sums, sums weighted by position, and log odds."""
+    per_item = factors.items.double().sum(1), factors.background.double()
+    position = torch.linspace(0.0, 1.0, len(factors.items), dtype=torch.float64, device=factors.items.device)
+    sums = (float(number) for values in per_item for number in (values.sum(), values @ position))
+    odds = (np.inf if value is None else value for value in (factors.again, factors.wander))
+    return (*factors.items.shape, *sums, *odds)
 
 
 def _inverted_file(vectors: Tensor, probes: int) -> Any:
@@ -200,7 +220,7 @@ def _inverted_file(vectors: Tensor, probes: int) -> Any:
         import faiss
     except ImportError:
         raise InputError(
-            "approximate lists need faiss: pip install 'prerec-pyro[ann]', or ask for exact lists, the default"
+            "approximate lists need faiss: pip install 'prerec-pyro[ann]', or use exact lists, the default"
         ) from None
     array = np.ascontiguousarray(vectors.float().cpu().numpy())
     cells = max(1, min(round(CELLS_PER_ROOT * len(array) ** 0.5), len(array) // 8))

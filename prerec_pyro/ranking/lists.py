@@ -1,9 +1,9 @@
-"""Scores to lists: the Recommender contract, top-k, and the table that every recommender answers with."""
+"""From scores to lists: the contract of a recommender, the lists of users, and the table that they are returned in."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,8 @@ from prerec_pyro.data.batching.histories import Histories
 from prerec_pyro.data.batching.repeats import SeenItems, seen_items
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.ranking.approximate import Approximation
-from prerec_pyro.ranking.exact import FactoredScorer, StreamingTopK
+from prerec_pyro.ranking.exact import FactoredScorer, ScoreFactors, StreamingTopK, TopK
+from prerec_pyro.ranking.pairs import Pairs
 from prerec_pyro.ranking.top_k import top_k
 
 __all__ = [
@@ -31,16 +32,21 @@ __all__ = [
     "top_lists",
 ]
 
-Scorer = Callable[[Batch], Tensor]
-Pairs = tuple[np.ndarray, np.ndarray] | None
-
 MANY_ITEMS = 1 << 16
 MANY_SCORES = 1 << 25
+"""Number of items, and of items × users, from which lists are made block by block; below, dense scores are as fast."""
 MEASURED_USERS = 64
-"""From so many items, and items × users, on lists are made block by block; below, the dense scores are as fast.
-The recall of approximate lists is measured on so many users."""
+"""Number of users on which the recall of approximate lists is measured."""
 
 COLUMNS = ("user_id", "item_id", "score", "rank")
+
+
+class Scorer(Protocol):
+    """A function from a batch over the full catalogue to scores."""
+
+    def __call__(self, batch: Batch, /) -> Tensor:
+        """Return scores, ``(num_queries, num_items)``."""
+        ...
 
 
 class Recommender(Protocol):
@@ -54,7 +60,13 @@ class Recommender(Protocol):
 
 
 def hide(scores: Tensor, rows: np.ndarray, items: np.ndarray) -> Tensor:
-    """Return the scores with the given (row, item) pairs at -inf, in place: what a user has seen, say."""
+    """Return the scores with the given (row, item) pairs at -inf, changed in place.
+
+    Examples
+    --------
+    >>> hide(torch.tensor([[3.0, 2.0, 1.0]]), rows=np.array([0]), items=np.array([1]))
+    tensor([[3., -inf, 1.]])
+    """
     scores[torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(items.astype(np.int64))] = -torch.inf
     return scores
 
@@ -65,11 +77,20 @@ def list_table(user_ids: np.ndarray, item_ids: np.ndarray, scores: Tensor, index
     Parameters
     ----------
     user_ids
-        ``(num_queries,)``.
+        ``(num_queries,)`` id of each user.
     item_ids
-        ``(num_items,)`` of the domain.
+        ``(num_items,)`` ids of the items of the domain.
     scores, index
-        ``(num_queries, k)``.
+        ``(num_queries, k)`` scores and item indices.
+
+    Examples
+    --------
+    >>> users, items = np.array(["ann", "bob"]), np.array(["mug", "pot", "tea"])
+    >>> list_table(users, items, torch.tensor([[2.0, 1.0], [0.5, -torch.inf]]), torch.tensor([[2, 0], [1, 2]]))
+      user_id item_id  score  rank
+    0     ann     tea    2.0     1
+    1     ann     mug    1.0     2
+    2     bob     pot    0.5     1
     """
     num_queries, k = index.shape
     table = pd.DataFrame(
@@ -87,7 +108,10 @@ def list_table(user_ids: np.ndarray, item_ids: np.ndarray, scores: Tensor, index
 def score_histories(
     scorer: Scorer, encoded: EncodedDomain, histories: Histories, max_scores: int = 1 << 23
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yield rows of `histories` and their scores on the CPU, ``(num_rows, num_items)``, in bounded memory."""
+    """Yield rows of `histories` and their scores on the CPU, ``(num_rows, num_items)``, in bounded memory.
+
+    `max_scores` bounds the scores of one block of rows; a block has at least one row.
+    """
     size = max(1, min(max_scores // max(encoded.num_items, 1), 512))
     for begin in range(0, len(histories), size):
         rows = slice(begin, min(begin + size, len(histories)))
@@ -105,10 +129,25 @@ def top_lists(
     drop_seen: bool,
     approximation: Approximation | None = None,
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
-    """Yield rows of `histories` with scores and item indices of their k best items; see `top_k`.
+    """Yield rows of `histories` with the scores and item indices of their k best items; see `top_k`.
 
-    Where items and users are many, by `StreamingTopK`: the same lists, without the dense scores. With an
-    `approximation`, where items are many, by that.
+    For many items and users the lists come from `StreamingTopK`: the same lists, without the dense scores. For many
+    items and with an `approximation` they come from `ApproximateTopK`.
+
+    Parameters
+    ----------
+    scorer
+        Function from a batch over the full catalogue to scores.
+    encoded
+        The domain.
+    histories
+        The users and their histories.
+    k
+        Length of a list; at most the number of items.
+    drop_seen
+        Whether the items of a history are left out of its list.
+    approximation
+        Settings of approximate lists; None makes exact ones.
     """
     many_items = encoded.num_items >= MANY_ITEMS
     many = many_items and encoded.num_items * len(histories) >= MANY_SCORES
@@ -132,32 +171,49 @@ def streamed_lists(
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """Yield what `top_lists` yields, in memory that grows with the items but not with items × users."""
     k = min(k, encoded.num_items)
-    history, positions = histories.padded(slice(0, 1))
-    moment = candidates_batch(encoded, history, positions, np.array([histories.slot]))
-    effects = scorer.score_factors(moment)
-    moment = moment.to(effects.items.device)  # once, not with each block of users
-
-    def asked(rows: slice) -> tuple[Tensor, SeenItems | None, Pairs]:
-        """Return U, what was met before, and the pairs that are hidden."""
-        history, positions = histories.padded(rows)
-        batch = dataclasses.replace(
-            moment, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
-        )
-        met = None if effects.again is None else seen_items(history, positions)
-        return scorer.user_vectors(batch), met, histories.seen(rows) if drop_seen else None
-
+    queries = _Queries.at(scorer, encoded, histories, drop_seen)
+    lists: TopK
     if approximation is None:
-        lists = StreamingTopK(effects)
+        lists = StreamingTopK(queries.factors)
     else:
-        users, met, hidden = asked(slice(0, min(MEASURED_USERS, len(histories))))
-        lists = approximation.lists(effects, users)
-        approximation.measure(effects, users, k, met, hidden)
+        users, seen, hidden = queries.of(slice(0, min(MEASURED_USERS, len(histories))))
+        lists = approximation.top_k_of(queries.factors, users)
+        approximation.measure_recall(queries.factors, users, k, seen, hidden)
     size = lists.block_queries(k)
     for begin in range(0, len(histories), size):
         rows = slice(begin, min(begin + size, len(histories)))
-        users, met, hidden = asked(rows)
-        best, index = lists(users, k, met=met, hidden=hidden)
+        users, seen, hidden = queries.of(rows)
+        best, index = lists(users, k, seen=seen, hidden=hidden)
         yield rows, (best.cpu(), index.cpu())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Queries:
+    """The queries of all histories at their one moment; the catalogue moves to the scorer's device only once."""
+
+    scorer: FactoredScorer
+    factors: ScoreFactors
+    catalogue: Batch
+    histories: Histories
+    drop_seen: bool
+
+    @classmethod
+    def at(cls, scorer: FactoredScorer, encoded: EncodedDomain, histories: Histories, drop_seen: bool) -> _Queries:
+        """Return the queries of some histories in their time slot."""
+        history, positions = histories.padded(slice(0, 1))
+        catalogue = candidates_batch(encoded, history, positions, np.array([histories.slot]))
+        factors = scorer.score_factors(catalogue)
+        return cls(scorer, factors, catalogue.to(factors.items.device), histories, drop_seen)
+
+    def of(self, rows: slice) -> tuple[Tensor, SeenItems | None, Pairs | None]:
+        """Return U, ``(num_rows, B)``, the seen items if there is a repeat rate, and the pairs to hide."""
+        history, positions = self.histories.padded(rows)
+        batch = dataclasses.replace(
+            self.catalogue, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
+        )
+        seen = None if self.factors.again is None else seen_items(history, positions)
+        hidden = self.histories.seen(rows) if self.drop_seen else None
+        return self.scorer.user_vectors(batch), seen, hidden
 
 
 def recommendations(
@@ -169,7 +225,24 @@ def recommendations(
     drop_seen: bool,
     approximation: Approximation | None = None,
 ) -> pd.DataFrame:
-    """Return `list_table` of everybody in `histories`."""
+    """Return `list_table` for all users of `histories`; see `top_lists` for the parameters.
+
+    Examples
+    --------
+    A store with three items, two numbers for each text, and one user, whose history is the first item:
+
+    >>> from prerec_pyro.data.batching.histories import known_users
+    >>> from prerec_pyro.data.domain import Domain
+    >>> from prerec_pyro.data.encoded import encode_domain
+    >>> from prerec_pyro.models.baselines import SBERT
+    >>> items, texts = np.array(["tea", "mug", "pot"]), np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    >>> store = encode_domain(Domain("store", items, items, np.array(["ann"]), [0, 1], [0], embeddings=texts))
+    >>> users = known_users(store, users=None, at=None)
+    >>> recommendations(SBERT().scorer(store), store, users, k=2, drop_seen=True)
+      user_id item_id  score  rank
+    0     ann     mug    0.8     1
+    1     ann     pot    0.0     2
+    """
     empty = list_table(np.empty(0, object), encoded.domain.item_ids, torch.empty(0, 1), torch.empty(0, 1).long())
     made = top_lists(scorer, encoded, histories, k, drop_seen=drop_seen, approximation=approximation)
     lists = [list_table(histories.user_ids[rows], encoded.domain.item_ids, *best) for rows, best in made]

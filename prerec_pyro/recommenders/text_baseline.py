@@ -65,6 +65,17 @@ class TextBaseline(BaseRecommender):
     InputError
         If the method is unknown, the settings belong to another method, or ``latent_dim`` is not a multiple of
         ``num_heads``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro import TextBaseline, simulate
+    >>> from prerec_pyro.models.baselines.sasrec import SASRecConfig
+    >>> store = simulate(num_domains=2, num_items=20, num_users=20)[0].domain
+    >>> store = store.with_embeddings(np.eye(20))  # in place of a text encoder
+    >>> model = TextBaseline("sasrec", SASRecConfig(latent_dim=8), training=BaselineTraining(epochs=1), device="cpu")
+    >>> model.fit([store]).recommend(store, k=3).columns.tolist()
+    ['user_id', 'item_id', 'score', 'rank']
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Approximate lists: the exact ones where all items are candidates, nearly those where few are, popularity included."""
+"""Approximate lists: exact if all items are candidates, nearly exact if few are, popular items included."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ pytest.importorskip("faiss")
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(1, 40))
 def test_with_all_items_as_candidates_lists_are_exact(world, k):
-    effects, users, met, hidden = world
-    k = min(k, len(effects.items))
-    lists = ApproximateTopK(effects, users, probes=100, candidates=len(effects.items))
-    assert_lists(lists(users, k, met=met, hidden=hidden), effects, dense(effects, users, met, hidden))
+    factors, users, seen, hidden = world
+    k = min(k, len(factors.items))
+    lists = ApproximateTopK(factors, users, probes=100, candidates=len(factors.items))
+    assert_lists(lists(users, k, seen=seen, hidden=hidden), factors, dense(factors, users, seen, hidden))
 
 
 @pytest.fixture(scope="module")
 def market() -> tuple[ScoreFactors, torch.Tensor]:
-    """20,000 items around 400 topics, popularity by Zipf; users near an item."""
+    """20,000 items around 400 topics with Zipf popularity, and 64 users, each near an item."""
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     items = torch.randn(400, 32, generator=generator)[torch.from_numpy(rng.integers(0, 400, 20_000))]
     items = torch.nn.functional.normalize(items + 0.4 * torch.randn(items.shape, generator=generator), dim=1)
@@ -44,12 +44,12 @@ def market() -> tuple[ScoreFactors, torch.Tensor]:
     return ScoreFactors(items, torch.from_numpy(0.3 * np.log1p(counts).astype(np.float32)), None, -1.5), users
 
 
-def test_few_cells_find_nearly_all(market):
-    effects, users = market
-    exact = StreamingTopK(effects)(users, 10)
+def test_few_cells_find_nearly_all_items(market):
+    factors, users = market
+    exact = StreamingTopK(factors)(users, 10)
     found = []
     for probes in (2, 16):
-        lists = ApproximateTopK(effects, users, probes)
+        lists = ApproximateTopK(factors, users, probes)
         assert lists._index.nprobe < lists._index.nlist / 10
         best, index = lists(users, 10)
         found.append(
@@ -57,33 +57,34 @@ def test_few_cells_find_nearly_all(market):
         )
         assert (best[:, :-1] >= best[:, 1:]).all()
     assert found[1] > 0.97
-    assert found[0] < found[1], "cells do decide"
-    same = exact[1] == index  # scores are log probabilities, but for the sampled part of a normaliser
+    assert found[0] < found[1], "the number of cells matters"
+    same = exact[1] == index  # scores are exact, except for the sampled part of a normaliser
     assert (best - exact[0])[same].abs().max() < 0.25
     assert (best - exact[0])[same].abs().median() < 0.02
 
 
-def test_what_is_liked_for_its_popularity_alone_is_found(market):
-    """The most popular item stands far from a user, who wanders often: only its popularity puts it on the list."""
-    effects, users = market
+def test_an_item_that_is_only_popular_is_found(market):
+    """The most popular item is far from the user; with a large background rate its popularity puts it on the list."""
+    factors, users = market
     star = 17
-    popularity = effects.popularity.clone()
+    popularity = factors.popularity.clone()
     popularity[star] = popularity.max() + 8.0
-    items = effects.items.clone()
+    items = factors.items.clone()
     items[star] = -users[0] / users[0].norm()
-    wandering = ScoreFactors(items, popularity, None, 2.0)
+    background = ScoreFactors(items, popularity, None, 2.0)
     exact, found = (
-        lists(users[:1], 10)[1] for lists in (StreamingTopK(wandering), ApproximateTopK(wandering, users, 1))
+        lists(users[:1], 10)[1] for lists in (StreamingTopK(background), ApproximateTopK(background, users, 1))
     )
     assert int(exact[0, 0]) == int(found[0, 0]) == star
 
 
 def test_the_index_is_kept_and_its_recall_measured_once(monkeypatch, caplog):
     encoded = small_encoded(num_items=60, num_users=30)
-    scorer = InterventionalScorer(small_graph(1).eval(), encoded, Intervention({}))
-    turned = InterventionalScorer(small_graph(1).eval(), encoded, Intervention.check({"Z": 0}, latent_dim=4))
-    people = known_users(encoded, None, None)
-    exact = recommendations(scorer, encoded, people, 5, drop_seen=True)
+    graph = small_graph(1).eval()
+    scorer = InterventionalScorer(graph, encoded, Intervention({}))
+    other_scorer = InterventionalScorer(graph, encoded, Intervention.check({"Z": 0}, graph))
+    users = known_users(encoded, None, None)
+    exact = recommendations(scorer, encoded, users, 5, drop_seen=True)
     monkeypatch.setattr(ranking, "MANY_ITEMS", 1)
     built = []
     whole = approximate._inverted_file
@@ -91,18 +92,36 @@ def test_the_index_is_kept_and_its_recall_measured_once(monkeypatch, caplog):
     approximation = Approximation(probes=50)
     with caplog.at_level("INFO"):
         for _ in range(2):
-            lists = recommendations(scorer, encoded, people, 5, drop_seen=True, approximation=approximation)
+            lists = recommendations(scorer, encoded, users, 5, drop_seen=True, approximation=approximation)
     assert (len(built), approximation.recall) == (1, 1.0)
-    assert caplog.messages == ["approximate lists, 50 cells each: 100.0 % of the exact ones (30 users, the 5 best)"]
+    assert caplog.messages == [
+        "approximate lists, 50 cells per user: 100.0 % of the exact lists found (30 users, top 5)"
+    ]
     assert lists["item_id"].tolist() == exact["item_id"].tolist()
     np.testing.assert_allclose(lists["score"], exact["score"], atol=1e-5)
-    other = recommendations(turned, encoded, people, 5, drop_seen=True, approximation=approximation)
-    assert len(built) == 2, "other effects are another index"
+    other = recommendations(other_scorer, encoded, users, 5, drop_seen=True, approximation=approximation)
+    assert len(built) == 2, "other factors need another index"
     assert other["item_id"].tolist() != exact["item_id"].tolist()
 
 
-def test_what_cannot_be_is_said(monkeypatch):
-    with pytest.raises(InputError, match="0 cells"):
+def test_items_in_another_order_need_another_index(market):
+    factors, users = market
+    order = torch.arange(len(factors.items)).flip(0)
+    others = (
+        ScoreFactors(factors.items[order], factors.popularity, None, -1.5),
+        ScoreFactors(factors.items, factors.popularity[order], None, -1.5),
+        ScoreFactors(factors.items, factors.popularity, None, -1.4),
+    )
+    approximation = Approximation(probes=1)
+    kept = approximation.top_k_of(factors, users)
+    assert approximation.top_k_of(factors, users) is kept
+    for other in others:
+        assert approximation.top_k_of(other, users) is not kept
+        assert approximation.top_k_of(other, users).factors is other
+
+
+def test_probes_below_one_and_a_missing_faiss_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="probes is 0, expected 1 or more cells"):
         Approximation(0)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"pip install 'prerec-pyro\[ann\]'"):

@@ -1,12 +1,10 @@
-"""Top-k: a stable sort, only shorter; and the table that every recommender answers with."""
+"""Lists of users, hidden items, bounded memory, and the table of recommendations."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.histories import known_users
 from prerec_pyro.ranking import lists as ranking
@@ -16,59 +14,13 @@ from tests.support.models import small_encoded
 INF = float("inf")
 
 
-@st.composite
-def tied_scores(draw) -> tuple[torch.Tensor, int]:
-    rows, items = draw(st.integers(1, 4)), draw(st.integers(1, 12))
-    values = draw(st.lists(st.sampled_from([-INF, -1.0, 0.0, 0.5, 2.0]), min_size=rows * items, max_size=rows * items))
-    return torch.tensor(values).view(rows, items), draw(st.integers(1, items))
-
-
-@settings(max_examples=200, deadline=None)
-@given(tied_scores())
-def test_top_k_is_the_head_of_a_stable_sort(case):
-    scores, k = case
-    best, index = top_k(scores, k)
-    expected, order = scores.sort(dim=1, descending=True, stable=True)
-    assert torch.equal(index, order[:, :k])
-    assert torch.equal(best, expected[:, :k])
-    assert index.dtype == torch.int64
-
-
-@settings(max_examples=200, deadline=None)
-@given(tied_scores(), st.integers(0, 1000))
-def test_drawing_lots_changes_only_which_of_the_tied_are_listed(case, seed):
-    scores, k = case
-    best, index = top_k(scores, k, torch.Generator().manual_seed(seed))
-    expected = scores.sort(dim=1, descending=True, stable=True).values[:, :k]
-    assert torch.equal(best, expected)
-    assert torch.equal(scores.gather(1, index), best)
-    assert all(len(set(row)) == k for row in index.tolist()), "no item twice"
-
-
-def test_lots_are_fair_among_the_tied():
-    scores = torch.tensor([[0.0, 5.0, 1.0, 1.0, 1.0, 1.0]]).expand(4000, 6)
-    _, index = top_k(scores, 3, torch.Generator().manual_seed(0))
-    listed = torch.bincount(index.flatten(), minlength=6)
-    assert listed[0] == 0
-    assert listed[1] == 4000
-    assert ((listed[2:] - 2000).abs() < 150).all()  # 2000 on average, standard deviation 32
-    assert torch.equal(index[:, 0], torch.ones(4000, dtype=torch.int64))
-
-
-def test_lots_repeat_by_their_seed():
-    scores = torch.zeros(5, 9)
-    one, other, third = (top_k(scores, 4, torch.Generator().manual_seed(seed))[1] for seed in (1, 1, 2))
-    assert torch.equal(one, other)
-    assert not torch.equal(one, third)
-
-
 def test_hidden_items_come_last():
     scores = hide(torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.array([0, 0, 1]), np.array([0, 1, 2], np.int32))
     assert scores.tolist() == [[-INF, -INF, 1.0], [3.0, 2.0, -INF]]
     assert top_k(scores, 2)[1].tolist() == [[2, 0], [0, 1]]
 
 
-def test_the_table_has_a_row_for_each_item_that_is_not_hidden():
+def test_the_table_has_a_row_for_each_listed_item():
     table = list_table(
         np.array(["u", "v"], object),
         np.array(["a", "b", "c"], object),
@@ -86,12 +38,12 @@ def encoded():
 
 
 def by_last_item(batch) -> torch.Tensor:
-    """A score that says who is asked about: the user's last item, and the item."""
+    """Scores that identify the query: by the user's last item and the item."""
     return 100.0 * batch.last_items[:, None] + torch.arange(len(batch.items))
 
 
 @pytest.mark.parametrize("max_scores", [1, 30, 1 << 20])
-def test_histories_are_scored_in_bounded_chunks_in_order(encoded, max_scores):
+def test_histories_are_scored_in_bounded_blocks_in_order(encoded, max_scores):
     histories = known_users(encoded, None, None, 64)
     sizes, parts, expected_start = [], [], 0
     for rows, scores in score_histories(by_last_item, encoded, histories, max_scores):
@@ -106,11 +58,11 @@ def test_histories_are_scored_in_bounded_chunks_in_order(encoded, max_scores):
 
 
 @pytest.mark.parametrize("drop_seen", [True, False])
-def test_lists_leave_out_what_was_seen_where_asked(encoded, drop_seen, monkeypatch):
+def test_lists_leave_out_seen_items_on_request(encoded, drop_seen, monkeypatch):
     domain = encoded.domain
     chunked = ranking.score_histories
     monkeypatch.setattr(ranking, "score_histories", lambda *args: chunked(*args, 40))  # several chunks
-    histories = known_users(encoded, None, None, 2)  # only two are read, yet all were seen
+    histories = known_users(encoded, None, None, 2)  # a recommender reads two items, but all are seen
     found, num_chunks = {}, 0
     for rows, (scores, index) in top_lists(by_last_item, encoded, histories, 50, drop_seen=drop_seen):
         num_chunks += 1

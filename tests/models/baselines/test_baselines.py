@@ -14,7 +14,7 @@ from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_b
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.models.graphs.config import ExtendedConfig, GraphConfig, PaperConfig, UnconfoundedConfig
 from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
@@ -25,8 +25,8 @@ from prerec_pyro.training.trainer import TrainConfig
 from tests.support.graphs import all_windows, make_domain, make_encoded
 
 
-def fitted(epochs: int, **switches: bool) -> PreRec:
-    config = GraphConfig(latent_dim=8, num_layers=1, **switches)
+def fitted(epochs: int, graph: type[GraphConfig] = ExtendedConfig) -> PreRec:
+    config = graph(latent_dim=8, num_layers=1)
     training = TrainConfig(epochs=epochs, num_negatives=5, batch_tokens=40)
     sources = [make_domain("timed"), make_domain("other", timed=False, seed=3)]  # "timed" is the fixture's domain
     return PreRec(config, training=training, device="cpu").fit(sources)
@@ -45,9 +45,10 @@ RECOMMENDERS: dict[str, Callable[[], Recommender]] = {
     "pop": MostPopular,
     "sbert": SBERT,
     "prerec, untrained": lambda: fitted(epochs=0),
-    "prerec, one epoch": lambda: fitted(epochs=1, popularity_to_item=True),
+    "prerec, one epoch": lambda: fitted(epochs=1),
     "prerec, calibrated": lambda: CalibratedPreRec(fitted(epochs=1)),
-    "prerec_n": lambda: fitted(epochs=1, confounders=False),
+    "prerec_paper": lambda: fitted(epochs=1, graph=PaperConfig),
+    "prerec_n": lambda: fitted(epochs=1, graph=UnconfoundedConfig),
     "gru4rec": lambda: learned("gru4rec"),
     "sasrec": lambda: learned("sasrec"),
     "zesrec": lambda: learned("zesrec"),
@@ -123,7 +124,7 @@ def test_scoring_needs_no_targets(recommender: Recommender, world: EncodedDomain
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in (Random, MostPopular, SBERT)} | set(METHODS)) == 9
+    assert len({kind.name for kind in (Random, MostPopular, SBERT)} | set(METHODS)) == 10
 
 
 def test_random_scores_all_items_equally(timed: EncodedDomain) -> None:
