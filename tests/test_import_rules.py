@@ -17,6 +17,7 @@ PACKAGE = ROOT / "prerec_pyro"
 EVERYTHING = ("*",)
 # Part of the package → the parts that it may import, besides itself and `errors`. The longest name wins.
 MAY_IMPORT = {
+    "_version": (),
     "errors": (),
     "data": (),
     "models": ("data.batching", "data.popularity"),

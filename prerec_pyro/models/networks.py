@@ -132,8 +132,9 @@ class PopularityEncoder(nn.Module):
 class SequenceEncoder(nn.Module):
     """f_seq: a causal transformer over the history, with D added to each of its items.
 
-    A residual connection carries the last item past the blocks, whose outputs start small: before training U is the
-    most recent item times a learned length. Items have unit length, so this length sets how sharply U·V separates them.
+    A residual connection carries the last item past the blocks. The outputs of the blocks start small: before training
+    U is the most recent item times a learned length. Items have unit length, so this length sets how sharply U·V
+    separates them.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class StreamingTopK:
         ]
 
     def block_queries(self, k: int) -> int:
-        """Return the number of users whose candidates fit `MAX_KEPT`."""
+        """Return the number of users per call; their candidates fit `MAX_KEPT`."""
         kept = self.num_rare + k * len(self._blocks)
         return max(1, min(BLOCK_QUERIES, MAX_KEPT // max(kept, 1)))
 

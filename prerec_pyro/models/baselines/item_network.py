@@ -1,4 +1,4 @@
-"""From texts to items, for the baselines whose papers leave this network open."""
+"""The network from texts to items of GRU4Rec, SASRec and ZESRec, which their papers leave open."""
 
 from __future__ import annotations
 

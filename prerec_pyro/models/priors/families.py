@@ -143,7 +143,7 @@ class Laplace:
 
 @dataclass(frozen=True)
 class Horseshoe:
-    """Gaussian whose scale differs by coordinate (Carvalho, Polson and Scott 2010).
+    """Gaussian with a scale for each coordinate (Carvalho, Polson and Scott 2010).
 
     The scale of a coordinate is `scale` times a half-Cauchy factor, ``local``: most coordinates stay near the mean, a
     few move far from it. Only the product of the two is identified. A posterior of `scale` is therefore meaningful, a

@@ -93,7 +93,7 @@ class GaussianMixture:
 
 
 class _Mixture(dist.MixtureSameFamily):
-    """`MixtureSameFamily` whose support is a constraint that Pyro's guides can transform to: all real vectors."""
+    """`MixtureSameFamily` with all real vectors as support, a constraint that Pyro's guides can transform to."""
 
     support = constraints.real_vector
 

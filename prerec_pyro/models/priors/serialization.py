@@ -21,7 +21,7 @@ FAMILIES: dict[str, type[Family]] = {
 }
 """The families by the names that options and files use."""
 
-_NAMES = {kind: name for name, kind in (*FAMILIES.items(), *HYPERPRIORS.items())}
+_NAMES = {family: name for name, family in (*FAMILIES.items(), *HYPERPRIORS.items())}
 _Named = TypeVar("_Named", bound=Family | ScalePrior)
 
 
@@ -55,18 +55,18 @@ def from_plain(plain: Mapping[str, object]) -> Family:
     return _named(plain, FAMILIES)
 
 
-def _named(plain: Mapping[str, object], kinds: Mapping[str, type[_Named]]) -> _Named:
+def _named(plain: Mapping[str, object], families: Mapping[str, type[_Named]]) -> _Named:
     settings = dict(plain)
     family = settings.pop("family", None)
-    if not isinstance(family, str) or family not in kinds:
-        raise InputError(f"no family {family!r}; expected one of {', '.join(kinds)}")
-    wanted = [f.name for f in fields(kinds[family])]
+    if not isinstance(family, str) or family not in families:
+        raise InputError(f"no family {family!r}; expected one of {', '.join(families)}")
+    wanted = [f.name for f in fields(families[family])]
     if set(settings) != set(wanted):
         raise InputError(f"{family} takes exactly {', '.join(wanted)}; got {', '.join(settings) or 'nothing'}")
     values: dict[str, Any] = {  # of any type: the family checks them
         name: _named(value, HYPERPRIORS) if isinstance(value, Mapping) else value for name, value in settings.items()
     }
-    return kinds[family](**values)
+    return families[family](**values)
 
 
 def _plain_value(value: object) -> object:

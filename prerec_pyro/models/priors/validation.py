@@ -123,8 +123,8 @@ def _check_node(node: str, prior: Prior, loc: Tensor) -> None:
     is_random, is_mixture = bool(hypers(prior, loc)), isinstance(prior, GaussianMixture)
     if node in _FIXED_SPREAD and (is_random or is_mixture):
         raise InputError(
-            f"prior of {node}: {prior!r} is not available here: {_FIXED_SPREAD[node]}; give a family whose scale is a "
-            "number"
+            f"prior of {node}: {prior!r} is not available here: {_FIXED_SPREAD[node]}; give a family with a number "
+            "as scale"
         )
     if node == "V" and is_random:
         raise InputError(

@@ -109,9 +109,9 @@ def test_scoring_leaves_the_batch_unchanged(recommender: Recommender, world: Enc
     batch = whole(world)
     before, scorer = tensors(batch), recommender.scorer(world)
     scores = scorer(batch)
-    again = scores.clone()
+    copy = scores.clone()
     scores.fill_(torch.nan)  # callers may write into the scores, to hide seen items
-    torch.testing.assert_close(scorer(batch), again, rtol=0, atol=0)
+    torch.testing.assert_close(scorer(batch), copy, rtol=0, atol=0)
     after = tensors(batch)
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], before[name]) for name in before)
