@@ -64,7 +64,7 @@ def check(effects: ScoreFactors, users: torch.Tensor, history: np.ndarray, found
     background = effects.popularity.double().repeat(len(users), 1)
     background[rows, items] = -torch.inf  # what was met before is hidden, and no rival of what is new
     scores = users.double() @ effects.items.double().mT + background
-    odds = torch.tensor(effects.wander, dtype=torch.float64)
+    odds = torch.tensor(effects.background_odds, dtype=torch.float64)
     scores = torch.logaddexp(
         scores.log_softmax(1) + torch.nn.functional.logsigmoid(-odds),
         background.log_softmax(1) + torch.nn.functional.logsigmoid(odds),

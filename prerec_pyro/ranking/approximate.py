@@ -151,7 +151,7 @@ class ApproximateTopK:
         background = self.background[index]
         match = (self.factors.items[index] @ users[..., None]).squeeze(-1)
         scores = (match + background).masked_fill(~is_candidate, -torch.inf)
-        if self.factors.wander is not None or odds is not None:
+        if self.factors.background_odds is not None or odds is not None:
             is_seen = is_candidate & torch.isin(keys, known)
             scores = scores.masked_fill(is_seen, -torch.inf)
             row, item = known // self.num_items, known % self.num_items
@@ -161,7 +161,7 @@ class ApproximateTopK:
                 self._normalizer(users, scores, index, is_candidate),
                 unseen_logsumexp(self._background_lse, self.background[item], row, len(users)),
                 repeat=odds,
-                background_odds=self.factors.wander,
+                background_odds=self.factors.background_odds,
             )
             if odds is not None:
                 row, column = is_seen.nonzero(as_tuple=True)  # all seen items are candidates
@@ -210,7 +210,7 @@ def _fingerprint(factors: ScoreFactors) -> tuple[float, ...]:
     per_item = factors.items.double().sum(1), factors.background.double()
     position = torch.linspace(0.0, 1.0, len(factors.items), dtype=torch.float64, device=factors.items.device)
     sums = (float(number) for values in per_item for number in (values.sum(), values @ position))
-    odds = (np.inf if value is None else value for value in (factors.again, factors.wander))
+    odds = (np.inf if value is None else value for value in (factors.repeat, factors.background_odds))
     return (*factors.items.shape, *sums, *odds)
 
 

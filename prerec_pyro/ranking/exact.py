@@ -49,16 +49,16 @@ class ScoreFactors:
         V, ``(num_items, B)``.
     popularity
         Background b: Z·W_z with the effect scale of the domain, ``(num_items,)``; None is zero.
-    again
+    repeat
         Effect of the domain on the repeat rate, the second argument of `repeat_log_odds`; None is a repeat rate of 0.
-    wander
+    background_odds
         Log odds of the background rate ω; None is ω = 0. Without both the scores are the logits U·V + b.
     """
 
     items: Tensor
     popularity: Tensor | None = None
-    again: float | None = None
-    wander: float | None = None
+    repeat: float | None = None
+    background_odds: float | None = None
 
     @property
     def background(self) -> Tensor:
@@ -67,9 +67,9 @@ class ScoreFactors:
 
     def repeat_odds(self, seen: SeenItems | None) -> Tensor | None:
         """Return the log odds of the repeat rate of each user, ``(num_queries,)``; None for a repeat rate of 0."""
-        if seen is None or self.again is None:
+        if seen is None or self.repeat is None:
             return None
-        return repeat_log_odds(torch.from_numpy(seen.counts).to(self.items), self.again)[:, 0]
+        return repeat_log_odds(torch.from_numpy(seen.counts).to(self.items), self.repeat)[:, 0]
 
 
 @runtime_checkable
@@ -168,12 +168,12 @@ class StreamingTopK:
         scores, places, normalizer = self._candidates(users, k, known, left_out)
         background = self.background[places]  # (num_queries, num_candidates)
         index = self.index[places]
-        if self.factors.wander is not None or odds is not None:
+        if self.factors.background_odds is not None or odds is not None:
             of_background = unseen_logsumexp(
                 self._background_lse, self.background[known.places], known.rows, len(users)
             )
             scores = new_item_log_probs(
-                scores, background, normalizer, of_background, repeat=odds, background_odds=self.factors.wander
+                scores, background, normalizer, of_background, repeat=odds, background_odds=self.factors.background_odds
             )
         if odds is not None:
             repeated, repeated_index = self._repeat_candidates(users, known, left_out, odds)
@@ -195,7 +195,7 @@ class StreamingTopK:
             if is_rare:
                 scores += background
             scores[known.within(begin, end)] = -torch.inf
-            if self.factors.wander is not None or self.factors.again is not None:
+            if self.factors.background_odds is not None or self.factors.repeat is not None:
                 part = _logsumexp(scores)
                 parts.append((part if is_rare else part + background).double())
             scores[left_out.within(begin, end)] = -torch.inf

@@ -211,7 +211,7 @@ class _Queries:
         batch = dataclasses.replace(
             self.catalogue, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
         )
-        seen = None if self.factors.again is None else seen_items(history, positions)
+        seen = None if self.factors.repeat is None else seen_items(history, positions)
         hidden = self.histories.seen(rows) if self.drop_seen else None
         return self.scorer.user_vectors(batch), seen, hidden
 

@@ -28,11 +28,11 @@ def dense(factors: ScoreFactors, users: torch.Tensor, seen: SeenItems, hidden: P
     match = users.double() @ factors.items.double().mT
     background = torch.zeros_like(match) + factors.background.double()
     scores = match + background
-    if factors.wander is not None or factors.again is not None:
+    if factors.background_odds is not None or factors.repeat is not None:
         is_seen = torch.zeros_like(match)
         is_seen[seen.rows, seen.items] = 1
         counts = torch.from_numpy(seen.counts).double()
-        scores = kinds_of_choice(match, background, is_seen, counts, factors.again, factors.wander)
+        scores = kinds_of_choice(match, background, is_seen, counts, factors.repeat, factors.background_odds)
     scores[hidden] = -torch.inf
     return scores
 
@@ -74,7 +74,7 @@ def assert_lists(lists: tuple[torch.Tensor, torch.Tensor], factors: ScoreFactors
     torch.testing.assert_close(best, expected[:, :k], rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(scores.gather(1, index)[listed], expected[:, :k][listed], rtol=1e-10, atol=1e-10)
     assert all(len(set(row[mask].tolist())) == mask.sum() for row, mask in zip(index, listed, strict=True))
-    if factors.wander is None and factors.again is None:
+    if factors.background_odds is None and factors.repeat is None:
         assert torch.equal(index[listed], order[:, :k][listed])
 
 

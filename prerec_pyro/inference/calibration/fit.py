@@ -187,12 +187,12 @@ def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        text, popular, repeat, wander = (S * spread).float()
+        text, popular, repeat, shift = (S * spread).float()
         background = popular.exp() * popularity + evidence.weight
         matched = (text.exp() * match + background).log_softmax(dim=1)[:, 0]
         background_only = background.log_softmax(dim=1)[:, 0]
         chosen = torch.logaddexp(
-            matched + nn.functional.logsigmoid(-w_o - wander), background_only + nn.functional.logsigmoid(w_o + wander)
+            matched + nn.functional.logsigmoid(-w_o - shift), background_only + nn.functional.logsigmoid(w_o + shift)
         )
         odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
         chosen = torch.where(is_repeat, matched, chosen) + nn.functional.logsigmoid(torch.where(is_repeat, odds, -odds))
