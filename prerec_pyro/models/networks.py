@@ -90,8 +90,8 @@ class ItemEncoder(nn.Module):
         self.from_domain = _zero_linear(latent_dim) if domain_effect else None
         self.from_popularity = _zero_linear(latent_dim) if popularity_effect else None
 
-    def forward(self, text: Tensor, D: Tensor | None, Z: Tensor | None) -> Tensor:
-        """Return the mean of V, ``(num_items, latent_dim)``.
+    def forward(self, text: Tensor, D: Tensor | None, Z: Tensor | None, level: Tensor | None = None) -> Tensor:
+        """Return the mean of V, ``(..., num_items, latent_dim)``.
 
         Parameters
         ----------
@@ -100,13 +100,16 @@ class ItemEncoder(nn.Module):
         D
             ``(latent_dim,)``, with leading sample dimensions if there are any; None has no effect.
         Z
-            ``(num_items, latent_dim)``, one row for each item of `text`; None has no effect.
+            ``(..., num_levels, latent_dim)``; None has no effect.
+        level
+            ``(num_items,)`` row of Z of each item; None: Z has one row for each.
         """
         mean = text
         if self.from_domain is not None and D is not None:
             mean = mean + self.from_domain(D).unsqueeze(-2)
         if self.from_popularity is not None and Z is not None:
-            mean = mean + self.from_popularity(Z)
+            effect = self.from_popularity(Z)  # (..., num_levels, latent_dim): levels are few, items many
+            mean = mean + (effect if level is None else effect[..., level, :])
         return mean
 
 

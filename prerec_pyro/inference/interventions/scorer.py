@@ -320,10 +320,10 @@ class InterventionalScorer:
         parts = []
         for begin in range(0, len(self._text), _ITEMS):
             rows = slice(begin, begin + _ITEMS)
-            own = Z if level is None or Z is None else Z[level[rows]]
+            own = None if level is None else level[rows]
             with _program(self.graph, _rows(known, rows), _rows(do, rows)):
                 covariates = {name: self._covariates[name][rows] for name in self.graph.covariates}
-                parts.append(self.graph.items(ItemRows(self._text[rows], own, None, covariates), D))
+                parts.append(self.graph.items(ItemRows(self._text[rows], Z, own, None, covariates), D))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
     def _users(self, batch: Batch, D: Tensor | None) -> Tensor:

@@ -22,7 +22,9 @@ class ItemRows:
     text
         f_e(X), ``(num_rows, B)``.
     Z
-        ``(..., num_rows, B)`` popularity of each row; None where V does not depend on it.
+        ``(..., num_levels, B)`` popularity of all levels; None where V does not depend on it.
+    level
+        ``(num_rows,)`` row of Z of each item; None where V does not depend on it.
     prior_weight
         ``(num_rows,)`` how often each row counts in the prior of V; None counts each once.
     covariates
@@ -31,6 +33,7 @@ class ItemRows:
 
     text: Tensor
     Z: Tensor | None = None
+    level: Tensor | None = None
     prior_weight: Tensor | None = None
     covariates: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -60,7 +63,7 @@ class PerItem:
 
     def rows(self, text: Tensor, Z: Tensor | None, batch: Batch) -> ItemRows:
         """Return the rows of the batch as they are; see `ItemLayout.rows`."""
-        return ItemRows(text, None, batch.prior_weight, batch.covariates)
+        return ItemRows(text, prior_weight=batch.prior_weight, covariates=batch.covariates)
 
     def match(self, U: Tensor, V: Tensor, batch: Batch) -> Match:
         """Return one product for all queries; see `ItemLayout.match`."""
@@ -83,7 +86,7 @@ class PerItemAndSlot:
         if weight is not None:  # an item's weight is shared by the rows in which it occurs
             weight = (weight / torch.bincount(row, minlength=len(weight)).clamp_min(1))[row]
         covariates = {name: value[row] for name, value in batch.covariates.items()}
-        return ItemRows(text[row], None if Z is None else Z[..., level, :], weight, covariates)
+        return ItemRows(text[row], Z, level, weight, covariates)
 
     def match(self, U: Tensor, V: Tensor, batch: Batch) -> Match:
         """Return products slot by slot, each query against the items of its own slot; see `ItemLayout.match`."""

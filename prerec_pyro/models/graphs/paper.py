@@ -110,7 +110,7 @@ class PaperGraph(nn.Module):
 
     def item_mean(self, rows: ItemRows, D: Tensor | None) -> Tensor:
         """Return f_item(D, Z, f_e(X)), ``(..., num_rows, B)``."""
-        return self.f_item(rows.text, D, rows.Z)
+        return self.f_item(rows.text, D, rows.Z, rows.level)
 
     def users(self, history: Tensor, positions: Tensor, D: Tensor | None) -> Tensor:
         """Sample U, ``(..., num_queries, B)``, given vectors of H, ``(..., num_sequences, length, B)``, and D."""
