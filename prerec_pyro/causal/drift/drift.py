@@ -44,8 +44,8 @@ class Drift:
     table
         A row a coordinate: ``coordinate``; ``before`` and ``before_sd``, posterior mean and standard deviation;
         ``after`` and ``after_sd``, re-estimated and its standard error; ``z``, their difference in standard
-        deviations. Coordinates: ``S match``, ``S popularity`` (what Z does), ``S repeats``, ``S wandering``, in units
-        of their spread; ``D 1``, … along the directions in which the items differ most.
+        deviations. Coordinates: ``S match``, ``S popularity``, ``S repeat``, ``S background``, in units of their
+        spread; ``D 1``, … along the directions in which the items differ most.
     facts
         Plain JSON.
     """

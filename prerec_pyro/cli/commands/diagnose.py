@@ -27,8 +27,8 @@ _MARKS = {"good": "ok", "fair": "fair", "bad": "BAD", "note": "note"}
 _MEANING = {
     "match": "texts and history (U·V) count",
     "popularity": "popularity (Z·W_z) counts",
-    "repeats": "repeats",
-    "wandering": "wandering",
+    "repeat": "repeats",
+    "background": "the background",
 }
 
 
@@ -152,7 +152,7 @@ def _say(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
 
 def _say_verdicts(found: list[Finding]) -> None:
     for verdict in found:
-        console.say(f"  {_MARKS[verdict.state]:<5} {verdict.check}: {verdict.says}")
+        console.say(f"  {_MARKS[verdict.state]:<5} {verdict.check}: {verdict.message}")
 
 
 def _findings(model: PreRec, posterior: Posterior) -> list[str]:
@@ -198,7 +198,8 @@ def _draw(posterior: Posterior, checks: PredictiveChecks, folder: Path) -> None:
     from prerec_pyro.plots.base import save
 
     save(plots_posterior.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
-    counts = {"chosen": checks.chosen, "drawn by the model": checks.drawn, "its first ten": checks.listed}
+    counts = {"chosen": checks.chosen_popularity}
+    counts |= {"drawn by the model": checks.drawn_popularity, "its first ten": checks.listed_popularity}
     save(plots_posterior.plot_popularity_check(counts), str(folder / "popularity.png"))
     if posterior.is_point:
         return

@@ -1,1 +1,1 @@
-"""Posterior of a domain given its log: inference, diagnostics, files."""
+"""Posterior of a domain's latent nodes given its log: inference, diagnostics and files."""

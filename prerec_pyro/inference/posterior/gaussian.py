@@ -1,10 +1,10 @@
-"""Gaussians in the place of a domain's posterior: Laplace's, and those that variational inference fits."""
+"""Gaussian approximations of a domain's posterior: Laplace's, and those fitted by variational inference."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyro
 import torch
@@ -14,28 +14,35 @@ from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.posterior.mode import Mode, spreads, twice_differentiable
-from prerec_pyro.inference.posterior.program import DomainProgram
+from prerec_pyro.inference.posterior.mode import Mode, posterior_widths, twice_differentiable
+from prerec_pyro.inference.posterior.program import LatentProgram
 
 logger = logging.getLogger(__name__)
+
+VariationalKind = Literal["normal", "low_rank"]
+_NOT_A_MAXIMUM = (
+    "the density does not curve down in every direction at its mode, so it has no Laplace approximation; "
+    "use method='nuts' or 'normal', or evaluate more queries"
+)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How variational inference is run.
+    """Settings of variational inference.
 
     Attributes
     ----------
     steps
-        Of Adam, each on one draw.
+        Steps of Adam, each on one draw.
     rate
-        Of Adam at the start, in units of the posterior's spread; it decays to zero.
+        Learning rate of Adam at the start, in units of the posterior's width; it decays to zero.
     restarts
-        Runs, from starts one spread apart; the one with the best ELBO counts, the others say whether it can be trusted.
+        Number of runs. The first starts at the mode, the others one width away. The run with the best ELBO is kept; the
+        others show whether it can be trusted.
     rank
-        Of the low-rank guide; None is the root of the dimension.
+        Rank of the low-rank guide; None is the square root of the dimension.
     particles
-        Draws that the final ELBO is estimated from.
+        Draws that estimate the final ELBO.
     """
 
     steps: int = 300
@@ -51,81 +58,84 @@ def laplace(mode: Mode) -> AutoMultivariateNormal:
     Raises
     ------
     InputError
-        If the density does not bend down in every direction at its mode.
+        If the density does not curve down in every direction at its mode.
     """
     try:
         with twice_differentiable():
             guide = mode.guide.laplace_approximation()
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # its stub hides a public name
         raise InputError(_NOT_A_MAXIMUM) from error
     if not bool(torch.isfinite(guide.scale_tril).all() and torch.isfinite(guide.scale).all()):
         raise InputError(_NOT_A_MAXIMUM)
     return guide
 
 
-_NOT_A_MAXIMUM = (
-    "the density does not bend down in every direction at its mode, so it has no Laplace approximation; "
-    "take method='nuts' or 'normal', or evaluate more queries"
-)
-
-
 def variational(
-    program: DomainProgram, mode: Mode, kind: str, schedule: Schedule, seed: int
+    program: LatentProgram, mode: Mode, kind: VariationalKind, schedule: Schedule, seed: int
 ) -> tuple[AutoGuide, dict[str, Any]]:
-    """Return the fitted guide of the best restart, and what the restarts agree on.
+    """Return the fitted guide of the best restart, and how far the restarts agree.
 
     Parameters
     ----------
     program
-        Its units become the mode and the spread of each coordinate.
+        The program. Its units are set to the mode and the width of each coordinate.
     mode
-        Where to start.
+        The point to start at.
     kind
-        ``"normal"``, each number on its own, or ``"low_rank"``, with correlations of some directions.
+        ``"normal"`` for independent numbers, ``"low_rank"`` for correlations along some directions.
     schedule
-        How to run.
+        Settings of the runs.
     seed
-        Of draws and starts.
+        Seed of draws and starts.
 
     Returns
     -------
     tuple
-        The guide; and ``elbo``, those of the restarts in nats, ``steps``, and ``mean_shift``, the largest difference
-        between the mean of a restart and the best one's in standard deviations of that.
+        The guide, and a dictionary: ``elbo``, the ELBO of each restart in nats; ``steps``; and ``mean_shift``, the
+        largest difference between the means of a restart and of the best one, in standard deviations of the best one.
+
+    Raises
+    ------
+    InputError
+        If a run diverges.
     """
-    spread = spreads(program, mode)
+    width = posterior_widths(program, mode)
     for site, value in mode.values.items():
-        program.units[site] = (value, spread[site])
+        program.units[site] = (value, width[site])
     runs = []
     for number in range(schedule.restarts):
         torch.manual_seed(hash((seed, number)) % 2**31)
-        guide = _guide(program, mode, kind, schedule, jitter=0.0 if number == 0 else 1.0)
+        guide = _start_guide(program, mode, kind, schedule, jitter=0.0 if number == 0 else 1.0)
         elbo = _fit(program, guide, schedule)
         logger.info("variational inference: restart %d reached an ELBO of %.2f nats", number + 1, elbo)
         runs.append((elbo, guide))
-    guide = max(runs, key=lambda run: run[0])[1]
-    mean, scale = _moments(guide)
-    shift = max(float(((_moments(other)[0] - mean) / scale).abs().max()) for _, other in runs)
-    return guide, {"elbo": [elbo for elbo, _ in runs], "steps": schedule.steps, "mean_shift": shift}
+    best = max(runs, key=lambda run: run[0])[1]
+    mean, sd = _moments(best)
+    shift = max(float(((_moments(other)[0] - mean) / sd).abs().max()) for _, other in runs)
+    return best, {"elbo": [elbo for elbo, _ in runs], "steps": schedule.steps, "mean_shift": shift}
 
 
-def _guide(program: DomainProgram, mode: Mode, kind: str, schedule: Schedule, jitter: float) -> AutoGuide:
+def _start_guide(
+    program: LatentProgram, mode: Mode, kind: VariationalKind, schedule: Schedule, jitter: float
+) -> AutoNormal | AutoLowRankMultivariateNormal:
+    """Return a guide around the mode, one unit wide, with its parameters; `jitter` moves its mean, in units."""
     start = {name: value + jitter * torch.randn_like(value) for name, value in program.start(mode.values).items()}
-    where = init_to_value(values=start)
-    if kind == "normal":
-        guide = AutoNormal(program, init_loc_fn=where, init_scale=1.0)
-    else:
-        guide = AutoLowRankMultivariateNormal(program, init_loc_fn=where, init_scale=1.0, rank=schedule.rank)
+    init = init_to_value(values=start)
     with pyro.validation_enabled(False), torch.no_grad():
-        guide()  # makes its parameters
-        if kind == "low_rank":
-            guide.cov_factor *= 0.1  # starts near independence
-            guide.scale = torch.ones_like(guide.scale)
-    return guide
+        if kind == "normal":
+            normal = AutoNormal(program, init_loc_fn=init, init_scale=1.0)
+            normal()  # creates its parameters
+            return normal
+        low_rank = AutoLowRankMultivariateNormal(program, init_loc_fn=init, init_scale=1.0, rank=schedule.rank)
+        low_rank()
+        low_rank.cov_factor.mul_(0.1)  # starts near independence
+        # Pyro annotates the declaration of the parameter, not its value.
+        low_rank.scale = torch.ones_like(low_rank.loc)  # type: ignore[assignment]
+    return low_rank
 
 
-def _fit(program: DomainProgram, guide: AutoGuide, schedule: Schedule) -> float:
-    """Maximise the ELBO; return it, in nats."""
+def _fit(program: LatentProgram, guide: AutoGuide, schedule: Schedule) -> float:
+    """Maximise the ELBO; return it in nats."""
     objective = Trace_ELBO()
     optimizer = torch.optim.Adam(guide.parameters(), lr=schedule.rate)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, max(schedule.steps, 1))
@@ -138,16 +148,17 @@ def _fit(program: DomainProgram, guide: AutoGuide, schedule: Schedule) -> float:
         with torch.no_grad():
             elbo = -sum(objective.loss(program, guide) for _ in range(schedule.particles)) / schedule.particles
     if not elbo > float("-inf"):
-        raise InputError(f"variational inference diverged: its ELBO is {elbo}; take method='laplace'")
+        raise InputError(f"variational inference diverged: its ELBO is {elbo}; use method='laplace'")
     return elbo
 
 
-def _moments(guide: AutoGuide) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of every number, flat."""
+def _moments(guide: AutoNormal | AutoLowRankMultivariateNormal) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of every number, ``(n,)`` each."""
     with torch.no_grad():
         if isinstance(guide, AutoNormal):
-            names = [name for name, _ in guide.prototype_trace.iter_stochastic_nodes()]
-            found = [guide._get_loc_and_scale(name) for name in names]
-            return torch.cat([m.flatten() for m, _ in found]), torch.cat([s.flatten() for _, s in found])
-        mean, scale = guide._loc_scale()
-        return mean.detach(), scale
+            if guide.prototype_trace is None:
+                raise ValueError("the guide has no parameters yet; call it once")
+            pairs = [guide._get_loc_and_scale(name) for name in guide.prototype_trace.stochastic_nodes]
+            return torch.cat([mean.flatten() for mean, _ in pairs]), torch.cat([sd.flatten() for _, sd in pairs])
+        mean, sd = guide._loc_scale()
+        return mean.detach(), sd

@@ -1,63 +1,96 @@
-"""The graph as a program of one domain's low-dimensional latents: the networks and the items stand at their MAP."""
+"""The graph as a Pyro program of one domain's low-dimensional latents; networks and items are fixed at their MAP."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.contrib.autoname import scope
-from pyro.infer.reparam.reparam import Reparam
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.infer.reparam.reparam import Reparam, ReparamMessage, ReparamResult
 from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.inference.guides.delta import point_mass
+from prerec_pyro.inference.guides.delta import PointMass
 from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
+from prerec_pyro.inference.posterior.traces import choice_distribution, log_prob_sum, site_value
 from prerec_pyro.models.graphs.registry import Graph
+from prerec_pyro.models.networks import TextEncoder
 
 Values = Mapping[str, Tensor]
-OF_DOMAIN = ("D", "S")
-_DECENTRED, _UNIT = "_decentered", "_unit"
+DOMAIN_NODES = ("D", "S")
+"""Nodes with one row for each domain."""
+_NONCENTERED, _UNIT = "_decentered", "_unit"
+
+
+class LatentProgram(Protocol):
+    """A Pyro program without arguments that samples its latents in units of its own; `DomainProgram` is one.
+
+    Attributes
+    ----------
+    sites
+        Names of the latents.
+    units
+        Site → its zero point and the length of its unit.
+    """
+
+    sites: tuple[str, ...]
+    units: dict[str, tuple[Tensor, Tensor]]
+
+    def __call__(self) -> dict[str, Tensor]:
+        """Return the latents by site, and score the data given them."""
+        ...
+
+    def latents(self) -> dict[str, Tensor]:
+        """Sample the latents from their prior, in `units`; return them by site."""
+        ...
+
+    def start(self, values: Values) -> dict[str, Tensor]:
+        """Return the values in `units` that correspond to some latents, under the site names that guides use."""
+        ...
 
 
 def latent_sites(graph: Graph) -> tuple[str, ...]:
-    """Return the low-dimensional latents that a graph has, of D, S and the lifted weights."""
+    """Return the names of the low-dimensional latents of a graph: D, S and the lifted weights, where it has them."""
     return (*graph.domain_widths, *graph.lifted)
 
 
 class DomainProgram(nn.Module):
     """P(choices, latents) of one domain as a Pyro program without arguments, in nats of the whole log (eq. 4).
 
-    It is the graph under handlers: a graph of one domain, its latents exposed, V conditioned on its MAP, U and Z at
-    the means that their networks predict, and the scale 1/num_queries of the graph undone. The latents are measured in
-    `units`, so that one step size serves all.
+    The program is the graph under handlers. The graph gets a single domain. Its latents are exposed, V is conditioned
+    on its MAP, and U and Z are fixed at the means that their networks predict. The graph's scale of 1/num_queries is
+    undone. The latents are measured in `units`, so that one step size serves all of them.
 
-    The choices are those of some batches, each counted `weight` times, plus a linear term: with the gradient over the
-    whole log at an anchor in it, the density is that of the whole log to first order around the anchor, and its
-    curvature is estimated from the batches (Bardenet, Doucet and Holmes 2017, section 7.1; Baker et al. 2019).
+    The choices are those of some batches, each counted `weight` times, plus a linear term. If the linear term holds the
+    gradient over the whole log at an anchor, the density equals that of the whole log to first order around the anchor,
+    and the batches estimate its curvature (Bardenet, Doucet and Holmes 2017, section 7.1; Baker et al. 2019).
 
     Parameters
     ----------
     graph
-        The trained model; it stays as it is.
+        The trained model; it is copied and not changed.
     known
-        MAP of what is not a latent here, of what has one: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, 4),
-        ``W_z`` and ``W_d`` (B,), random scales of priors such as ``D_scale`` (), which otherwise stand at their start.
+        MAP of nodes that are not latents here: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, 4), ``W_z`` and
+        ``W_d`` (B,), and random scales of priors such as ``D_scale`` (). A random scale that is missing is fixed at
+        the value where inference starts.
     dtype
-        Of all arithmetic.
+        Precision of all arithmetic.
 
     Attributes
     ----------
     sites
-        Names of the latents: D, S and the lifted weights, of those there are and that are not known.
+        Names of the latents: those of D, S and the lifted weights that the graph has and `known` lacks.
     batches, weight, anchor, slope
-        What the density reads; see `observe`.
+        The evidence of the density; see `observe`.
     units
-        Site → where its zero is, and how long its unit; at first those of the prior, where it has them.
+        Site → its zero point and the length of its unit. They start at location and scale of the prior, where the
+        prior has both.
     """
 
     def __init__(self, graph: Graph, known: Values, dtype: torch.dtype = torch.float32) -> None:
@@ -67,7 +100,7 @@ class DomainProgram(nn.Module):
         self.graph.load_state_dict(graph.state_dict())
         self.graph.to(graph.f_e.linear.weight.device).to(dtype).eval()
         self.f_e = self.graph.f_e
-        self.graph.f_e = _Done(self.f_e)
+        self.graph.f_e = _EncodedTexts(self.f_e)
         for parameter in self.graph.parameters():
             parameter.requires_grad_(False)
         self.known = {name: value.to(dtype) for name, value in known.items()}
@@ -77,24 +110,24 @@ class DomainProgram(nn.Module):
         self.weight = 1.0
         self.anchor: Values = {}
         self.slope: Values = {}
-        self.units = {site: self._units_of_prior(site) for site in self.sites}
+        self.units = {site: self._prior_units(site) for site in self.sites}
 
     def ready(self, batch: Batch) -> Batch:
-        """Return a batch of the domain for this program: f_e(X) in the place of X, the only row of D."""
+        """Return a batch for this program: f_e(X) in place of X, and the only row of D."""
         texts = self.f_e(batch.texts.to(self.dtype))
         return dataclasses.replace(batch, domain=0, texts=texts, factors=batch.factors.to(self.dtype))
 
     def observe(self, batches: Sequence[Batch], weight: float, anchor: Values, slope: Values) -> None:
-        """Let the density read other choices.
+        """Replace the choices that the density is evaluated on.
 
         Parameters
         ----------
         batches
-            From `ready`.
+            Batches from `ready`.
         weight
-            How many queries each query stands for.
+            Number of queries of the log that each query of the batches represents.
         anchor, slope
-            Site → where the linear term is 0, and its gradient; both empty for none.
+            Site → the point where the linear term is 0, and the gradient of that term. Both are empty for no term.
         """
         self.batches, self.weight, self.anchor, self.slope = batches, weight, anchor, slope
 
@@ -104,10 +137,10 @@ class DomainProgram(nn.Module):
         for number, batch in enumerate(self.batches):
             scale = pyro.poutine.scale(scale=self.weight * batch.num_domain_queries)
             with scope(prefix=f"batch_{number}"), scale:
-                self._choose(values, batch)
+                self._run_graph(values, batch)
         if self.slope:
-            rest = sum((self.slope[site] * (values[site] - self.anchor[site])).sum() for site in self.sites)
-            pyro.factor("rest_of_the_log", rest)
+            terms = ((self.slope[site] * (values[site] - self.anchor[site])).sum() for site in self.sites)
+            pyro.factor("rest_of_the_log", sum(terms, start=torch.zeros((), dtype=self.dtype, device=self.device)))
         return values
 
     def latents(self) -> dict[str, Tensor]:
@@ -115,27 +148,27 @@ class DomainProgram(nn.Module):
         config = {node: handler for node, handler in noncentered(self._free()).items() if node not in self.sites}
         config |= fixed_hyperpriors(self.graph) | {site: AffineReparam(*self.units[site]) for site in self.sites}
         with (
-            pyro.poutine.trace() as seen,
-            pyro.poutine.block(hide_fn=self._is_other),
+            pyro.poutine.trace() as recorded,
+            pyro.poutine.block(hide_fn=self._is_no_latent),
             pyro.poutine.condition(data=self.known),
             pyro.poutine.reparam(config=config),
         ):
             self.graph.weights()
             self.graph.domain(0)
-        return {site: seen.trace.nodes[site]["value"] for site in self.sites}
+        return {site: site_value(recorded.trace, site) for site in self.sites}
 
     def choice(self, values: Values, batch: Batch) -> dist.Categorical:
         """Return P(R | latents) of the queries of a batch, ``(num_queries,)`` over the items."""
-        with pyro.poutine.trace() as seen:
-            self._choose(values, batch)
-        return seen.trace.nodes["R"]["fn"]
+        with pyro.poutine.trace() as recorded:
+            self._run_graph(values, batch)
+        return choice_distribution(recorded.trace, "R")
 
     def log_likelihood(self, values: Values, batch: Batch) -> Tensor:
-        """Return log P(R | latents) of the targets of a batch, ``(num_queries,)``, each counted once."""
+        """Return log P(R | latents) of the targets of a batch in nats, ``(num_queries,)``, each counted once."""
         return self.choice(values, batch).log_prob(batch.targets)
 
     def gradient(self, values: Values, batches: Iterable[Batch]) -> tuple[float, dict[str, Tensor], int]:
-        """Return the log-likelihood of all queries of some batches, its gradient by site, and their number."""
+        """Return the log-likelihood of all queries of some batches, its gradient by site, and the number of queries."""
         leaves = {site: values[site].detach().clone().requires_grad_(True) for site in self.sites}
         total, count = 0.0, 0
         slope = {site: torch.zeros_like(leaf) for site, leaf in leaves.items()}
@@ -148,72 +181,81 @@ class DomainProgram(nn.Module):
 
     @torch.no_grad()
     def log_prior(self, values: Values) -> float:
-        """Return the log density of the latents' prior, in their units."""
-        at = pyro.poutine.condition(self.latents, data=self.start(values))
-        return float(pyro.poutine.trace(at).get_trace().log_prob_sum())
+        """Return the log density of the prior at some latents, in `units`."""
+        conditioned = pyro.poutine.condition(self.latents, data=self.start(values))
+        return float(log_prob_sum(pyro.poutine.trace(conditioned).get_trace()))
 
     def start(self, values: Values) -> dict[str, Tensor]:
-        """Return the sites that the guides see, with the values that make the latents `values`."""
+        """Return the values in `units` that correspond to some latents, under the site names that guides use."""
         return {site + _UNIT: (values[site] - zero) / one for site, (zero, one) in self.units.items()}
 
-    def _choose(self, values: Values, batch: Batch) -> None:
-        program = pyro.poutine.reparam(self.graph, config=noncentered(self._free()) | fixed_hyperpriors(self.graph))
-        program = pyro.poutine.condition(program, data={**self._map(batch), **values})
+    @property
+    def device(self) -> torch.device:
+        """Device of the networks."""
+        return self.f_e.linear.weight.device
+
+    def _run_graph(self, values: Values, batch: Batch) -> None:
+        """Run the graph on a batch with all nodes but R given."""
+        config = noncentered(self._free()) | fixed_hyperpriors(self.graph)
+        data = {**self._known_rows(batch), **values}
+        program = pyro.poutine.condition(pyro.poutine.reparam(self.graph, config=config), data=data)
         pyro.poutine.block(program, expose=["R"])(batch)
 
-    def _map(self, batch: Batch) -> Values:
-        """Return what is known; under Z → V an item has a row of V in each time slot, with the same offset."""
+    def _known_rows(self, batch: Batch) -> Values:
+        """Return the known nodes of a batch; under Z → V an item has one row of V in each time slot."""
         row = self.graph.layout.index(batch)
         if row is None:
             return self.known
         return {name: value[row] if name.startswith("V") else value for name, value in self.known.items()}
 
     def _free(self) -> set[str]:
-        return {*self.sites, *(name.removesuffix(_DECENTRED) for name in self.known)}
+        """Return the nodes that have a value of their own: latents and known nodes."""
+        return {*self.sites, *(name.removesuffix(_NONCENTERED) for name in self.known)}
 
-    def _units_of_prior(self, site: str) -> tuple[Tensor, Tensor]:
+    def _prior_units(self, site: str) -> tuple[Tensor, Tensor]:
+        """Return location and scale of the prior of a site, or 0 and 1 if it lacks one of them."""
         dim = self.graph.domain_widths.get(site, self.graph.config.latent_dim)
-        zero = torch.zeros(
-            (1, dim) if site in OF_DOMAIN else dim, dtype=self.dtype, device=self.f_e.linear.weight.device
-        )
+        zero = torch.zeros((1, dim) if site in DOMAIN_NODES else dim, dtype=self.dtype, device=self.device)
         fn = getattr(self.graph.priors, site)(zero)
         base = fn.base_dist if hasattr(fn, "base_dist") else fn
         if {"loc", "scale"} <= set(base.arg_constraints):
             return base.loc.expand(zero.shape), base.scale.expand(zero.shape)
         return zero, torch.ones_like(zero)
 
-    def _is_other(self, msg: Mapping[str, Any]) -> bool:
+    def _is_no_latent(self, msg: Mapping[str, Any]) -> bool:
         return msg["type"] == "sample" and msg["name"].removesuffix(_UNIT) not in self.sites
 
 
 class AffineReparam(Reparam):
-    """Measure a site in other units: sample ``<name>_unit`` in its place, and set it to zero + one * unit.
+    """Reparameterisation that samples a site in other units: the site is zero + one · ``<name>_unit``.
 
-    `LocScaleReparam` for any prior and any units; the prior stays what it was.
+    It is `LocScaleReparam` for any prior and any units. The prior of the site does not change.
 
     Parameters
     ----------
     zero, one
-        Of the shape of the site's value; `one` positive.
+        Zero point and unit length, both with the shape of the site's value; `one` is positive.
     """
 
     def __init__(self, zero: Tensor, one: Tensor) -> None:
         self.zero, self.one = zero, one
 
-    def apply(self, msg: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the site as a function of the new one."""
+    def apply(self, msg: ReparamMessage) -> ReparamResult:
+        """Return the site as a point mass at a function of the new site, which is sampled here."""
         fn = msg["fn"]
-        back = AffineTransform(self.zero, self.one, event_dim=fn.event_dim).inv
-        unit = pyro.sample(msg["name"] + _UNIT, dist.TransformedDistribution(fn, [back]))
+        if not isinstance(fn, TorchDistributionMixin):
+            raise TypeError(f"site {msg['name']}: expected a distribution, got {type(fn).__name__}")
+        to_unit = AffineTransform(self.zero, self.one, event_dim=fn.event_dim).inv
+        unit = pyro.sample(msg["name"] + _UNIT, dist.TransformedDistribution(fn, [to_unit]))
         value = self.zero + self.one * unit
-        return point_mass(value, fn.event_dim)
+        return {"fn": PointMass(value, fn.event_dim), "value": value, "is_observed": True}
 
 
-class _Done(nn.Module):
-    """f_e of texts that have been through it."""
+class _EncodedTexts(TextEncoder):
+    """Stand-in for f_e that takes texts which f_e has encoded already."""
 
-    def __init__(self, f_e: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, f_e: TextEncoder) -> None:
+        nn.Module.__init__(self)  # draws no random numbers, unlike the constructor of `TextEncoder`
         self.linear = f_e.linear
 
     def forward(self, texts: Tensor) -> Tensor:

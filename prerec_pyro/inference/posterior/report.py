@@ -1,4 +1,4 @@
-"""What the checks of a posterior come to, in plain words: trust it, or what to do."""
+"""Findings of the checks of a posterior in plain words: trust it, or what to do next."""
 
 from __future__ import annotations
 
@@ -8,130 +8,161 @@ from typing import Literal
 import numpy as np
 
 from prerec_pyro.inference.posterior import diagnostics
-from prerec_pyro.inference.posterior.predictive_checks import LISTED, PredictiveChecks
+from prerec_pyro.inference.posterior.predictive_checks import LIST_LENGTH, PredictiveChecks
 from prerec_pyro.inference.posterior.result import Posterior
 
 State = Literal["good", "fair", "bad", "note"]
 GOOD_K, FAIR_K = 0.5, 0.7
-GOOD_R, FAIR_R = 1.01, 1.05
-ENOUGH_ESS = 100  # of each chain (Vehtari et al. 2021)
-LOW_BFMI = 0.3
-ELBO_APART, MEANS_APART = 2.0, 0.5
-MISCALIBRATED = 0.05
+GOOD_R_HAT, FAIR_R_HAT = 1.01, 1.05
+MIN_ESS = 100  # for each chain (Vehtari et al. 2021)
+MIN_BFMI = 0.3
+MAX_ELBO_RANGE, MAX_MEAN_SHIFT = 2.0, 0.5  # nats, standard deviations
+MAX_MISCALIBRATION = 0.05
+MAX_POPULARITY_RATIO = 1.5
+_USERS = {"train": "training users", "validation": "validation users", "test": "test users"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check.
+    """The result of one check.
 
     Attributes
     ----------
     check
-        What was looked at.
+        Name of the check.
     state
-        ``"good"``, ``"fair"``, ``"bad"``, or ``"note"`` where there is nothing to judge.
-    says
-        The finding and what follows, one sentence.
+        ``"good"``, ``"fair"``, ``"bad"``, or ``"note"`` for a fact that is neither.
+    message
+        The finding and what follows from it, in one sentence.
     """
 
     check: str
     state: State
-    says: str
+    message: str
 
 
 def findings(posterior: Posterior) -> list[Finding]:
-    """Return what is known of how good the draws are."""
-    found = [_evidence(posterior)]
+    """Return the findings on the quality of the draws.
+
+    Examples
+    --------
+    >>> import torch
+    >>> facts = {"log_queries": 500, "given_queries": 400, "evaluated_queries": 400}
+    >>> posterior = Posterior("delta", "shop", {"S": torch.zeros(1, 1, 4)}, facts=facts)
+    >>> for finding in findings(posterior):
+    ...     print(f"{finding.check} ({finding.state}): {finding.message}")
+    evidence (note): given 400 of the 500 queries of the users that were named
+    spread (note): a MAP is a point and says nothing of its own error; use laplace
+    """
+    evidence = _evidence(posterior)
     if posterior.is_point:
-        return [*found, Finding("spread", "note", "a MAP is a point and says nothing of its own error; take laplace")]
+        return [evidence, Finding("spread", "note", "a MAP is a point and says nothing of its own error; use laplace")]
     if posterior.method == "nuts":
-        return [*found, *_of_chains(posterior)]
-    if "elbo" in posterior.facts:
-        found.append(_of_restarts(posterior))
-    return [*found, _of_ratios(posterior)]
+        return [evidence, *_convergence(posterior), _divergences(posterior), _energy(posterior)]
+    restarts = [_restarts(posterior)] if "elbo" in posterior.facts else []
+    return [evidence, *restarts, _importance_ratios(posterior)]
 
 
 def _evidence(posterior: Posterior) -> Finding:
     facts = posterior.facts
     given, evaluated = facts["given_queries"], facts["evaluated_queries"]
-    whose = {"train": "training users", "validation": "validation users", "test": "test users"}
-    whose = whose.get(facts.get("users", ""), "users that were named")
-    says = f"given {given:,} of the {facts['log_queries']:,} queries of the {whose}"
+    users = _USERS.get(facts.get("users", ""), "users that were named")
+    message = f"given {given:,} of the {facts['log_queries']:,} queries of the {users}"
     if evaluated < given:
-        says += (
+        message += (
             f"; evaluated on {evaluated:,} of them, each counted {facts['weight']:.1f} times, "
             f"with the gradient of all ({facts['rounds']} passes)"
         )
-    return Finding("evidence", "note", says)
+    return Finding("evidence", "note", message)
 
 
-def _of_ratios(posterior: Posterior) -> Finding:
+def _importance_ratios(posterior: Posterior) -> Finding:
     ratios = (posterior.statistics["lp"] - posterior.statistics["log_q"])[0].double().numpy()
     k = diagnostics.k_hat(ratios)
     if k < GOOD_K:
         return Finding("k-hat", "good", f"{k:.2f}: the draws follow the posterior, trust them")
     if k < FAIR_K:
-        return Finding("k-hat", "fair", f"{k:.2f}: means and intervals hold roughly; take nuts where it matters")
-    follows = "take nuts, or fewer latents (--latents S)" if len(posterior.draws) > 1 else "take nuts"
-    return Finding(
-        "k-hat", "bad", f"{k:.2f}: the approximation misses the posterior, do not trust its tails; {follows}"
-    )
+        return Finding("k-hat", "fair", f"{k:.2f}: means and intervals hold roughly; use nuts where precision matters")
+    advice = "use nuts, or fewer latents (--latents S)" if len(posterior.draws) > 1 else "use nuts"
+    return Finding("k-hat", "bad", f"{k:.2f}: the approximation misses the posterior, do not trust its tails; {advice}")
 
 
-def _of_restarts(posterior: Posterior) -> Finding:
+def _restarts(posterior: Posterior) -> Finding:
     elbo, shift = posterior.facts["elbo"], posterior.facts["mean_shift"]
     if len(elbo) < 2:
-        return Finding("restarts", "note", "one run only: whether another would agree is not known")
-    apart = float(np.ptp(elbo))
-    says = f"ELBOs of {len(elbo)} runs within {apart:.1f} nats, means within {shift:.2f} standard deviations"
-    if apart < ELBO_APART and shift < MEANS_APART:
-        return Finding("restarts", "good", f"{says}: they agree")
-    return Finding("restarts", "bad", f"{says}: they do not agree; give it more --steps, or take laplace")
+        return Finding("restarts", "note", "a single run: nothing shows whether another one would agree")
+    elbo_range = float(np.ptp(elbo))
+    message = f"ELBOs of {len(elbo)} runs within {elbo_range:.1f} nats, means within {shift:.2f} standard deviations"
+    if elbo_range < MAX_ELBO_RANGE and shift < MAX_MEAN_SHIFT:
+        return Finding("restarts", "good", f"{message}: they agree")
+    return Finding("restarts", "bad", f"{message}: they do not agree; use more --steps, or laplace")
 
 
-def _of_chains(posterior: Posterior) -> list[Finding]:
+def _convergence(posterior: Posterior) -> list[Finding]:
+    """Return the findings on R-hat and on bulk and tail ESS of chains."""
     table = posterior.summary()
-    worst = table["r_hat"].idxmax() if table["r_hat"].notna().any() else table.index[0]
     r_hat = float(table["r_hat"].max())
-    found = []
+    worst = table["r_hat"].idxmax() if table["r_hat"].notna().any() else table.index[0]
     if posterior.num_chains < 2:
-        found.append(Finding("R-hat", "fair", f"{r_hat:.3f} from halves of one chain; run two chains or more"))
+        message = f"{r_hat:.3f} from the halves of one chain; run two chains or more"
+        convergence = Finding("R-hat", "fair", message)
+    elif r_hat <= GOOD_R_HAT:
+        convergence = Finding("R-hat", "good", f"{r_hat:.3f} at worst, for {worst}: the chains agree")
+    elif r_hat <= FAIR_R_HAT:
+        message = f"{r_hat:.3f} at worst, for {worst}: nearly converged, run longer for publication"
+        convergence = Finding("R-hat", "fair", message)
     else:
-        state: State = "good" if r_hat <= GOOD_R else "fair" if r_hat <= FAIR_R else "bad"
-        follows = {"good": "the chains agree", "fair": "nearly there, run longer for publication"}
-        says = follows.get(state, "the chains disagree, run longer (--draws) or with more queries")
-        found.append(Finding("R-hat", state, f"{r_hat:.3f} at worst, of {worst}: {says}"))
-    for kind in ("bulk", "tail"):
-        size, of = float(table[f"ess_{kind}"].min()), table[f"ess_{kind}"].idxmin()
-        enough = size >= ENOUGH_ESS * posterior.num_chains
-        what = "means" if kind == "bulk" else "intervals"
-        says = f"{what} can be read" if enough else f"too few for {what}, run longer (--draws)"
-        found.append(Finding(f"ESS {kind}", "good" if enough else "fair", f"{size:.0f} at least, of {of}: {says}"))
-    hits = int(posterior.statistics["diverging"].sum())
-    says = "none" if not hits else f"{hits}: the posterior has corners that the chains cannot turn; distrust its tails"
-    found.append(Finding("divergences", "bad" if hits else "good", says))
-    low = float(diagnostics.bfmi(posterior.statistics["energy"].double().numpy()).min())
-    says = "the tails are reached" if low >= LOW_BFMI else "the tails are hardly reached, run longer"
-    found.append(Finding("energy", "good" if low >= LOW_BFMI else "bad", f"BFMI {low:.2f} at least: {says}"))
+        advice = "run longer (--draws) or with more queries"
+        convergence = Finding("R-hat", "bad", f"{r_hat:.3f} at worst, for {worst}: the chains disagree, {advice}")
+    found = [convergence]
+    for kind, quantity in (("bulk", "means"), ("tail", "intervals")):
+        ess = table[f"ess_{kind}"]
+        size, site = float(ess.min()), ess.idxmin()
+        enough = size >= MIN_ESS * posterior.num_chains
+        follows = f"enough for {quantity}" if enough else f"too few for {quantity}, run longer (--draws)"
+        message = f"{size:.0f} at least, for {site}: {follows}"
+        found.append(Finding(f"ESS {kind}", "good" if enough else "fair", message))
     return found
 
 
+def _divergences(posterior: Posterior) -> Finding:
+    count = int(posterior.statistics["diverging"].sum())
+    if not count:
+        return Finding("divergences", "good", "none")
+    message = f"{count}: the chains cannot enter some regions of the posterior; do not trust its tails"
+    return Finding("divergences", "bad", message)
+
+
+def _energy(posterior: Posterior) -> Finding:
+    lowest = float(diagnostics.bfmi(posterior.statistics["energy"].double().numpy()).min())
+    if lowest >= MIN_BFMI:
+        return Finding("energy", "good", f"BFMI {lowest:.2f} at least: the chains reach the tails")
+    return Finding("energy", "bad", f"BFMI {lowest:.2f} at least: the chains hardly reach the tails, run longer")
+
+
 def predictive_findings(checks: PredictiveChecks) -> list[Finding]:
-    """Return what held-out users say of the predictions."""
-    off = checks.miscalibration()
-    # Choices of one user are no independent evidence: users count.
+    """Return the findings on the predictions for held-out users: calibration and popularity."""
+    return [_calibration(checks), _popularity(checks)]
+
+
+def _calibration(checks: PredictiveChecks) -> Finding:
+    difference = checks.miscalibration()
+    # Choices of one user are not independent, so the noise depends on the number of users.
     noise = 1.36 / max(checks.num_users, 1) ** 0.5
-    about = f"on {len(checks):,} choices of {checks.num_users:,} users that it was not given"
-    says = f"claimed and found shares differ by {abs(off):.3f} at most {about}"
-    if abs(off) <= max(MISCALIBRATED, noise):
-        found = [Finding("calibration", "good", f"{says}: probabilities mean what they say")]
-    else:
-        sure = "it is too sure of what it lists first" if off < 0 else "it could be surer of what it lists first"
-        found = [Finding("calibration", "fair", f"{says}: {sure}")]
-    chosen, drawn, listed = (float(np.median(x)) for x in (checks.chosen, checks.drawn, checks.listed))
-    apart = abs(np.log1p(drawn) - np.log1p(chosen))
-    says = f"median popularity {chosen:.0f} of what was chosen, {drawn:.0f} of what the model draws"
-    says += f", {listed:.0f} of its first {LISTED}"
-    state: State = "good" if apart < np.log(1.5) else "fair"
-    follows = "alike" if state == "good" else "the model leans to the " + ("popular" if drawn > chosen else "unpopular")
-    return [*found, Finding("popularity", state, f"{says}: {follows}")]
+    evidence = f"on {len(checks):,} choices of {checks.num_users:,} users that it was not given"
+    message = f"claimed and observed shares differ by {abs(difference):.3f} at most {evidence}"
+    if abs(difference) <= max(MAX_MISCALIBRATION, noise):
+        return Finding("calibration", "good", f"{message}: the probabilities can be taken at face value")
+    bias = "overconfident" if difference < 0 else "underconfident"
+    return Finding("calibration", "fair", f"{message}: the model is {bias} in the items that it lists first")
+
+
+def _popularity(checks: PredictiveChecks) -> Finding:
+    medians = (checks.chosen_popularity, checks.drawn_popularity, checks.listed_popularity)
+    chosen, drawn, listed = (float(np.median(counts)) for counts in medians)
+    message = f"median popularity {chosen:.0f} of chosen items, {drawn:.0f} of items that the model draws, "
+    message += f"{listed:.0f} of its first {LIST_LENGTH}"
+    if abs(np.log1p(drawn) - np.log1p(chosen)) < np.log(MAX_POPULARITY_RATIO):
+        return Finding("popularity", "good", f"{message}: they agree")
+    side = "popular" if drawn > chosen else "unpopular"
+    return Finding("popularity", "fair", f"{message}: the model prefers {side} items")

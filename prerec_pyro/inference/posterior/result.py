@@ -1,10 +1,11 @@
-"""What is known of one domain's D, S and lifted weights once its log is read: draws, and what ArviZ asks of them."""
+"""Draws from the posterior of one domain's D, S and lifted weights, with their summaries, plots and files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,61 +14,94 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.posterior import arviz_io, diagnostics
+from prerec_pyro.inference.posterior import arviz_io, diagnostics, display
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Method = Literal["delta", "laplace", "normal", "low_rank", "nuts"]
 METHODS: tuple[Method, ...] = get_args(Method)
-EFFECT_SCALES = ("match", "popularity", "repeats", "wandering")
-"""Coordinates of S, in its order: e-folds of U·V, of Z·W_z and of the prior of ρ, nats of w_o."""
+EFFECT_SCALES = ("match", "popularity", "repeat", "background")
+"""Names of the coordinates of S, in its order: e-folds of U·V, e-folds of Z·W_z, log odds of ρ, log odds of ω."""
 _DIMS = {
     "D": ("domain", "latent"),
-    "S": ("domain", "strength"),
+    "S": ("domain", "effect"),
     "W_d": ("latent",),
     "W_z": ("latent",),
     "R": ("query",),
     "times_chosen": ("item",),
 }
-_OF_DOMAIN = ("D", "S")
+_DOMAIN_NODES = ("D", "S")
 INTERVAL = 0.9
+_MIN_DRAWS = 4  # fewer draws in a chain have no R-hat
+
+
+def check_method(method: str) -> Method:
+    """Return the method.
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+    """
+    for known in METHODS:
+        if method == known:
+            return known
+    raise InputError(f"method {method!r}: expected one of {', '.join(METHODS)}")
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Draws from the posterior of one domain's low-dimensional latents, the networks at their MAP.
+    """Draws from the posterior of one domain's low-dimensional latents, with the networks at their MAP.
 
     Attributes
     ----------
     method
-        Which approximation the draws come from. ``"delta"`` is a point: one chain of one draw.
+        Approximation that the draws come from. ``"delta"`` is a point: one chain of one draw.
     domain
         Name of the domain.
     draws
-        Site → ``(num_chains, num_draws, …)`` float32: ``D`` (…, latent_dim) and ``S`` (…, 4), those of the domain;
-        where they are lifted, ``W_z`` and ``W_d`` (…, latent_dim). All in the units of the graph's sites: D in latent
-        units, S in units of the graph's ``spread``; each is a value that ``do`` takes for its node. Draw i of one site
-        belongs to draw i of the others.
+        Site → ``(num_chains, num_draws, …)`` float32: ``D`` (…, latent_dim) and ``S`` (…, 4) of the domain, and where
+        they are lifted ``W_z`` and ``W_d`` (…, latent_dim). D is in latent units, S in units of the graph's ``spread``.
+        Each value is one that ``do`` takes for its node. Draw i of one site belongs to draw i of the others.
     prior
-        The same of the prior, ``(1, num_prior_draws, …)``.
+        Draws from the prior in the same form, ``(1, num_prior_draws, …)``.
     log_likelihood
-        ``(num_chains, num_draws, num_queries)``: log P(R) of each query that the density is evaluated on, in nats,
-        each counted once.
+        ``(num_chains, num_draws, num_queries)`` log P(R) in nats of each query that the density is evaluated on, each
+        counted once.
     replicated
-        ``(num_chains, num_draws, num_queries)`` int64: for each of these queries an item drawn from P(R), the posterior
+        ``(num_chains, num_draws, num_queries)`` int64, an item drawn from P(R) for each of these queries: the posterior
         predictive distribution.
     observed
-        ``(num_queries,)`` int64: the item that was chosen.
+        ``(num_queries,)`` int64, the item that was chosen.
     events
-        ``(num_queries,)`` int64: position in the domain's log of what each query predicts.
+        ``(num_queries,)`` int64, position in the domain's log of the event that each query predicts.
     statistics
-        ``(num_chains, num_draws)`` of each draw: ``lp``, the log density that was sampled or approximated; ``log_q``,
-        that of the approximation; of NUTS ``diverging`` and ``energy``.
+        Name → ``(num_chains, num_draws)``: ``lp``, the log density that was sampled or approximated; ``log_q``, the log
+        density of the approximation; for NUTS ``diverging`` and ``energy``.
     item_ids
-        ``(num_items,)`` of the domain; `observed` and `replicated` count in it.
+        ``(num_items,)`` ids of the domain's items; `observed` and `replicated` hold positions in it.
     facts
-        Plain JSON: how many queries the posterior is given and is evaluated on, ELBOs of restarts, seeds.
+        Plain JSON: numbers of queries that are given and evaluated, ELBOs of restarts, seeds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> draws = {"S": torch.arange(20.0).reshape(1, 5, 4)}
+    >>> posterior = Posterior("laplace", "shop", draws)
+    >>> posterior
+    Posterior of domain 'shop'
+      method      laplace
+      sites       S (4,)
+      draws       1 chain × 5 draws
+      point       no
+      diagnostic  not known
+    >>> posterior.mean()["S"]
+    tensor([ 8.,  9., 10., 11.])
+    >>> posterior.summary()["mean"].round(1).to_dict()
+    {'S[match]': 8.0, 'S[popularity]': 9.0, 'S[repeat]': 10.0, 'S[background]': 11.0}
+    >>> posterior.thinned(2)["S"].shape
+    torch.Size([2, 4])
     """
 
     method: Method
@@ -83,25 +117,33 @@ class Posterior:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method {self.method!r}: expected one of {', '.join(METHODS)}")
-        leading = {tuple(value.shape[:2]) for value in self._drawn()}
+        """Check the method and that all draws have the same numbers of chains and draws."""
+        check_method(self.method)
+        leading = {tuple(value.shape[:2]) for value in self._arrays()}
         if len(leading) != 1:
-            raise ValueError(f"expected (num_chains, num_draws, …) of every site, got {leading}")
+            raise ValueError(f"expected (num_chains, num_draws, …) for every site, got {leading}")
+
+    def __repr__(self) -> str:
+        """Return domain, method, sites, number of draws and the worst known diagnostic, one a line."""
+        return display.as_text(f"Posterior of domain {self.domain!r}", self._rows)
+
+    def _repr_html_(self) -> str:
+        """Return the same as an HTML table, for notebooks."""
+        return display.as_html(f"Posterior of domain {self.domain!r}", self._rows)
 
     @property
     def num_chains(self) -> int:
-        """Chains of NUTS; 1 of the others."""
-        return self._drawn()[0].shape[0]
+        """Number of chains of NUTS; 1 for the other methods."""
+        return self._arrays()[0].shape[0]
 
     @property
     def num_draws(self) -> int:
-        """Draws of each chain."""
-        return self._drawn()[0].shape[1]
+        """Number of draws in each chain."""
+        return self._arrays()[0].shape[1]
 
     @property
     def is_point(self) -> bool:
-        """Whether there is no spread to speak of: a MAP."""
+        """Whether the posterior is a MAP, a point without spread."""
         return self.method == "delta"
 
     def mean(self) -> dict[str, Tensor]:
@@ -109,22 +151,27 @@ class Posterior:
         return {site: value.mean(dim=(0, 1)) for site, value in self.draws.items()}
 
     def thinned(self, num_draws: int) -> dict[str, Tensor]:
-        """Return at most so many draws of each site, ``(n, …)``, evenly spaced over the chains laid end to end."""
+        """Return at most `num_draws` draws of each site, ``(n, …)``, evenly spaced over all chains in turn."""
         total = self.num_chains * self.num_draws
         kept = torch.linspace(0, total - 1, min(num_draws, total)).round().long()
         return {site: value.flatten(0, 1)[kept] for site, value in self.draws.items()}
 
-    def to_arviz(self) -> Any:
+    def to_arviz(self) -> arviz_io.ArvizData:
         """Return ``InferenceData`` (ArviZ 0.x) or ``DataTree`` (1.x).
 
-        Groups posterior, sample_stats, log_likelihood, posterior_predictive, prior, observed_data and constant_data
-        (how often each item was chosen); dimensions domain, latent, strength, query (the position in the log) and
-        item.
+        The groups are posterior, sample_stats, log_likelihood, posterior_predictive, prior, observed_data and
+        constant_data (how often each item was chosen). The dimensions are domain, latent, effect (the names in
+        `EFFECT_SCALES`), query (position in the log) and item.
         """
         latent = next((v.shape[-1] for site, v in self.draws.items() if site != "S"), 0)
-        coords: dict[str, Any] = {"domain": [self.domain], "strength": list(EFFECT_SCALES), "latent": np.arange(latent)}
-        none = {"none": np.zeros((self.num_chains, self.num_draws))}  # ArviZ wants a posterior, PreRec_n has no latent
-        groups = {"posterior": self._sites(self.draws) or none, "prior": self._sites(self.prior)}
+        coords: dict[str, Sequence[str] | np.ndarray] = {
+            "domain": [self.domain],
+            "effect": EFFECT_SCALES,
+            "latent": np.arange(latent),
+        }
+        # ArviZ expects a posterior, but PreRec_n has no latent.
+        empty = {"none": np.zeros((self.num_chains, self.num_draws))}
+        groups = {"posterior": _to_arrays(self.draws) or empty, "prior": _to_arrays(self.prior)}
         groups["sample_stats"] = {name: value.numpy() for name, value in self.statistics.items()}
         if self.observed is not None and self.events is not None:
             coords["query"] = self.events.numpy()
@@ -140,18 +187,18 @@ class Posterior:
         return arviz_io.to_arviz(groups, dims=_DIMS, coords=coords, attrs=attrs)
 
     def save(self, path: str | Path) -> None:
-        """Write `to_arviz` as netCDF, which ``arviz.from_netcdf`` opens; written beside and put in place when whole.
+        """Write `to_arviz` as netCDF, which ``arviz.from_netcdf`` opens; the file appears only when it is complete.
 
         Raises
         ------
         InputError
-            If it cannot be written.
+            If the file cannot be written.
         """
         arviz_io.write(self.to_arviz(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
-        """Return what `save` wrote.
+        """Return the posterior that `save` wrote; files with older names of the coordinates of S can be read too.
 
         Raises
         ------
@@ -161,31 +208,33 @@ class Posterior:
         groups, coords, attrs = arviz_io.read(Path(path))
         if not {"method", "facts"} <= set(attrs) or "domain" not in coords:
             raise InputError(f"{path}: holds no posterior of prerec-pyro; write one with `diagnose` or Posterior.save")
-        single = {group: _one(groups.get(group, {}), "R") for group in ("log_likelihood", "posterior_predictive")}
-        observed = _one(groups.get("observed_data", {}), "R")
+        choices = {
+            group: _optional(groups.get(group, {}), "R")
+            for group in ("log_likelihood", "posterior_predictive", "observed_data")
+        }
         return cls(
-            method=str(attrs["method"]),
+            method=check_method(str(attrs["method"])),
             domain=str(coords["domain"][0]),
-            draws={site: value for site, value in _tensors(groups["posterior"]).items() if site != "none"},
-            prior=_tensors(groups.get("prior", {})),
-            log_likelihood=single["log_likelihood"],
-            replicated=single["posterior_predictive"],
-            observed=observed,
-            events=None if observed is None else torch.from_numpy(coords["query"].astype(np.int64)),
+            draws={site: value for site, value in _to_tensors(groups["posterior"]).items() if site != "none"},
+            prior=_to_tensors(groups.get("prior", {})),
+            log_likelihood=choices["log_likelihood"],
+            replicated=choices["posterior_predictive"],
+            observed=choices["observed_data"],
+            events=torch.from_numpy(coords["query"].astype(np.int64)) if "observed_data" in groups else None,
             statistics={name: torch.from_numpy(value) for name, value in groups.get("sample_stats", {}).items()},
             item_ids=np.asarray(coords["item"], dtype=object) if "item" in coords else None,
             facts=json.loads(attrs["facts"]),
         )
 
     def summary(self) -> pd.DataFrame:
-        """Return a row a number: ``mean`` and, of what has a spread, ``sd`` and the bounds of its 90 % interval.
+        """Return one row for each number, named ``S[popularity]``, ``D[17]``, …; S comes first.
 
-        NUTS adds ``r_hat``, ``ess_bulk`` and ``ess_tail``. Rows are named ``S[popularity]``, ``D[17]``. Of a MAP
-        nothing but its value is known: one column ``value``.
+        The columns are ``mean``, ``sd`` and ``5%`` and ``95%``, the bounds of the 90 % interval. NUTS adds ``r_hat``,
+        ``ess_bulk`` and ``ess_tail``. A MAP has no spread, so its only column is ``value``.
         """
         import pandas as pd
 
-        names, values = self._flat()  # (num_chains, num_draws, num_numbers)
+        names, values = self._numbers()  # (num_chains, num_draws, num_numbers)
         if self.is_point:
             return pd.DataFrame({"value": values[0, 0]}, index=names)
         low, high = np.quantile(values, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=(0, 1))
@@ -200,19 +249,20 @@ class Posterior:
         Raises
         ------
         InputError
-            If a site is not there, or the posterior is a point.
+            If the posterior has no such site, or is a point.
         """
         if self.is_point:
-            raise InputError("a MAP is a point and has no interval to plot; take method='laplace', say")
+            raise InputError("a MAP is a point and has no interval to plot; use method='laplace', for example")
         if missing := [site for site in sites if site not in self.draws]:
             raise InputError(f"plot: no site {missing[0]!r}; expected some of {', '.join(self.draws)}")
         return arviz_io.forest(self.to_arviz(), sites, INTERVAL)
 
-    def _drawn(self) -> list[Tensor]:
+    def _arrays(self) -> list[Tensor]:
+        """Return all tensors that begin with chains and draws."""
         return [*self.draws.values(), *(v for v in (self.log_likelihood, self.replicated) if v is not None)]
 
-    def _flat(self) -> tuple[list[str], np.ndarray]:
-        """Return a name and the draws of every number, ``(num_chains, num_draws, num_numbers)``; S first."""
+    def _numbers(self) -> tuple[list[str], np.ndarray]:
+        """Return names and draws of every number, ``(num_chains, num_draws, num_numbers)``; S first."""
         names: list[str] = []
         order = sorted(self.draws, key=lambda site: (site != "S", site))
         for site in order:
@@ -221,15 +271,46 @@ class Posterior:
         none = np.zeros((self.num_chains, self.num_draws, 0))
         return names, np.concatenate([none, *(self.draws[site].double().numpy() for site in order)], axis=-1)
 
-    @staticmethod
-    def _sites(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-        """Give D and S their dimension of domains."""
-        return {s: (v.unsqueeze(2) if s in _OF_DOMAIN else v).numpy() for s, v in values.items()}
+    @cached_property
+    def _rows(self) -> list[tuple[str, str]]:
+        """Names and values that describe the posterior."""
+        chains = "chain" if self.num_chains == 1 else "chains"
+        draws = "draw" if self.num_draws == 1 else "draws"
+        return [
+            ("method", self.method),
+            ("sites", ", ".join(f"{site} {tuple(v.shape[2:])}" for site, v in self.draws.items()) or "none"),
+            ("draws", f"{self.num_chains} {chains} × {self.num_draws} {draws}"),
+            ("point", "yes, a MAP without spread" if self.is_point else "no"),
+            ("diagnostic", self._worst_diagnostic()),
+        ]
+
+    def _worst_diagnostic(self) -> str:
+        """Return the largest R-hat and the number of divergences, or k-hat, where the draws have them."""
+        if self.is_point:
+            return "none, a point has no spread"
+        if self.method == "nuts" and self.draws and self.num_draws >= _MIN_DRAWS:
+            names, values = self._numbers()
+            r_hat = np.nan_to_num(diagnostics.convergence(values)["r_hat"], nan=-np.inf)
+            worst = int(r_hat.argmax())
+            found = f"R-hat {r_hat[worst]:.3f} ({names[worst]})" if np.isfinite(r_hat[worst]) else "R-hat not known"
+            if "diverging" in self.statistics:
+                found += f", {int(self.statistics['diverging'].sum())} divergences"
+            return found
+        if {"lp", "log_q"} <= set(self.statistics) and self.num_draws >= _MIN_DRAWS:
+            ratios = (self.statistics["lp"] - self.statistics["log_q"]).flatten().double().numpy()
+            return f"k-hat {diagnostics.k_hat(ratios):.2f}"
+        return "not known"
 
 
-def _one(group: Mapping[str, np.ndarray], name: str) -> Tensor | None:
+def _to_arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return draws as arrays in which D and S have a dimension of domains."""
+    return {s: (v.unsqueeze(2) if s in _DOMAIN_NODES else v).numpy() for s, v in values.items()}
+
+
+def _to_tensors(group: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Return arrays as draws; the inverse of `_to_arrays`."""
+    return {s: torch.from_numpy(v[:, :, 0] if s in _DOMAIN_NODES else v) for s, v in group.items()}
+
+
+def _optional(group: Mapping[str, np.ndarray], name: str) -> Tensor | None:
     return torch.from_numpy(group[name]) if name in group else None
-
-
-def _tensors(group: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    return {s: torch.from_numpy(v[:, :, 0] if s in _OF_DOMAIN else v) for s, v in group.items()}

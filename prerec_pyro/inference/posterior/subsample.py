@@ -1,4 +1,4 @@
-"""Which queries of a domain's log a posterior is given, and on which of them its density is evaluated."""
+"""The part of a domain's log that a posterior is given, and the part of it that its density is evaluated on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_TOKENS, MAX_SCORES = 1024, 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class LogSample:
-    """Queries of some users, against the full catalogue, with histories as in training; see `training_windows`.
+    """Queries of some users against the full catalogue, with histories as in training; see `training_windows`.
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class LogSample:
     given
         Windows of all queries that the posterior is given.
     evaluated
-        Windows of those that its density is evaluated on, a simple random sample of `given`, or all.
+        Windows of the queries that its density is evaluated on: a simple random sample of `given`, or all of it.
     num_log
-        Queries of all users that were asked about, of which `given` may be a part.
+        Number of queries of all users that were named; `given` may hold fewer.
     """
 
     encoded: EncodedDomain
@@ -38,41 +38,41 @@ class LogSample:
 
     @property
     def num_given(self) -> int:
-        """Queries that the posterior is given."""
+        """Number of queries that the posterior is given."""
         return int(self.given.num_queries.sum())
 
     @property
     def num_evaluated(self) -> int:
-        """Queries that the density is evaluated on."""
+        """Number of queries that the density is evaluated on."""
         return int(self.evaluated.num_queries.sum())
 
     @property
     def weight(self) -> float:
-        """How many of the given queries each evaluated one stands for."""
+        """Number of given queries that each evaluated query represents."""
         return self.num_given / self.num_evaluated
 
     def batches(self, windows: Windows) -> Iterator[Batch]:
-        """Yield the queries of some windows in batches of like length, so that little is computed on padding."""
-        most = max(1, MAX_SCORES // max(self.encoded.num_items, 1))
-        for group in buckets(windows, min(MAX_TOKENS, most)):
+        """Yield the queries of some windows in batches of similar length, which keeps padding small."""
+        max_queries = max(1, MAX_SCORES // max(self.encoded.num_items, 1))
+        for group in buckets(windows, min(MAX_TOKENS, max_queries)):
             yield catalogue_batch(self.encoded, windows[group])[0]
 
 
 def sample_log(
     encoded: EncodedDomain, users: np.ndarray, *, max_log: int | None, queries: int | None, seed: int = 0
 ) -> LogSample:
-    """Return queries of `users`: whole users until there are `max_log`, and of these windows until there are `queries`.
+    """Return a sample of the queries of some users: whole users up to `max_log`, and windows of these up to `queries`.
 
     Parameters
     ----------
     encoded
         The domain.
     users
-        ``(n,)`` user rows whose log may be read.
+        ``(n,)`` rows of the users whose log may be used.
     max_log, queries
-        Bounds, reached by less than one user and one window; None is all.
+        Bounds on the number of queries; the last user or window that is drawn may pass them. None is no bound.
     seed
-        Of both draws.
+        Seed of both draws.
 
     Raises
     ------
@@ -86,15 +86,15 @@ def sample_log(
     sizes = np.maximum(np.diff(encoded.domain.offsets)[users] - 1, 0)
     if not sizes.sum():
         raise InputError(
-            f"domain {encoded.name!r}: no training user with two events, so the log says nothing; give it more users"
+            f"domain {encoded.name!r}: no training user has two events, so the log holds no choice; add users"
         )
-    read = users if max_log is None else users[np.sort(_until(sizes, max_log, rng))]
-    given = training_windows(encoded.domain.offsets, read, rng)
-    rows = slice(None) if queries is None else np.sort(_until(given.num_queries, queries, rng))
+    kept = users if max_log is None else users[np.sort(_draw_until(sizes, max_log, rng))]
+    given = training_windows(encoded.domain.offsets, kept, rng)
+    rows = slice(None) if queries is None else np.sort(_draw_until(given.num_queries, queries, rng))
     return LogSample(encoded, given, given[rows], int(sizes.sum()))
 
 
-def _until(sizes: np.ndarray, bound: int, rng: np.random.Generator) -> np.ndarray:
-    """Return rows in random order, the fewest whose sizes add up to `bound`; all where they do not."""
+def _draw_until(sizes: np.ndarray, bound: int, rng: np.random.Generator) -> np.ndarray:
+    """Return random rows, the fewest whose sizes add up to `bound`, or all if they do not reach it."""
     order = rng.permutation(np.flatnonzero(sizes))
     return order[: int(np.searchsorted(sizes[order].cumsum(), bound)) + 1]

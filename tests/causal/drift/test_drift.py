@@ -156,7 +156,7 @@ def test_a_log_that_changes_is_told_from_one_that_does_not(plain, shop, changed)
     assert "shop has drifted since" in alarm.sentence()
     assert "shop is not shown to have drifted since" in calm.sentence()
     assert calm.table["coordinate"].tolist() == [
-        *(f"S {n}" for n in ("match", "popularity", "repeats", "wandering")),
+        *(f"S {n}" for n in ("match", "popularity", "repeat", "background")),
         "D 1",
         "D 2",
     ]

@@ -1,3 +1,5 @@
+"""Convergence, BFMI, k-hat and leave-one-out on draws with a known answer."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,8 +30,8 @@ def test_a_number_that_never_moves_has_no_r_hat() -> None:
     assert np.isnan(convergence(np.ones((2, 50, 1)))["r_hat"]).all()
 
 
-def test_k_hat_tells_a_good_proposal_from_a_narrow_one() -> None:
-    """q = Normal(0, s) for p = Normal(0, 1): the tail of p/q has shape 1 - s² where s < 1."""
+def test_k_hat_separates_a_good_proposal_from_a_narrow_one() -> None:
+    """With q = Normal(0, s) and p = Normal(0, 1), the tail of p/q has shape 1 - s² for s < 1."""
     x = RNG.normal(size=20_000)
     for scale, at_least, at_most in ((1.2, -2, 0.4), (0.5, 0.55, 1.0)):
         drawn = scale * x
@@ -38,14 +40,14 @@ def test_k_hat_tells_a_good_proposal_from_a_narrow_one() -> None:
     assert k_hat(np.full(100, -3.0)) == -np.inf, "p is q"
 
 
-def test_energy_that_wanders_slowly_has_a_low_bfmi() -> None:
+def test_energy_that_changes_slowly_has_a_low_bfmi() -> None:
     quick, slow = RNG.normal(size=(1, 1000)), RNG.normal(size=(1, 1000)).cumsum(axis=1)
     assert bfmi(np.concatenate([quick, slow]))[0] > 1.5
     assert bfmi(np.concatenate([quick, slow]))[1] < 0.1
 
 
 def test_leave_one_out_is_the_density_of_the_left_out_in_a_conjugate_model() -> None:
-    """y_i ~ Normal(m, 1), m flat: without y_i, y_i ~ Normal(mean of the others, 1 + 1/(n - 1))."""
+    """With y_i ~ Normal(m, 1) and m flat, y_i given the others is Normal(their mean, 1 + 1/(n - 1))."""
     y = RNG.normal(size=30)
     m = y.mean() + RNG.normal(size=(2, 2000)) / np.sqrt(len(y))
     log_likelihood = -0.5 * (y - m[..., None]) ** 2 - 0.5 * np.log(2 * np.pi)
@@ -57,7 +59,7 @@ def test_leave_one_out_is_the_density_of_the_left_out_in_a_conjugate_model() -> 
     assert found["bad_k"] == 0
 
 
-def test_of_a_point_it_is_the_log_likelihood_and_models_are_ranked_by_it() -> None:
+def test_a_point_has_its_log_likelihood_for_elpd_and_models_are_ranked_by_elpd() -> None:
     fit = -RNG.random(size=(1, 1, 20)) - 1
     found = leave_one_out(with_likelihood(fit))
     assert found["elpd"] == pytest.approx(fit.sum())

@@ -1,3 +1,5 @@
+"""Predictive checks: calibration of right and wrong models, ranks, averages over draws."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 from scipy.stats import kstest
 
 from prerec_pyro.inference.posterior.fit import infer_posterior
-from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, _of_batch, held_out_checks
+from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, _check_batch, held_out_checks
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
@@ -17,43 +19,45 @@ from tests.support.models import small_encoded, small_graph
 ENCODED = small_encoded(num_items=15, num_users=40)
 
 
-def known(latents: dict[str, torch.Tensor]) -> Posterior:
+def point_posterior(latents: dict[str, torch.Tensor]) -> Posterior:
     draws = {site: value[None].float() for site, value in latents.items()}  # D and S are (1, n): one chain, one draw
     return Posterior("delta", "drawn", draws)
 
 
-def checked(wrong: float = 1.0) -> PredictiveChecks:
-    """Checks of the very latents that a world was drawn with, U·V made `wrong` times as strong."""
+def checks_of(sharpness: float = 1.0) -> PredictiveChecks:
+    """Checks of the latents that a domain was drawn with, with U·V multiplied by `sharpness`."""
     graph = small_graph(num_domains=1).eval()
     torch.manual_seed(0)
     latents = draw_latents(graph)
     texts = np.random.default_rng(0).normal(size=(25, 6)).astype(np.float32) / 6**0.5
     encoded, _ = draw_domain(graph, latents, texts, num_users=250, num_days=4, seed=0)
-    latents["S"][0, 0] += np.log(wrong) / float(graph.spread[0])
-    return held_out_checks(graph, TrainedDomains(), encoded, known(latents), np.arange(250), queries=10_000)
+    latents["S"][0, 0] += np.log(sharpness) / float(graph.spread[0])
+    return held_out_checks(graph, TrainedDomains(), encoded, point_posterior(latents), np.arange(250), queries=10_000)
 
 
-def test_levels_are_uniform_where_the_model_is_right() -> None:
-    right = checked()
+def test_levels_are_uniform_if_the_model_is_right() -> None:
+    right = checks_of()
     assert len(right) == 750
     assert kstest(right.level, "uniform").pvalue > 0.01
     assert abs(right.miscalibration()) < 0.06
-    assert np.median(right.drawn) == pytest.approx(np.median(right.chosen), abs=4)
+    assert np.median(right.drawn_popularity) == pytest.approx(np.median(right.chosen_popularity), abs=4)
 
 
-def test_a_model_that_is_too_sure_falls_below_the_diagonal() -> None:
-    assert checked(wrong=4.0).miscalibration() < -0.1
-    assert checked(wrong=0.2).miscalibration() > checked().miscalibration()
+def test_an_overconfident_model_falls_below_the_diagonal() -> None:
+    assert checks_of(sharpness=4.0).miscalibration() < -0.1
+    assert checks_of(sharpness=0.2).miscalibration() > checks_of().miscalibration()
 
 
 def test_level_and_rank_by_hand() -> None:
     p = torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64)
     counts = torch.tensor([[4, 3, 2, 1], [8, 7, 6, 5]])
-    levels = [_of_batch(p, torch.tensor([1, 3]), counts, torch.Generator().manual_seed(s))[0] for s in range(300)]
+    levels = [_check_batch(p, torch.tensor([1, 3]), counts, torch.Generator().manual_seed(s))[0] for s in range(300)]
     first, second = torch.stack(levels).unbind(1)
-    assert 0.5 <= float(first.min()) < 0.51 and 0.89 < float(first.max()) <= 0.9, "above it 0.5, with its tie 0.4"
+    assert 0.5 <= float(first.min()) < 0.51 and 0.89 < float(first.max()) <= 0.9, (
+        "0.5 above the item, and 0.4 with its tie"
+    )
     assert float(second.min()) < 0.05 and float(second.max()) > 0.95
-    _, rank, chosen, drawn, listed = _of_batch(p, torch.tensor([1, 3]), counts, torch.Generator())
+    _, rank, chosen, drawn, listed = _check_batch(p, torch.tensor([1, 3]), counts, torch.Generator())
     assert rank.tolist() == [2, 1]
     assert chosen.tolist() == [3, 5]
     assert drawn.shape == (2,)

@@ -1,3 +1,5 @@
+"""The program of one domain: its density, its latents and units, the linear term for the rest of the log."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -40,7 +42,7 @@ def some_values(graph, seed: int = 0) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("changes", [{}, {"strengths": False}, {"popularity_to_item": True}, {"wandering": False}])
 @pytest.mark.parametrize("with_offsets", [False, True])
 def test_the_density_is_the_sum_of_log_likelihoods_and_the_log_prior(changes: dict, with_offsets: bool) -> None:
-    """The likelihood comes from the scorer that serves lists; the prior from its formula, in unit scale."""
+    """The likelihood is compared with the scorer that ranks items, the prior with its formula in units of its scale."""
     graph = make_graph(num_domains=1, **changes)
     num_rows = len(ENCODED.domain.item_ids)
     known = {"V_decentered": torch.randn(num_rows, 8, dtype=torch.float64)} if with_offsets else {}
@@ -59,7 +61,7 @@ def as_double_encoded():
     return dataclasses.replace(ENCODED, texts=ENCODED.texts.double(), _whitened={})
 
 
-def test_the_latents_are_those_that_were_set_whatever_their_prior() -> None:
+def test_latents_take_the_values_that_were_set_under_any_prior() -> None:
     def own(loc: torch.Tensor):
         return pyro.distributions.MultivariateNormal(loc, 0.3 * torch.eye(loc.shape[-1], dtype=loc.dtype))
 
@@ -72,7 +74,7 @@ def test_the_latents_are_those_that_were_set_whatever_their_prior() -> None:
             torch.testing.assert_close(found[site], value)
 
 
-def test_lifted_weights_are_latents_too_and_what_is_known_is_none() -> None:
+def test_lifted_weights_are_latents_and_known_nodes_are_not() -> None:
     priors = Priors(D=WIDE.D, Z=WIDE.Z, W_z=Normal(0.5), W_d=StudentT(df=4, scale=0.3))
     graph = make_graph(num_domains=1, priors=priors)
     values = some_values(graph) | {n: torch.linspace(-1, 1, 8, dtype=torch.float64) for n in ("W_d", "W_z")}
@@ -94,7 +96,7 @@ def test_lifted_weights_are_latents_too_and_what_is_known_is_none() -> None:
     torch.testing.assert_close(log_density(of_weights, values), fit + prior_of_W)
 
 
-def test_a_random_scale_stands_at_its_MAP() -> None:
+def test_a_random_scale_is_fixed_at_its_MAP() -> None:
     priors = Priors(D=Normal(LogNormal(median=0.8, sigma=0.5)), Z=WIDE.Z)
     graph = make_graph(num_domains=1, priors=priors)
     values = some_values(graph)
@@ -143,7 +145,7 @@ def test_a_part_with_the_slope_of_the_rest_agrees_with_the_whole_to_first_order(
     for site in anchor:
         torch.testing.assert_close(here[site], there[site])
     part.observe(few, weight, {}, {})
-    assert (gradient(part, anchor)["S"] - here["S"]).abs().max() > 0.1, "without the slope it would not"
+    assert (gradient(part, anchor)["S"] - here["S"]).abs().max() > 0.1, "without the linear term the gradient differs"
     elsewhere = some_values(graph, 1)
     assert value == pytest.approx(float(sum(whole.log_likelihood(anchor, b).sum() for b in whole.batches)))
     assert whole.gradient(elsewhere, whole.batches)[0] != pytest.approx(value)

@@ -1,9 +1,10 @@
+"""A posterior as a value: files, summaries, plots, descriptions."""
+
 from __future__ import annotations
 
 import dataclasses
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import arviz_io
 from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
+from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.result import EFFECT_SCALES, Posterior
 from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
 
@@ -80,9 +82,9 @@ def test_plain_arviz_opens_the_file_and_finds_names(tmp_path: Path) -> None:
     data = arviz().from_netcdf(str(tmp_path / "posterior.nc"))
     drawn = data["posterior"]
     assert drawn["D"].dims == ("chain", "draw", "domain", "latent")
-    assert drawn["S"].dims == ("chain", "draw", "domain", "strength")
+    assert drawn["S"].dims == ("chain", "draw", "domain", "effect")
     assert drawn["W_z"].dims == ("chain", "draw", "latent")
-    popularity = drawn["S"].sel(domain="shop", strength="popularity").values
+    popularity = drawn["S"].sel(domain="shop", effect="popularity").values
     np.testing.assert_array_equal(popularity, given.draws["S"][..., 1].numpy())
     assert data["constant_data"]["times_chosen"].sel(item="b").item() == 3
     for group in ("log_likelihood", "posterior_predictive"):
@@ -91,11 +93,29 @@ def test_plain_arviz_opens_the_file_and_finds_names(tmp_path: Path) -> None:
     assert data["prior"]["D"].shape == (1, 30, 1, DIM)
 
 
-def test_strengths_have_a_name_each() -> None:
+def test_a_file_with_older_names_of_the_effect_scales_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, to_arviz = posterior(), arviz_io.to_arviz
+
+    def older(groups, *, dims, coords, attrs):
+        names = {"domain": coords["domain"], "strength": ["match", "popularity", "repeats", "wandering"]}
+        names |= {name: values for name, values in coords.items() if name not in ("domain", "effect")}
+        return to_arviz(groups, dims=dims | {"S": ("domain", "strength")}, coords=names, attrs=attrs)
+
+    monkeypatch.setattr(arviz_io, "to_arviz", older)
+    given.save(tmp_path / "older.nc")
+    monkeypatch.undo()
+    assert "strength" in arviz_io.read(tmp_path / "older.nc").coords
+    back = Posterior.load(tmp_path / "older.nc")
+    for site, value in given.draws.items():
+        torch.testing.assert_close(back.draws[site], value, rtol=0, atol=0)
+    assert list(back.summary().index[:4]) == ["S[match]", "S[popularity]", "S[repeat]", "S[background]"]
+
+
+def test_every_effect_scale_has_a_name() -> None:
     assert len(EFFECT_SCALES) == len(EFFECT_SCALE_STD)
 
 
-def test_a_summary_says_what_the_draws_say() -> None:
+def test_a_summary_has_the_statistics_of_the_draws() -> None:
     given = posterior()
     table = given.summary()
     assert list(table.index[:4]) == [f"S[{name}]" for name in EFFECT_SCALES]
@@ -114,7 +134,7 @@ def test_only_chains_have_convergence() -> None:
     assert list(posterior("laplace").summary().columns) == ["mean", "sd", "5%", "95%"]
 
 
-def test_of_a_MAP_nothing_but_its_value_is_said() -> None:
+def test_a_MAP_has_a_value_and_no_interval() -> None:
     given = point()
     table = given.summary()
     assert list(table.columns) == ["value"]
@@ -123,12 +143,12 @@ def test_of_a_MAP_nothing_but_its_value_is_said() -> None:
         given.plot()
 
 
-def test_a_plot_has_a_line_a_strength() -> None:
+def test_a_plot_has_a_line_for_each_effect_scale() -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of ArviZ's own drawing
+        warnings.simplefilter("ignore")  # ArviZ's own drawing warns
         drawn = posterior().plot()
     if not is_new(arviz()):
         labels = " ".join(text.get_text() for text in drawn[0].get_yticklabels())
@@ -137,7 +157,7 @@ def test_a_plot_has_a_line_a_strength() -> None:
         posterior().plot(("Q",))
 
 
-def test_thinned_draws_of_the_sites_belong_together() -> None:
+def test_thinned_draws_of_all_sites_come_from_the_same_rows() -> None:
     given = posterior()
     few = given.thinned(10)
     flat = {site: value.flatten(0, 1) for site, value in given.draws.items()}
@@ -147,7 +167,7 @@ def test_thinned_draws_of_the_sites_belong_together() -> None:
     assert len(given.thinned(10_000)["D"]) == CHAINS * DRAWS
 
 
-def test_what_is_no_posterior_is_refused(tmp_path: Path) -> None:
+def test_files_and_values_that_are_no_posterior_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         Posterior.load(tmp_path / "none.nc")
     (tmp_path / "text.nc").write_text("no netCDF")
@@ -168,17 +188,45 @@ def test_what_is_no_posterior_is_refused(tmp_path: Path) -> None:
         posterior().save(tmp_path / "file" / "posterior.nc")
 
 
-def test_the_new_arviz_gets_its_own_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of 1.3: one positional dictionary of groups, and trees of data sets."""
-    asked: dict = {}
+def test_a_description_has_the_worst_number_of_the_chains() -> None:
+    given = posterior()
+    given.draws["D"][0, :, 2] += 5  # one chain is elsewhere
+    given.statistics["diverging"][1, :3] = True
+    lines = repr(given).splitlines()
+    assert lines[0] == "Posterior of domain 'shop'"
+    assert [line.split(maxsplit=1)[0] for line in lines[1:]] == ["method", "sites", "draws", "point", "diagnostic"]
+    text = " ".join(lines)
+    for part in ("nuts", "D (3,), S (4,), W_z (3,)", "2 chains × 40 draws", "point       no", "(D[2]), 3 divergences"):
+        assert part in text
+    r_hat = float(text.split("R-hat ")[1].split(" ")[0])
+    assert r_hat == pytest.approx(given.summary()["r_hat"].max(), abs=1e-3)
 
-    def from_dict(data: dict, *, coords: dict, dims: dict) -> dict:
-        asked.update(data=data, coords=coords, dims=dims)
-        return {name: SimpleNamespace(attrs={}) for name in data}
 
-    monkeypatch.setattr(arviz_io, "arviz", lambda: SimpleNamespace(__version__="1.3.0", from_dict=from_dict))
-    tree = posterior().to_arviz()
-    assert set(asked["data"]) == set(arviz_io.GROUPS)
-    assert asked["dims"]["D"] == ["domain", "latent"]
-    assert list(asked["coords"]["strength"]) == list(EFFECT_SCALES)
-    assert tree["posterior"].attrs["method"] == "nuts"
+def test_a_description_of_a_gaussian_has_its_k_hat() -> None:
+    x = torch.randn(1, 400, 4, generator=torch.Generator().manual_seed(0)).double()
+    statistics = {"lp": -0.5 * (1.05 * x).square().sum(-1), "log_q": -0.5 * x.square().sum(-1)}
+    text = repr(Posterior("laplace", "shop", {"S": x}, statistics=statistics))
+    ratios = (statistics["lp"] - statistics["log_q"])[0].numpy()
+    assert f"k-hat {k_hat(ratios):.2f}" in text
+    assert "1 chain × 400 draws" in text
+
+
+def test_descriptions_without_a_diagnostic() -> None:
+    text = repr(point())
+    assert "1 chain × 1 draw" in text
+    assert "yes, a MAP without spread" in text
+    assert "none, a point has no spread" in text
+    assert "not known" in repr(posterior("laplace", statistics={}))
+    still = Posterior("nuts", "shop", {"S": torch.ones(2, 10, 4)})
+    assert "R-hat not known" in repr(still), "a number that never moves has no R-hat"
+    assert "not known" in repr(Posterior("nuts", "shop", {"S": torch.ones(2, 2, 4)})), "too few draws"
+    no_latent = Posterior("delta", "shop", {}, log_likelihood=torch.zeros(1, 1, 3))
+    assert "sites       none" in repr(no_latent)
+
+
+def test_a_description_in_html_is_escaped() -> None:
+    table = posterior("laplace", domain="<script>", statistics={})._repr_html_()
+    assert "<script>" not in table
+    assert "&lt;script&gt;" in table
+    assert "<th>method</th><td>laplace</td>" in table
+    assert len(repr(posterior("laplace", domain="two\nlines", statistics={})).splitlines()) == 6
