@@ -1,1 +1,1 @@
-"""Draws from the prior, and prior predictive checks."""
+"""Prior draws, prior predictive checks and domains drawn from the prior."""

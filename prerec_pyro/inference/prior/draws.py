@@ -1,8 +1,8 @@
-"""Draws from the priors of D and S: by Monte Carlo, or by quasi-Monte Carlo."""
+"""Draws from the priors of D and S, by Monte Carlo or quasi-Monte Carlo."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import pyro.distributions as dist
@@ -30,20 +30,33 @@ def prior_draws(
     graph
         The model.
     num_draws
-        How many; powers of two suit Sobol points best.
+        Number of draws; powers of two suit Sobol points best.
     nodes
-        Of D and S; those that the model does not have are left out.
+        Some of D and S; nodes that the model lacks are left out.
     sampling
         ``"monte-carlo"``, or ``"sobol"``: scrambled Sobol points through the inverse of the distribution function,
-        for priors that have one (Normal and Laplace do). ``"auto"`` is Sobol where it can be: an average over 32 such
-        points was several times closer to the integral than one over 32 random draws (benchmarks/back_door.py).
+        which Normal and Laplace have. ``"auto"`` uses Sobol points for each prior that has the inverse. An average over
+        32 Sobol points was several times closer to the integral than one over 32 random draws
+        (benchmarks/back_door.py).
     seed
-        Of the draws; the same seed, the same draws.
+        Seed of the draws; the same seed gives the same draws.
 
     Raises
     ------
     InputError
-        If a number or a name means nothing, or `sampling` asks for an inverse that the prior does not have.
+        If an argument is out of range, the model has none of the nodes, or `sampling` needs an inverse that a prior
+        lacks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro import PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> (shop,) = simulate(1, num_items=20, num_users=20, num_days=10)
+    >>> domain = shop.domain.with_embeddings(np.random.default_rng(0).normal(size=(20, 8)))
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([domain])
+    >>> prior_draws(model.trained_graph, 4)["D"].shape
+    torch.Size([4, 256])
     """
     if num_draws < 1:
         raise InputError(f"num_draws is {num_draws}, expected 1 or more")
@@ -52,38 +65,60 @@ def prior_draws(
     widths = graph.domain_widths
     if unknown := set(nodes) - {"D", "S"}:
         raise InputError(f"prior draws of {', '.join(sorted(unknown))}: expected some of D, S")
-    asked = [node for node in widths if node in set(nodes)]
-    if not asked:
+    requested = [node for node in widths if node in set(nodes)]
+    if not requested:
         has = ", ".join(widths) or "none"
         raise InputError(f"prior draws of {', '.join(sorted(nodes))}: of D and S the graph of this model has {has}")
-    total = sum(widths[node] for node in asked)
-    points = None if sampling == "monte-carlo" else _sobol(num_draws, total, seed)
-    result, begin = {}, 0
+    total = sum(widths[node] for node in requested)
+    points = None if sampling == "monte-carlo" else _sobol_points(num_draws, total, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for node in asked:
-            prior = getattr(graph.priors, node)(torch.zeros(num_draws, widths[node]))
-            here = None if points is None else _quantiles(prior, points[:, begin : begin + widths[node]])
-            if here is None and sampling == "sobol":
-                raise InputError(
-                    f"sampling 'sobol': the prior of {node} has no inverse of its distribution function here; use "
-                    "'monte-carlo'"
-                )
-            result[node] = prior.sample() if here is None else here
-            begin += widths[node]
-    return result
+        means = {node: torch.zeros(num_draws, widths[node]) for node in requested}
+        return _draw(graph, means, points, only_sobol=sampling == "sobol")
 
 
-def _sobol(num_draws: int, width: int, seed: int) -> Tensor:
-    """Return points within the unit cube, ``(num_draws, width)`` float64, none on its faces."""
+def _draw(
+    graph: Graph, means: Mapping[str, Tensor], points: Tensor | None, *, only_sobol: bool
+) -> dict[str, Tensor]:
+    """Return a draw from the prior around each mean: quantiles at the points where there are any, else random draws.
+
+    Parameters
+    ----------
+    graph
+        The model.
+    means
+        Node → prior mean, ``(num_draws, width)``.
+    points
+        Points in the unit cube, ``(num_draws, total width)``, or None.
+    only_sobol
+        Whether random draws are refused.
+    """
+    draws, begin = {}, 0
+    for node, mean in means.items():
+        prior = getattr(graph.priors, node)(mean)
+        end = begin + mean.shape[1]
+        quantiles = None if points is None else _quantiles(prior, points[:, begin:end])
+        if quantiles is None and only_sobol:
+            raise InputError(
+                f"sampling 'sobol': the prior of {node} has no inverse of its distribution function; use 'monte-carlo'"
+            )
+        draws[node] = prior.sample() if quantiles is None else quantiles
+        begin = end
+    return draws
+
+
+def _sobol_points(num_draws: int, width: int, seed: int) -> Tensor:
+    """Return points inside the unit cube, ``(num_draws, width)`` float64, none on its faces."""
     if width > torch.quasirandom.SobolEngine.MAXDIM:
-        raise InputError(f"sampling 'sobol' goes up to {torch.quasirandom.SobolEngine.MAXDIM} dimensions, not {width}")
+        raise InputError(
+            f"sampling 'sobol' supports at most {torch.quasirandom.SobolEngine.MAXDIM} dimensions, not {width}"
+        )
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed).draw(num_draws, dtype=torch.float64)
     return points.clamp(1e-9, 1 - 1e-9)
 
 
 def _quantiles(prior: dist.TorchDistribution, points: Tensor) -> Tensor | None:
-    """Return the quantiles of the prior at the points, or None where it does not know them."""
+    """Return the quantiles of the prior at some points, or None if the prior lacks an inverse."""
     base = prior.base_dist if hasattr(prior, "base_dist") else prior
     try:
         return base.icdf(points.float().clamp(1e-6, 1 - 1e-6))

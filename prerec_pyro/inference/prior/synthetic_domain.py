@@ -1,4 +1,4 @@
-"""A domain drawn from the program itself: who chose what, given D, S and weights that are known."""
+"""Synthetic domains drawn from the program itself, given D, S and weights that are known."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.models.graphs.registry import Graph
 
-SECONDS_A_DAY = 86_400
-WINDOW = 15  # days, of the popularity index
+WINDOW = 15  # days of the popularity index
+_FIRST_DAY = 18_000
 
 
 def draw_latents(graph: Graph) -> dict[str, Tensor]:
-    """Return D (1, B), S (1, 4) and lifted weights (B,) drawn from their prior; the seed is PyTorch's."""
+    """Return D (1, B), S (1, 4) and lifted weights (B,) drawn from their prior with PyTorch's global seed."""
     with torch.no_grad():
         return {site: value.detach() for site, value in DomainProgram(graph, {}, torch.float64).latents().items()}
 
@@ -35,23 +36,28 @@ def draw_domain(
     seed: int,
     name: str = "drawn",
 ) -> tuple[EncodedDomain, float]:
-    """Return the domain, and log P(choices | latents) as it was when they were drawn.
+    """Return the domain, and log P(choices | latents) in nats at the time of the draw.
 
-    On the first day each user takes an item at random; on each later day one that the program draws, given the user's
-    history and the popularity of the days before. So what is given to an inference is all that the draw was given.
+    On the first day each user chooses an item at random. On each later day the program draws one, given the user's
+    history and the popularity of the days before. An inference on the domain is therefore given all that the draw was
+    given.
 
     Parameters
     ----------
     graph
         The networks.
     latents
-        From `draw_latents`, or of the caller's choice.
+        Latents from `draw_latents`, or any others of the same shapes.
     texts
         X, ``(num_items, text_dim)``.
-    num_users, num_days
-        Users, and choices of each, the first one included.
+    num_users
+        Number of users.
+    num_days
+        Number of choices of each user, the random one included.
     seed
-        Of first items and choices.
+        Seed of first items and choices.
+    name
+        Name of the domain.
     """
     torch.manual_seed(seed)
     program = DomainProgram(graph, latents, torch.float64)
@@ -69,11 +75,8 @@ def draw_domain(
     return _domain(events, texts, name), total
 
 
-_FIRST_DAY = 18_000
-
-
 def _domain(events: np.ndarray, texts: np.ndarray, name: str) -> EncodedDomain:
-    """Users' items, ``(num_users, num_days)``, one a day."""
+    """Return the domain of some choices, ``(num_users, num_days)`` item indices, one a day."""
     num_users, num_days = events.shape
     days = np.tile(_FIRST_DAY + np.arange(num_days), num_users)
     domain = Domain(
@@ -83,7 +86,7 @@ def _domain(events: np.ndarray, texts: np.ndarray, name: str) -> EncodedDomain:
         user_ids=np.array([f"u{row}" for row in range(num_users)], dtype=object),
         offsets=np.arange(num_users + 1) * num_days,
         item_index=events.reshape(-1),
-        timestamps=days * SECONDS_A_DAY,
+        timestamps=days * SECONDS_PER_DAY,
         embeddings=texts,
     )
     return encode_domain(domain, window=WINDOW)

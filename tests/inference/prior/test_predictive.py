@@ -1,4 +1,4 @@
-"""Choices drawn from the prior: they are the program's own, and what is said of them is counted right."""
+"""Choices drawn from the prior: they come from the program, and their statistics are computed correctly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.inference.prior.predictive import PERCENTS, STATISTICS, _Measure, prior_predictive
+from prerec_pyro.inference.prior.predictive import PERCENTS, STATISTICS, ChoiceStatistics, prior_predictive
 from prerec_pyro.models.priors import HalfCauchy, Horseshoe, LogNormal, Normal
 from tests.support.graphs import all_windows
 from tests.support.models import PRIORS, prerec, shaken, small_domain, small_encoded, small_graph
@@ -26,7 +26,7 @@ def batch() -> Batch:
 
 
 def by_hand(batch: Batch, choice: Tensor, percent: float) -> float:
-    """Share of choices on the top, averaged over all orders of items that tie."""
+    """Return the share of choices on the top, averaged over all orders of items that tie."""
     size, total = max(1, round(batch.counts.shape[1] * percent / 100)), 0.0
     for query, item in enumerate(choice.tolist()):
         counts = batch.counts[batch.slot[query]].tolist()
@@ -37,26 +37,26 @@ def by_hand(batch: Batch, choice: Tensor, percent: float) -> float:
 
 
 @pytest.mark.parametrize("kind", ["targets", "random", "most popular"])
-def test_shares_of_popular_items_are_counted_right(kind: str) -> None:
+def test_shares_of_popular_items(kind: str) -> None:
     one = batch()
     choice = {
         "targets": one.targets,
         "random": torch.randint(17, one.targets.shape, generator=torch.Generator().manual_seed(0)),
         "most popular": one.counts[one.slot].argmax(1),
     }[kind]
-    found = _Measure(one).shares(choice).tolist()
+    found = ChoiceStatistics(one).shares(choice).tolist()
     assert found == pytest.approx([by_hand(one, choice, percent) for percent in PERCENTS], abs=1e-6)
     assert found[-1] == 1.0
 
 
-def test_statistics_of_choices_are_counted_right() -> None:
+def test_statistics_of_choices() -> None:
     one = batch()
     logits = torch.randn(one.num_queries, 17, generator=torch.Generator().manual_seed(0)).log_softmax(1)
     logits[:, 3] = logits[:, 4]
     logits = logits.log_softmax(1)
-    found = dict(zip(STATISTICS, _Measure(one).statistics(one.targets, logits), strict=True))
-    met = [set(one.history[p // one.history.shape[1], : p % one.history.shape[1] + 1].tolist()) for p in one.positions]
-    assert found["repeats"] == pytest.approx(np.mean([t in m for t, m in zip(one.targets.tolist(), met, strict=True)]))
+    found = dict(zip(STATISTICS, ChoiceStatistics(one).statistics(one.targets, logits), strict=True))
+    seen = [set(one.history[p // one.history.shape[1], : p % one.history.shape[1] + 1].tolist()) for p in one.positions]
+    assert found["repeats"] == pytest.approx(np.mean([t in h for t, h in zip(one.targets.tolist(), seen, strict=True)]))
     assert found["distinct"] == len(set(one.targets.tolist())) / one.num_queries
     rank = pd.DataFrame(logits.numpy()).rank(axis=1, ascending=False).to_numpy()
     own = rank[np.arange(one.num_queries), one.targets]
@@ -65,13 +65,13 @@ def test_statistics_of_choices_are_counted_right() -> None:
     assert found["entropy"] == pytest.approx(float(entropy), abs=1e-6)
 
 
-def narrow(**changes: object):
-    still = {node: Normal(1e-6) for node in ("D", "Z", "V", "U", "S")}
-    return dataclasses.replace(PRIORS, **(still | changes))
+def point_priors(**changes: object):
+    points = {node: Normal(1e-6) for node in ("D", "Z", "V", "U", "S")}
+    return dataclasses.replace(PRIORS, **(points | changes))
 
 
-def test_where_nothing_can_vary_the_draws_are_of_the_scores_that_are_served() -> None:
-    graph = small_graph(1, wandering=False, priors=narrow()).eval()
+def test_with_point_priors_draws_follow_the_scores_that_rank_items() -> None:
+    graph = small_graph(1, wandering=False, priors=point_priors()).eval()
     encoded = small_encoded(num_users=60)
     found = prior_predictive(graph, encoded, draws=100, queries=10_000, seed=0)
     one = catalogue_batch(encoded, all_windows(encoded))[0]
@@ -91,12 +91,12 @@ def _only(batch: Batch, query: int) -> Batch:
 
 
 def test_a_wider_prior_of_W_z_makes_popularity_matter_more_in_either_direction() -> None:
-    spreads = []
+    deviations = []
     for scale in (1e-6, 0.5, 5.0):
-        graph = small_graph(1, priors=narrow(W_z=Normal(scale)))
+        graph = small_graph(1, priors=point_priors(W_z=Normal(scale)))
         draws = prior_predictive(graph, small_encoded(num_users=60), draws=40, seed=0).draws
-        spreads.append(draws["top_20_percent"].std())
-    assert spreads[0] < spreads[1] < spreads[2]
+        deviations.append(draws["top_20_percent"].std())
+    assert deviations[0] < deviations[1] < deviations[2]
 
 
 def test_draws_repeat_themselves_and_leave_other_random_numbers_alone() -> None:
@@ -118,7 +118,7 @@ def test_queries_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_a_model_is_asked_before_and_after_training(trained: bool) -> None:
+def test_a_model_has_prior_draws_before_and_after_training(trained: bool) -> None:
     priors = dataclasses.replace(PRIORS, D=Normal(LogNormal(0.5, 1.0)), W_z=Horseshoe(HalfCauchy(0.5)))
     model = prerec(priors=priors)
     if trained:
@@ -137,17 +137,17 @@ def test_a_model_is_asked_before_and_after_training(trained: bool) -> None:
     assert [text.get_text() for text in right.get_yticklabels()][-1] == "entropy"
 
 
-def test_share_below_says_where_the_log_stands() -> None:
+def test_share_below_is_the_share_of_draws_below_the_log() -> None:
     found = prior_predictive(small_graph(), small_encoded(), draws=4)
     found.draws["repeats"] = [0.1, 0.2, 0.3, 0.4]
     found.observed["repeats"] = 0.3
     assert found.summary().loc["repeats", "share_below"] == pytest.approx((2 + 0.5) / 4)
 
 
-def test_what_means_nothing_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="draws is 0, expected 1 or more"):
         prior_predictive(small_graph(), small_encoded(), draws=0)
     first = {"item_index": A.item_index[: A.num_users], "timestamps": A.timestamps[: A.num_users]}
     lonely = dataclasses.replace(A, offsets=np.arange(A.num_users + 1), **first)
-    with pytest.raises(InputError, match="no user with two events"):
+    with pytest.raises(InputError, match="no user has two events"):
         prerec().prior_predictive(lonely, draws=1)

@@ -1,4 +1,4 @@
-"""What each family of priors does to a MAP, in the one model where it can be worked out: y = W_z + noise."""
+"""The effect of each family of priors on a MAP in a model with a known answer, y = W_z + noise."""
 
 from __future__ import annotations
 

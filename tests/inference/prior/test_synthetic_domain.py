@@ -1,4 +1,4 @@
-"""Worlds drawn from the program: the posterior of D covers the D that they were drawn with."""
+"""Domains drawn from the program: the posterior of D covers the D that they were drawn with."""
 
 from __future__ import annotations
 
@@ -30,34 +30,36 @@ def networks() -> PreRecGraph:
     return graph
 
 
-def world(number: int, latents: dict[str, torch.Tensor]) -> tuple[EncodedDomain, float]:
+def domain(number: int, latents: dict[str, torch.Tensor]) -> tuple[EncodedDomain, float]:
     texts = np.random.default_rng(number).normal(size=(NUM_ITEMS, DIM)).astype(np.float32) / DIM**0.5
     return draw_domain(networks(), latents, texts, num_users=NUM_USERS, num_days=NUM_DAYS, seed=number)
 
 
-def test_what_an_inference_is_given_is_all_that_the_draw_was_given() -> None:
-    """Popularity, repeats and histories come from the finished log; the choices have the density of their draw."""
+def test_the_finished_log_has_the_density_of_its_draw() -> None:
+    """Popularity, repeats and histories computed from the finished log equal those at the time of each draw."""
     graph = networks()
     torch.manual_seed(1)
     latents = draw_latents(graph)
     assert {site: tuple(value.shape) for site, value in latents.items()} == {"D": (1, 4), "S": (1, 4), "W_z": (4,)}
-    encoded, drawn = world(0, latents)
+    encoded, drawn = domain(0, latents)
     assert (encoded.domain.num_users, encoded.num_items) == (NUM_USERS, NUM_ITEMS)
     sample = sample_log(encoded, np.arange(NUM_USERS), max_log=None, queries=None)
     assert sample.num_given == NUM_USERS * (NUM_DAYS - 1)
     program = DomainProgram(graph, {}, torch.float64)
-    again = sum(float(program.log_likelihood(latents, program.ready(b)).sum()) for b in sample.batches(sample.given))
-    assert again == pytest.approx(drawn, abs=1e-6)
+    recomputed = sum(
+        float(program.log_likelihood(latents, program.ready(b)).sum()) for b in sample.batches(sample.given)
+    )
+    assert recomputed == pytest.approx(drawn, abs=1e-6)
 
 
 def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the 90 % intervals of D hold the truth, and by how many standard deviations its mean misses it."""
+    """Return whether the 90 % intervals of D contain the truth, and the error of its mean in standard deviations."""
     graph, sources = networks(), TrainedDomains(nodes={"W_z": W_Z})
     generator = torch.Generator().manual_seed(number)
     D = 0.5 * torch.randn(1, DIM, generator=generator, dtype=torch.float64)
-    encoded, _ = world(number, {"D": D, "S": torch.zeros(1, 4).double(), "W_z": W_Z.double()})
-    asked = {"latents": ("D",), "queries": None, "seed": number} | settings
-    table = infer_posterior(graph, sources, encoded, np.arange(NUM_USERS), method, **asked).summary()
+    encoded, _ = domain(number, {"D": D, "S": torch.zeros(1, 4).double(), "W_z": W_Z.double()})
+    options = {"latents": ("D",), "queries": None, "seed": number} | settings
+    table = infer_posterior(graph, sources, encoded, np.arange(NUM_USERS), method, **options).summary()
     true = D[0].numpy()
     return ((table["5%"] <= true) & (true <= table["95%"])).to_numpy(), (
         (table["mean"] - true) / table["sd"]
@@ -65,7 +67,7 @@ def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, n
 
 
 def test_intervals_of_D_cover_it() -> None:
-    """A miniature of benchmarks/calibration_of_posteriors.py: 15 worlds, 60 numbers."""
+    """A small version of benchmarks/calibration_of_posteriors.py: 15 domains, 60 numbers."""
     inside, z = (
         np.concatenate(part) for part in zip(*(covered(w, "laplace", draws=200) for w in range(15)), strict=True)
     )
