@@ -1,4 +1,4 @@
-"""The back-door adjustment in full, as a recommender: `PreRec` with D averaged over rather than set to its mean."""
+"""`PreRec` with the full back-door adjustment: choice probabilities are averaged over D."""
 
 from __future__ import annotations
 
@@ -17,24 +17,37 @@ from prerec_pyro.recommenders.base import BaseRecommender
 class BackdoorAdjustedPreRec(BaseRecommender):
     """A model that adjusts for D by the full back-door formula, P(R | do(…)) = E_D P(R | do(…), D).
 
-    The paper's shortcut (eq. 5) serves a new domain at D = 0. Here U and V are computed at each draw of D, and choice
-    probabilities are averaged: over the prior of D, or over a posterior where draws of one are given. `score` returns
-    the log of that average, `recommend` ranks by it. docs/causal.md measures how far the two are apart.
+    The paper's shortcut (eq. 5) serves a new domain at D = 0. This class computes U and V at each draw of D and
+    averages the choice probabilities. The draws come from the prior of D, or from a posterior if `draws` are given.
+    `score` returns the log of the average, and `recommend` ranks by it. docs/causal.md measures the difference.
 
     Parameters
     ----------
     model
         A trained `PreRec` or `CalibratedPreRec`.
     num_draws, sampling, seed
-        Of the prior draws; see `prior_draws`.
+        Number, kind and seed of the prior draws; see `prior_draws`.
     draws
-        In their place, draws of any free sites: site → ``(num_draws, …)``, as ``Posterior.thinned`` gives them. The
-        answer is then the posterior prediction.
+        Draws of any free sites to use instead: site → ``(num_draws, …)``, as ``Posterior.thinned`` returns them. The
+        result is then the posterior prediction.
 
     Raises
     ------
     InputError
         If the model is not trained or has no D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro import BackdoorAdjustedPreRec, PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> rng = np.random.default_rng(0)
+    >>> parts = simulate(2, num_items=20, num_users=20, num_days=10)
+    >>> source, shop = (one.domain.with_embeddings(rng.normal(size=(one.domain.num_items, 8))) for one in parts)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> adjusted = BackdoorAdjustedPreRec(model, num_draws=4)
+    >>> adjusted.recommend(shop, k=3).shape == (3 * shop.num_users, 4)
+    True
     """
 
     def __init__(
@@ -56,7 +69,7 @@ class BackdoorAdjustedPreRec(BaseRecommender):
 
     @property
     def name(self) -> str:
-        """That of the model, and ``"_adjusted"``."""
+        """Name of the model, with ``"_adjusted"`` added."""
         return f"{self.model.name}_adjusted"
 
     def scorer(

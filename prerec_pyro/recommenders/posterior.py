@@ -1,4 +1,4 @@
-"""Whose log the posterior of a domain is given, and whom it is checked on."""
+"""Posteriors of trained models: the users that a posterior is given, and the users that it is checked on."""
 
 from __future__ import annotations
 
@@ -24,37 +24,38 @@ def posterior_of(
     users: SplitName | None = None,
     **settings: Any,
 ) -> Posterior:
-    """Return the posterior of a domain's D and S, and of lifted weights, given the log of some of its users.
+    """Return the posterior of a domain's D, S and lifted weights given the log of some of its users.
 
-    The networks and the item offsets stand at their MAP.
+    The networks and the item offsets are fixed at their MAP.
 
     Parameters
     ----------
     graph, sources
         The trained model.
     encoded
-        A source, a domain that the model was fine-tuned on, or a new one; texts whitened as the model wants them.
+        A source domain, a domain that the model was fine-tuned on, or a new one; its texts are whitened for the model.
     method
         ``"delta"``, ``"laplace"``, ``"normal"``, ``"low_rank"`` or ``"nuts"``; see `infer_posterior`.
     split_seed
-        Of the split of users that the model was trained by.
+        Seed of the split of users that the model was trained with.
     users
-        Whose log is read. None: a new domain's training users, and of a domain that the model was trained on the
-        validation users: items and networks were fitted to the training users, whose choices then seem easier to
-        predict than anybody's will be.
+        Part of the split whose log is used. None takes the training users of a new domain, and the validation users
+        of a domain that the model was trained on. Items and networks were fitted to the training users there, so their
+        choices look easier to predict than those of any other users.
     settings
-        ``draws``, ``chains``, ``queries``, ``seed``, … of `PosteriorConfig`.
+        Fields of `PosteriorConfig`: ``draws``, ``chains``, ``queries``, ``seed``, …
 
     Raises
     ------
     InputError
-        If an argument means nothing, or there is nothing to learn from.
+        If an argument is unknown or out of range, or the log holds no choice.
     """
     check_texts(encoded, graph.f_e.linear.in_features)
-    users = users or ("train" if sources.row(encoded.domain) is None else "validation")
-    rows = split_users(encoded.domain, split_seed).users(users)
-    found = infer_posterior(graph.eval(), sources, encoded, rows, method, **settings)
-    return dataclasses.replace(found, facts=found.facts | {"users": users, "split_seed": split_seed})
+    default: SplitName = "train" if sources.row(encoded.domain) is None else "validation"
+    part = users or default
+    rows = split_users(encoded.domain, split_seed).users(part)
+    posterior = infer_posterior(graph.eval(), sources, encoded, rows, method, **settings)
+    return dataclasses.replace(posterior, facts=posterior.facts | {"users": part, "split_seed": split_seed})
 
 
 def checks_on_others(
@@ -66,7 +67,26 @@ def checks_on_others(
     queries: int = 1000,
     seed: int = 0,
 ) -> PredictiveChecks:
-    """Return how a posterior predicts users whose log it was not given: validation users, or else test users."""
-    other = "validation" if posterior.facts["users"] == "train" else "test"
-    users = split_users(encoded.domain, posterior.facts["split_seed"]).users(other)
+    """Return the predictive checks of a posterior on users whose log it was not given.
+
+    These are the validation users if it was given the training users, and the test users otherwise.
+
+    Parameters
+    ----------
+    graph, sources, encoded
+        Model and domain, as in `posterior_of`.
+    posterior
+        The posterior that `posterior_of` returned.
+    queries
+        Number of queries, drawn at random.
+    seed
+        Seed of queries and drawn items.
+
+    Raises
+    ------
+    InputError
+        If no user has two events.
+    """
+    part: SplitName = "validation" if posterior.facts["users"] == "train" else "test"
+    users = split_users(encoded.domain, posterior.facts["split_seed"]).users(part)
     return held_out_checks(graph.eval(), sources, encoded, posterior, users, queries=queries, seed=seed)

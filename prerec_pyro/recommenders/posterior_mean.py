@@ -1,4 +1,4 @@
-"""Serving a domain at what its log says of it: `PreRec` with D and S at the mean of their posterior."""
+"""`PreRec` with D, S and lifted weights of one domain at their posterior mean."""
 
 from __future__ import annotations
 
@@ -16,19 +16,36 @@ from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 class PosteriorMeanPreRec(RecommenderWrapper):
     """A trained model that serves one domain with D, S and lifted weights at their posterior mean (eq. 6).
 
-    Zero-shot integrates D out; a store that has a log has a posterior of D. All networks and items stay as they are.
+    Zero-shot inference integrates D out (eq. 5). A store with a log has a posterior of D, and its mean is used instead.
+    Networks and items do not change.
 
     Parameters
     ----------
     model
-        A trained `PreRec`, or `CalibratedPreRec`, whose S, which follows the log through time, is then kept.
+        A trained `PreRec` or `CalibratedPreRec`. The S of a `CalibratedPreRec` follows the log through time and is
+        kept.
     posterior
-        Of the domain, as ``model.posterior(domain)`` returns it; in an evaluation of users that are not measured.
+        The posterior of the domain, as ``model.posterior(domain)`` returns it. In an evaluation it must not be given
+        the users that are measured.
 
     Raises
     ------
     InputError
-        If the posterior is of nothing that would then be served.
+        If the posterior has no site that would change the model.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from prerec_pyro import PosteriorMeanPreRec, PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro.inference.posterior.result import Posterior
+    >>> rng = np.random.default_rng(0)
+    >>> parts = simulate(2, num_items=20, num_users=20, num_days=10)
+    >>> source, shop = (one.domain.with_embeddings(rng.normal(size=(one.domain.num_items, 8))) for one in parts)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> posterior = Posterior("laplace", shop.name, {"D": torch.randn(1, 50, 256)})  # or model.posterior(shop)
+    >>> PosteriorMeanPreRec(model, posterior).recommend(shop, k=3).shape == (3 * shop.num_users, 4)
+    True
     """
 
     def __init__(self, model: PreRec | CalibratedPreRec, posterior: Posterior) -> None:
@@ -44,7 +61,7 @@ class PosteriorMeanPreRec(RecommenderWrapper):
 
     @property
     def name(self) -> str:
-        """That of the model, and ``"_informed"``."""
+        """Name of the model, with ``"_informed"`` added."""
         return f"{self.model.name}_informed"
 
     def scorer(
@@ -58,7 +75,7 @@ class PosteriorMeanPreRec(RecommenderWrapper):
         Raises
         ------
         InputError
-            If the posterior is of another domain, or of a model of another shape.
+            If the posterior belongs to another domain, or to a model with other shapes.
         """
         if self.posterior.domain != encoded.name:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What hangs on a prior: the same data under several, and a table of what moved."""
+"""Sensitivity to the priors: one model trained under several of them, and a table of the differences."""
 
 from __future__ import annotations
 
@@ -28,25 +28,37 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, eq=False)
 class PriorSensitivity:
-    """The same model trained under several priors, and what differs.
+    """The same model trained under several priors, and the differences.
 
     Attributes
     ----------
     table
-        A row a prior and domain; the first prior is the one that the others are compared with. See `prior_sensitivity`.
+        One row for each prior and domain; the others are compared with the first prior.
     models
         The trained models, by prior.
+
+    Notes
+    -----
+    The columns of the table are ``prior``, ``domain``, ``num_queries``, ``recall``, ``r_ndcg``, and these.
+
+    - ``overlap``: share of the k best items of a query that are among its k best under the first prior, averaged over
+      queries. ``first_same``: share of queries with the same best item.
+    - ``D_norm`` and ``D_cosine``: length of D_k, and cosine of its angle to D_k under the first prior (NaN for
+      targets). ``W_z_norm`` and ``W_z_cosine``: the same for W_z.
+    - ``score_correlation`` and ``score_slope``: regression of the popularity score f_pop(F)·W_z over items and times of
+      day on the score under the first prior. A slope of 1.2 means that popularity counts 20 % more.
+    - ``S_match``, ``S_popularity``, ``S_repeat``, ``S_background``: S_k in nats (NaN for targets).
     """
 
     table: pd.DataFrame
     models: dict[str, PreRec] = field(repr=False)
 
     def summary(self) -> pd.DataFrame:
-        """Return a row a prior: the columns of `table`, averaged over the domains."""
+        """Return one row for each prior: the columns of `table`, averaged over the domains."""
         return self.table.drop(columns="domain").groupby("prior", sort=False).mean()
 
     def plot(self, metric: str = "r_ndcg") -> list[Any]:
-        """Return two axes: the validation metric under each prior, and how much of the lists stays."""
+        """Return two axes: the validation metric under each prior, and the overlap of the lists."""
         from prerec_pyro.plots.priors import plot_prior_sensitivity
 
         return plot_prior_sensitivity(self.table, metric)
@@ -64,76 +76,92 @@ def prior_sensitivity(
     k_percent: float | None = None,
     queries: int = 2000,
 ) -> PriorSensitivity:
-    """Train the same model under each of several priors, from the same seed on the same data; say what moved.
+    """Return the differences between models trained under several priors, from the same seed on the same data.
 
     Parameters
     ----------
     domains
-        To train on.
+        Domains to train on.
     priors
-        Priors by name. Unless one is named ``"default"``, those of `model` are put first by that name.
+        Priors by name. Unless one is named ``"default"``, the priors of `model` are put first under that name.
     model
-        A `PreRec` whose settings, but for the priors, all runs take; None is ``PreRec()``. It need not be trained, and
-        is not touched.
+        A `PreRec` that gives all settings but the priors; None is ``PreRec()``. It need not be trained and does not
+        change.
     targets
-        Domains to serve zero-shot with each model, whose rows come after those of `domains`.
+        Domains to serve zero-shot with each model; their rows follow those of `domains`.
     split_seed, num_samples
-        As of `PreRec.fit`.
+        As in `PreRec.fit`.
     k
-        Length of the lists whose overlap is measured.
+        Length of the lists that are compared.
     k_percent
-        K% of Recall and r-NDCG in percent; None is that of the model's training. At least one item.
+        K% of Recall and r-NDCG in percent, at least one item; None takes it from the model's training.
     queries
-        Of each domain, about: validation users are drawn until there are so many, the same for all priors.
-
-    Returns
-    -------
-    PriorSensitivity
-        Its table has the columns ``prior``, ``domain``, ``num_queries``, ``recall``, ``r_ndcg``; ``overlap``, the share
-        of the k best items of a query that are among the k best under the first prior, averaged; ``first_same``, the
-        share of queries whose best item is the same; ``D_norm`` and ``D_cosine``, length of D_k and cosine of its angle
-        to the first prior's (NaN of targets); ``W_z_norm``, ``W_z_cosine``; ``score_correlation`` and ``score_slope``
-        of the popularity score f_pop(F)·W_z over items and times of day, regressed on the first prior's: a slope of 1.2
-        says that popularity counts a fifth more; ``S_match`` … ``S_wandering``, S_k in nats (NaN of targets).
+        Approximate number of queries of each domain, from validation users that are the same for all priors.
 
     Raises
     ------
     InputError
-        If there is no prior to compare with, or a target has the name of a source.
+        If there is no prior to compare with, or two domains share a name.
     """
     model = model or PreRec()
-    named = dict(priors) if DEFAULT in priors else {DEFAULT: model.priors, **priors}
-    named = {DEFAULT: named.pop(DEFAULT), **named}
-    if len(named) < 2:
-        raise InputError("prior_sensitivity: name one set of priors or more beside the default's")
+    named = _default_first(priors, model.priors)
     sources = [model.encoded(domain) for domain in domains]
-    asked = [*sources, *(model.encoded(domain) for domain in targets)]
-    if len({e.name for e in asked}) < len(asked):
-        raise InputError("prior_sensitivity: two domains share a name; give each its own")
+    measured = _distinct([*sources, *(model.encoded(domain) for domain in targets)])
     percent = model.training.k_percent if k_percent is None else k_percent
-    models, rows, first = {}, [], {}
+    users = {e.name: _validation_users(e, split_seed, queries) for e in measured}
+    models: dict[str, PreRec] = {}
+    rows: list[dict[str, object]] = []
+    first: dict[str, Predictions] = {}
     for name, prior in named.items():
-        one = model.with_priors(prior).fit(sources, split_seed=split_seed, num_samples=num_samples)
-        models[name] = one
-        for e in asked:
-            users = _some_users(e, split_seed, queries)
-            seen = _seen(one, e, users, k)
-            head = {"prior": name, "domain": e.name, "num_queries": len(seen.lists)}
-            rows.append(head | _reached(one, e, users, percent) | _moved(seen, first.setdefault(e.name, seen)))
+        models[name] = model.with_priors(prior).fit(sources, split_seed=split_seed, num_samples=num_samples)
+        for e in measured:
+            predictions = _predict(models[name], e, users[e.name], k)
+            metrics = _validation_metrics(models[name], e, users[e.name], percent)
+            compared = differences(predictions, first.setdefault(e.name, predictions))
+            head = {"prior": name, "domain": e.name, "num_queries": len(predictions.lists)}
+            rows.append({**head, **metrics, **compared})
     return PriorSensitivity(pd.DataFrame(rows), models)
 
 
-def _reached(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k_percent: float) -> dict[str, float]:
-    """Return Recall and r-NDCG, at one item at least."""
-    measured = evaluate(
-        model, encoded, users, k_percent=usable_k_percent(encoded.num_items, k_percent)
-    ).ranking.compute()
-    return {metric: measured[metric] for metric in ("recall", "r_ndcg")}
+def _distinct(domains: list[EncodedDomain]) -> list[EncodedDomain]:
+    """Return the domains, which must differ in their names."""
+    if len({e.name for e in domains}) < len(domains):
+        raise InputError("prior_sensitivity: two domains share a name; give each its own")
+    return domains
+
+
+def _default_first(priors: Mapping[str, Priors], default: Priors) -> dict[str, Priors]:
+    """Return the priors by name, with ``"default"`` in the first place."""
+    named = {DEFAULT: priors.get(DEFAULT, default), **{name: p for name, p in priors.items() if name != DEFAULT}}
+    if len(named) < 2:
+        raise InputError("prior_sensitivity: name one set of priors or more besides the default")
+    return named
+
+
+def _validation_metrics(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k_percent: float) -> dict[str, float]:
+    """Return Recall and r-NDCG at K%, or at one item if K% is less."""
+    percent = usable_k_percent(encoded.num_items, k_percent)
+    values = evaluate(model, encoded, users, k_percent=percent).ranking.compute()
+    return {metric: values[metric] for metric in ("recall", "r_ndcg")}
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """What a model says of a domain: lists ``(num_queries, k)``, popularity scores, and its nodes there."""
+class Predictions:
+    """Predictions of a model for a domain, and the values of its nodes there.
+
+    Attributes
+    ----------
+    lists
+        Best items of each query, ``(num_queries, k)``.
+    scores
+        Popularity scores f_pop(F)·W_z, one for each distinct popularity level; empty without W_z.
+    W_z
+        ``(B,)``, or empty.
+    D
+        ``(B,)``, or None for a domain that the model was not trained on.
+    S
+        ``(4,)`` in nats, or None.
+    """
 
     lists: Tensor
     scores: Tensor
@@ -143,53 +171,64 @@ class _Seen:
 
 
 @torch.no_grad()
-def _seen(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -> _Seen:
-    scorer, graph = model.scorer(encoded), model.graph
+def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -> Predictions:
+    scorer, graph = model.scorer(encoded), model.trained_graph
     W_z = model.sources.weights(graph).W_z
     lists, scores = [], []
     for batch, _ in query_batches(encoded, users):
         lists.append(top_k(scorer(batch).cpu(), min(k, encoded.num_items))[1])
         if W_z is not None:
-            level = batch.candidate_level.unique()  # an item's count at a time of day, once however many share it
+            level = batch.candidate_level.unique()  # items with the same count at the same time share a level
             scores.append((graph.f_pop(batch.factors.to(model.device)[level]) @ W_z).cpu())
     row = model.sources.row(encoded.domain)
     known = model.sources.nodes
     nodes = {} if row is None else {node: known[node][row].cpu() for node in "DS" if node in known}
     S = nodes["S"] * graph.likelihood.spread.cpu() if "S" in nodes else None
-    none = torch.empty(0)
-    return _Seen(
-        torch.cat(lists), torch.cat(scores) if scores else none, none if W_z is None else W_z.cpu(), nodes.get("D"), S
+    empty = torch.empty(0)
+    return Predictions(
+        lists=torch.cat(lists),
+        scores=torch.cat(scores) if scores else empty,
+        W_z=empty if W_z is None else W_z.cpu(),
+        D=nodes.get("D"),
+        S=S,
     )
 
 
-def _moved(seen: _Seen, first: _Seen) -> dict[str, float]:
-    """Return how one model differs from another on the same queries."""
-    same = (seen.lists[:, :, None] == first.lists[:, None, :]).any(2).float().mean()
-    found = {
-        "overlap": same.item(),
-        "first_same": (seen.lists[:, 0] == first.lists[:, 0]).float().mean().item(),
-        **_vector("D", seen.D, first.D),
-        **_vector("W_z", seen.W_z, first.W_z),
+def differences(predictions: Predictions, first: Predictions) -> dict[str, float]:
+    """Return the columns of the table that compare a model with the first one on the same queries."""
+    overlap = (predictions.lists[:, :, None] == first.lists[:, None, :]).any(2).float().mean()
+    columns = {
+        "overlap": overlap.item(),
+        "first_same": (predictions.lists[:, 0] == first.lists[:, 0]).float().mean().item(),
+        **_compare_vectors("D", predictions.D, first.D),
+        **_compare_vectors("W_z", predictions.W_z, first.W_z),
     }
-    mine, theirs = (scores.double() - scores.double().mean() for scores in (seen.scores, first.scores))
-    across = (mine * theirs).sum()
-    found["score_correlation"] = (across / (mine.square().sum() * theirs.square().sum()).sqrt()).item()
-    found["score_slope"] = (across / theirs.square().sum()).item()
-    names = EFFECTS
-    return found | {f"S_{name}": float("nan") if seen.S is None else seen.S[i].item() for i, name in enumerate(names)}
+    own, other = (scores.double() - scores.double().mean() for scores in (predictions.scores, first.scores))
+    product = (own * other).sum()
+    columns["score_correlation"] = (product / (own.square().sum() * other.square().sum()).sqrt()).item()
+    columns["score_slope"] = (product / other.square().sum()).item()
+    S = [float("nan")] * len(EFFECTS) if predictions.S is None else predictions.S.tolist()
+    return columns | {f"S_{name}": value for name, value in zip(EFFECTS, S, strict=True)}
 
 
-def _vector(name: str, one: Tensor | None, other: Tensor | None) -> dict[str, float]:
-    if one is None or other is None or not len(one):
+def _compare_vectors(name: str, vector: Tensor | None, first: Tensor | None) -> dict[str, float]:
+    """Return length and cosine of two values of a node, NaN if one is missing."""
+    if vector is None or first is None or not len(vector):
         return {f"{name}_norm": float("nan"), f"{name}_cosine": float("nan")}
-    length = one.norm() * other.norm()
-    return {f"{name}_norm": one.norm().item(), f"{name}_cosine": (one @ other / length).item()}
+    lengths = vector.norm() * first.norm()
+    return {f"{name}_norm": vector.norm().item(), f"{name}_cosine": (vector @ first / lengths).item()}
 
 
-def _some_users(encoded: EncodedDomain, split_seed: int, queries: int) -> np.ndarray:
-    """Return validation users, the same each time, that give about so many queries."""
+def _validation_users(encoded: EncodedDomain, split_seed: int, queries: int) -> np.ndarray:
+    """Return validation users with about so many queries, the same in each call.
+
+    Raises
+    ------
+    InputError
+        If no validation user has two events.
+    """
     drawn = np.random.default_rng(0).permutation(split_users(encoded.domain, split_seed).validation)
-    given = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
-    if not len(given) or not given[-1]:
-        raise InputError(f"domain {encoded.name!r}: no validation user with two events, so nothing to compare on")
-    return np.sort(drawn[: int(np.searchsorted(given, queries)) + 1])
+    total = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
+    if not len(total) or not total[-1]:
+        raise InputError(f"domain {encoded.name!r}: no validation user has two events, so nothing can be compared")
+    return np.sort(drawn[: int(np.searchsorted(total, queries)) + 1])

@@ -1,4 +1,4 @@
-"""The full back-door adjustment as a recommender, behind the façade's own questions."""
+"""The full back-door adjustment as a recommender."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_scores_are_logs_of_averaged_probabilities(model, new_shop, sampling):
     assert adjusted.name == "prerec_adjusted"
 
 
-def test_it_recommends_and_can_be_measured(model, new_shop, everybody):
+def test_it_recommends_and_can_be_evaluated(model, new_shop, everybody):
     adjusted = BackdoorAdjustedPreRec(model, num_draws=4)
     lists = adjusted.recommend(new_shop, k=3)
     assert lists["user_id"].nunique() == new_shop.num_users
@@ -38,14 +38,14 @@ def test_it_recommends_and_can_be_measured(model, new_shop, everybody):
 
 
 def test_an_intervention_on_D_leaves_nothing_to_adjust_for(model, new_shop):
-    """Interventions and draws of S apart: under do(D) all draws of D are the same."""
+    """Under do(D) all draws of D give the same scores."""
     adjusted = BackdoorAdjustedPreRec(model, num_draws=3)
     found = adjusted.recommend(new_shop, k=3, do={"D": 0.5})
     expected = model.recommend(new_shop, k=3, do={"D": 0.5})
     pd.testing.assert_frame_equal(found[["user_id", "item_id"]], expected[["user_id", "item_id"]])
 
 
-def test_draws_of_a_posterior_take_the_priors_place(model, new_shop):
+def test_draws_of_a_posterior_replace_the_prior(model, new_shop):
     draws = {"D": torch.randn(2, DIM), "S": torch.randn(2, 4)}
     adjusted = BackdoorAdjustedPreRec(model, draws=draws)
     user = pd.DataFrame({"user_id": new_shop.user_ids[0], "item_id": new_shop.item_ids})
@@ -62,6 +62,6 @@ def test_a_calibrated_model_keeps_its_calibration(model, new_shop):
     assert not (found["item_id"] == model.recommend(new_shop, k=3)["item_id"]).all()
 
 
-def test_prerec_n_has_nothing_to_adjust_for():
+def test_prerec_n_is_refused():
     with pytest.raises(InputError, match="PreRec_n"):
         BackdoorAdjustedPreRec(prerec({"confounders": False}).fit([small_domain()]))

@@ -1,3 +1,5 @@
+"""Serving a domain at its posterior mean."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,32 +39,32 @@ def scores(recommender, domain=SHOP) -> torch.Tensor:
     return torch.cat([scorer(batch) for batch, _ in query_batches(encoded, users)])
 
 
-def test_D_and_S_stand_at_the_mean_of_the_posterior(model, posterior):
-    informed = PosteriorMeanPreRec(model, posterior)
-    assert informed.name == "prerec_informed"
-    found = informed.recommend(SHOP, k=3)
+def test_D_and_S_are_served_at_the_mean_of_the_posterior(model, posterior):
+    at_mean = PosteriorMeanPreRec(model, posterior)
+    assert at_mean.name == "prerec_informed"
+    found = at_mean.recommend(SHOP, k=3)
     mean = posterior.mean()
     pd.testing.assert_frame_equal(found, model.recommend(SHOP, k=3, do={"D": mean["D"], "S": mean["S"]}))
-    assert not torch.allclose(scores(informed), scores(model)), "the posterior says something"
+    assert not torch.allclose(scores(at_mean), scores(model)), "the posterior changes the scores"
 
 
 def test_S_of_a_calibration_is_kept(model, posterior):
     calibrated = CalibratedPreRec(model)
-    informed = PosteriorMeanPreRec(calibrated, posterior)
+    at_mean = PosteriorMeanPreRec(calibrated, posterior)
     expected = calibrated.scorer(model.encode(SHOP)).given({"D": posterior.mean()["D"]})
     batch = next(query_batches(model.encode(SHOP), split_users(SHOP).validation))[0]
-    torch.testing.assert_close(informed.scorer(model.encode(SHOP))(batch), expected(batch))
-    assert not torch.allclose(scores(informed), scores(calibrated))
-    assert not torch.allclose(scores(informed), scores(PosteriorMeanPreRec(model, posterior)))
+    torch.testing.assert_close(at_mean.scorer(model.encode(SHOP))(batch), expected(batch))
+    assert not torch.allclose(scores(at_mean), scores(calibrated))
+    assert not torch.allclose(scores(at_mean), scores(PosteriorMeanPreRec(model, posterior)))
 
 
-def test_an_intervention_cuts_off_what_is_known(model, posterior):
+def test_an_intervention_overrides_the_posterior(model, posterior):
     do = {"D": 0.0, "S": 0.0}
     found = PosteriorMeanPreRec(model, posterior).recommend(SHOP, k=3, do=do)
     pd.testing.assert_frame_equal(found, model.recommend(SHOP, k=3, do=do))
 
 
-def test_a_trained_domain_takes_the_posterior_for_its_own(model):
+def test_a_trained_domain_is_served_at_its_posterior(model):
     shop = small_domain("a", num_users=40)
     found = model.posterior(shop, "delta")
     expected = model.scorer(model.encode(shop)).given(found.mean())
@@ -70,7 +72,7 @@ def test_a_trained_domain_takes_the_posterior_for_its_own(model):
     torch.testing.assert_close(PosteriorMeanPreRec(model, found).scorer(model.encode(shop))(batch), expected(batch))
 
 
-def test_nothing_of_the_model_moves(model, posterior):
+def test_the_model_does_not_change(model, posterior):
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
     plain = scores(model)
     PosteriorMeanPreRec(model, posterior).recommend(SHOP, k=3)

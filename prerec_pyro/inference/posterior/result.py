@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Method = Literal["delta", "laplace", "normal", "low_rank", "nuts"]
 METHODS: tuple[Method, ...] = get_args(Method)
-EFFECT_SCALES = ("match", "popularity", "repeat", "background")
+EFFECT_SCALES = EFFECTS
 """Names of the coordinates of S, in its order: e-folds of U·V, e-folds of Z·W_z, log odds of ρ, log odds of ω."""
 _DIMS = {
     "D": ("domain", "latent"),

@@ -136,7 +136,7 @@ def prior_predictive(
     return PriorPredictive(encoded.name, batch.num_queries, table, observed, pd.concat(curves, ignore_index=True))
 
 
-def _draw_choices(graph: PreRecGraph, batch: Batch) -> tuple[Tensor, Tensor]:
+def _draw_choices(graph: Graph, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return chosen items, ``(num_queries,)``, and log P(R), ``(num_queries, num_items)``, of one draw on the CPU."""
     site = pyro.poutine.trace(graph).get_trace(batch).nodes["R"]
     choice, fn = site["value"], site["fn"]
