@@ -17,7 +17,6 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.inference.posterior.result import EFFECT_SCALES
 from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
@@ -82,7 +81,7 @@ class Coordinates:
     @property
     def names(self) -> list[str]:
         """What to call the coordinates."""
-        return [f"S {name}" for name in EFFECT_SCALES] + [f"D {number + 1}" for number in range(len(self.basis))]
+        return [f"S {name}" for name in EFFECTS] + [f"D {number + 1}" for number in range(len(self.basis))]
 
     @property
     def center(self) -> Tensor:

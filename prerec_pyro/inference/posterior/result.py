@@ -15,14 +15,13 @@ from torch import Tensor
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import arviz_io, diagnostics, display
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Method = Literal["delta", "laplace", "normal", "low_rank", "nuts"]
 METHODS: tuple[Method, ...] = get_args(Method)
-EFFECT_SCALES = EFFECTS
-"""Names of the coordinates of S, in its order: e-folds of U·V, e-folds of Z·W_z, log odds of ρ, log odds of ω."""
 _DIMS = {
     "D": ("domain", "latent"),
     "S": ("domain", "effect"),
@@ -161,12 +160,12 @@ class Posterior:
 
         The groups are posterior, sample_stats, log_likelihood, posterior_predictive, prior, observed_data and
         constant_data (how often each item was chosen). The dimensions are domain, latent, effect (the names in
-        `EFFECT_SCALES`), query (position in the log) and item.
+        `EFFECTS`), query (position in the log) and item.
         """
         latent = next((v.shape[-1] for site, v in self.draws.items() if site != "S"), 0)
         coords: dict[str, Sequence[str] | np.ndarray] = {
             "domain": [self.domain],
-            "effect": EFFECT_SCALES,
+            "effect": list(EFFECTS),
             "latent": np.arange(latent),
         }
         # ArviZ expects a posterior, but PreRec_n has no latent.
@@ -267,7 +266,7 @@ class Posterior:
         order = sorted(self.draws, key=lambda site: (site != "S", site))
         for site in order:
             width = self.draws[site].shape[-1]
-            names += [f"{site}[{EFFECT_SCALES[i] if site == 'S' else i}]" for i in range(width)]
+            names += [f"{site}[{EFFECTS[i] if site == 'S' else i}]" for i in range(width)]
         none = np.zeros((self.num_chains, self.num_draws, 0))
         return names, np.concatenate([none, *(self.draws[site].double().numpy() for site in order)], axis=-1)
 

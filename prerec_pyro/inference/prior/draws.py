@@ -77,9 +77,7 @@ def prior_draws(
         return _draw(graph, means, points, only_sobol=sampling == "sobol")
 
 
-def _draw(
-    graph: Graph, means: Mapping[str, Tensor], points: Tensor | None, *, only_sobol: bool
-) -> dict[str, Tensor]:
+def _draw(graph: Graph, means: Mapping[str, Tensor], points: Tensor | None, *, only_sobol: bool) -> dict[str, Tensor]:
     """Return a draw from the prior around each mean: quantiles at the points where there are any, else random draws.
 
     Parameters

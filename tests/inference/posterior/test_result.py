@@ -14,8 +14,9 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior import arviz_io
 from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
 from prerec_pyro.inference.posterior.diagnostics import k_hat
-from prerec_pyro.inference.posterior.result import EFFECT_SCALES, Posterior
+from prerec_pyro.inference.posterior.result import Posterior
 from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
 CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
 
@@ -112,13 +113,13 @@ def test_a_file_with_older_names_of_the_effect_scales_is_read(tmp_path: Path, mo
 
 
 def test_every_effect_scale_has_a_name() -> None:
-    assert len(EFFECT_SCALES) == len(EFFECT_SCALE_STD)
+    assert len(EFFECTS) == len(EFFECT_SCALE_STD)
 
 
 def test_a_summary_has_the_statistics_of_the_draws() -> None:
     given = posterior()
     table = given.summary()
-    assert list(table.index[:4]) == [f"S[{name}]" for name in EFFECT_SCALES]
+    assert list(table.index[:4]) == [f"S[{name}]" for name in EFFECTS]
     assert len(table) == 4 + 2 * DIM
     D1 = given.draws["D"][..., 1].double().flatten()
     row = table.loc["D[1]"]
@@ -152,7 +153,7 @@ def test_a_plot_has_a_line_for_each_effect_scale() -> None:
         drawn = posterior().plot()
     if not is_new(arviz()):
         labels = " ".join(text.get_text() for text in drawn[0].get_yticklabels())
-        assert all(name in labels for name in EFFECT_SCALES)
+        assert all(name in labels for name in EFFECTS)
     with pytest.raises(InputError, match="expected some of D, S, W_z"):
         posterior().plot(("Q",))
 
