@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def store(seed: int, story: SimulationConfig, size: dict[str, int]) -> Domain:
-    drawn = simulate(1, seed=seed, story=story, **size)[0]
+    drawn = simulate(1, seed=seed, config=story, **size)[0]
     projection = np.random.default_rng(0).standard_normal((size["latent_dim"], 24))
     vectors = drawn.truth.item_mean @ projection
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Arrays on disk, as safetensors."""
+"""Arrays as safetensors files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as one safetensors file, which may be read by whom a file of that folder may.
+    """Write arrays as one safetensors file, with the permissions that a new file has in its folder.
 
     Raises
     ------
@@ -20,4 +20,4 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.touch()
     mode = path.stat().st_mode
     save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
-    path.chmod(mode)  # safetensors replaces the file by one of its own, private to its owner
+    path.chmod(mode)  # safetensors replaces the file by one that only its owner can read

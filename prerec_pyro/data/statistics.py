@@ -1,4 +1,4 @@
-"""What a domain looks like in numbers: the paper's Table 3 and a little more."""
+"""Descriptive statistics of a domain: the columns of Table 3 of the paper, and more."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from prerec_pyro.data.domain import Domain
 
 
 def describe(domain: Domain) -> dict[str, Any]:
-    """Return the size and shape of a domain as plain JSON.
+    """Return descriptive statistics of a domain as plain JSON.
 
-    Keys: ``name``, ``num_items``, ``num_users``, ``num_interactions``, ``num_queries`` (every event of a user
-    but the first), ``time`` (``"timestamps"`` or ``"order"``), ``first_time`` and ``last_time`` (ISO 8601,
-    UTC, or ``None``), ``user_length_mean``, ``user_length_median``, ``user_length_max`` (events),
-    ``share_users_with_one_interaction``, ``share_items_without_text``, ``share_items_without_interactions``,
-    ``density`` (distinct user–item pairs over all pairs), ``gini_items`` (0: all items equally popular,
-    towards 1: one item has it all), ``has_embeddings``, ``dropped``, ``notes``, and ``table3``, the paper's
-    row (``#Items``, ``#Users``, ``#Inters``).
+    Keys: ``name``, ``num_items``, ``num_users``, ``num_interactions``, ``num_queries`` (all events of a user but the
+    first), ``time`` (``"timestamps"`` or ``"order"``), ``first_time`` and ``last_time`` (ISO 8601, UTC, or ``None``),
+    ``user_length_mean``, ``user_length_median`` and ``user_length_max`` (events), ``share_users_with_one_interaction``,
+    ``share_items_without_text``, ``share_items_without_interactions``, ``density`` (distinct user–item pairs over all
+    pairs), ``gini_items`` (0: all items are equally popular; near 1: one item has all interactions),
+    ``has_embeddings``, ``dropped``, ``notes``, and ``table3``, the row of the paper (``#Items``, ``#Users``,
+    ``#Inters``).
+
+    Examples
+    --------
+    >>> from prerec_pyro.data import Domain, describe
+    >>> domain = Domain("shop", ["tea", "cup"], ["green tea", ""], ["ann", "bob"], [0, 2, 3], [0, 1, 0])
+    >>> statistics = describe(domain)
+    >>> statistics["num_queries"], statistics["share_items_without_text"], statistics["density"]
+    (1, 0.5, 0.75)
     """
     lengths = np.diff(domain.offsets)
     texts = pd.Series(domain.item_texts, dtype=object).str.strip()
@@ -56,7 +64,7 @@ def describe(domain: Domain) -> dict[str, Any]:
 
 
 def describe_table(domains: Iterable[Domain]) -> pd.DataFrame:
-    """Return one row a domain, indexed by ``name``: `describe` without the notes and the nested values."""
+    """Return one row for each domain, indexed by ``name``: `describe` without lists and nested values."""
     rows = [
         {key: value for key, value in describe(domain).items() if not isinstance(value, dict | list)}
         for domain in domains
@@ -69,7 +77,7 @@ def _iso(seconds: np.int64) -> str:
 
 
 def _gini(counts: np.ndarray) -> float:
-    """Gini coefficient of non-negative counts with a positive sum, in [0, 1)."""
+    """Return the Gini coefficient of non-negative counts with a positive sum, in [0, 1)."""
     ordered = np.sort(counts).astype(np.float64)
     ranks = np.arange(1, len(ordered) + 1)
     return float(

@@ -1,4 +1,4 @@
-"""The first interactions of a market: what fine-tuning on N samples may see (incremental fine-tuning, appendix A.2)."""
+"""The first N training samples of a domain, for incremental fine-tuning (appendix A.2 of the paper)."""
 
 from __future__ import annotations
 
@@ -14,40 +14,51 @@ from prerec_pyro.errors import InputError
 def first_samples(
     domain: Domain, users: np.ndarray, num_samples: int | None, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the users that give `num_samples` queries, and how many of each one's first events count.
+    """Return the users that give `num_samples` queries, and the number of first events that count for each user.
 
-    Users come in a random order, a function of their ids and `seed` alone, and each brings the whole sequence; that
-    of the last is cut, so that the number is met exactly. The order does not depend on the number: the first 10
-    samples are among the first 100.
+    Users come in a random order, which depends only on their ids and on `seed`. Each user contributes the whole
+    sequence; the sequence of the last user is cut so that the number is exact. The order does not depend on
+    `num_samples`: the first 10 samples are among the first 100.
 
     Parameters
     ----------
     domain
-        Where.
+        The domain of the users.
     users
-        ``(n,)`` user rows, those of the training split say.
+        ``(n,)`` user rows, for example those of the training split.
     num_samples
-        Queries, which are events that follow another of the same user. None, or more than there are, takes all.
+        Number of queries; a query is an event that follows another event of the same user. None, or more than there
+        are, takes all.
     seed
-        Of the order of users; that of training.
+        Seed of the order of users; usually the seed of the training.
 
     Returns
     -------
     tuple
-        ``(m,)`` user rows, sorted, each with a query or more, and ``(m,)`` int64 numbers of events, 2 or more.
+        ``(m,)`` sorted user rows, each with at least one query, and ``(m,)`` int64 numbers of events, at least 2.
 
     Raises
     ------
     InputError
         If `num_samples` is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data import Domain, first_samples
+    >>> domain = Domain("shop", ["tea"], ["green tea"], ["ann", "bob", "cy"], [0, 3, 4, 8], [0] * 8)
+    >>> first_samples(domain, np.arange(3), num_samples=None)
+    (array([0, 2]), array([3, 4]))
+    >>> first_samples(domain, np.arange(3), num_samples=4)
+    (array([0, 2]), array([3, 3]))
     """
     if num_samples is not None and num_samples < 1:
-        raise InputError(f"{num_samples} training samples: expected 1 or more; a model without any is used as it is")
+        raise InputError(f"{num_samples} training samples: expected 1 or more; without any, use the model as it is")
     users = np.asarray(users, dtype=np.int64)
     events = np.diff(domain.offsets)[users]
     users, events = users[events > 1], events[events > 1]
-    order = _lots(domain.user_ids[users], seed)
-    before = np.cumsum(events[order] - 1) - (events[order] - 1)  # queries of those who come earlier
+    order = _random_order(domain.user_ids[users], seed)
+    before = np.cumsum(events[order] - 1) - (events[order] - 1)  # queries of earlier users
     left = np.inf if num_samples is None else num_samples - before
     queries = np.minimum(events[order] - 1, left).astype(np.int64)
     kept = order[queries > 0]
@@ -56,8 +67,8 @@ def first_samples(
     return users[kept][by_row], lengths[by_row]
 
 
-def _lots(user_ids: np.ndarray, seed: int) -> np.ndarray:
-    """Return the order of users by a hash of their ids, of another key than that which splits them."""
+def _random_order(user_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Return the order of the users by a hash of their ids; the key of the hash differs from that of `split_users`."""
     key = hashlib.blake2b(f"samples {int(seed)}".encode(), digest_size=8).hexdigest()
     hashes = pd.util.hash_array(user_ids, hash_key=key)
     ranked = pd.DataFrame({"hash": hashes, "id": user_ids}).sort_values(["hash", "id"])

@@ -11,7 +11,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(100, 160)), min_size=
 
 
 def brute_counts(items: np.ndarray, days: np.ndarray, num_items: int, day: int, window: int) -> np.ndarray:
-    """The definition, word by word: the window before the day, widened until it holds something."""
+    """The definition, step by step: the window before the day, widened until it holds an event."""
     width = window
     while True:
         inside = (days < day) & (days >= day - width)
@@ -39,7 +39,7 @@ def test_counts_and_norms_follow_the_definition(events: list[tuple[int, int]], w
 @settings(max_examples=100, deadline=None)
 @given(EVENTS, st.integers(1, 20), st.integers(1, 9), st.data())
 def test_all_ways_to_look_up_agree(events: list[tuple[int, int]], window: int, block: int, data: st.DataObject) -> None:
-    """Pair by pair, of all items, of a few, in blocks smaller than an item's events or in one."""
+    """Counts of pairs, of all items and of a few items agree, also in blocks smaller than the events of an item."""
     items, days = np.array(events).T
     whole = Popularity(items, days, 7, window=window)
     slots = np.unique(data.draw(st.lists(st.integers(0, whole.num_slots - 1), min_size=1, max_size=8)))
@@ -64,12 +64,12 @@ def test_factors_are_counts_over_norms() -> None:
     np.testing.assert_array_equal(factors[2], 0)
 
 
-def test_the_querys_own_day_is_not_counted() -> None:
+def test_the_day_of_the_query_is_not_counted() -> None:
     popularity = Popularity(np.array([0, 1]), np.array([10, 11]), num_items=2)
     assert popularity.counts(np.array([0, 1]), popularity.slots(np.array(11))).tolist() == [1, 0]
 
 
-def test_nothing_happened_before_the_first_day() -> None:
+def test_counts_before_the_first_event_are_zero() -> None:
     popularity = Popularity(np.array([0, 1]), np.array([10, 11]), num_items=2)
     slot = popularity.slots(np.array([10]))
     counts = popularity.counts(np.array([0, 1]), slot)
@@ -91,10 +91,10 @@ def test_memory_does_not_grow_with_days_times_items() -> None:
     days = rng.integers(0, 4000, 1000)
     popularity = Popularity(rng.integers(0, 100_000, 1000), days, num_items=100_000)
     stored = popularity._keys.nbytes + popularity.norms.nbytes
-    assert stored < 200_000  # dense in (days × items) would be 400 million entries
+    assert stored < 200_000  # an array of days × items would have 400 million entries
 
 
 @pytest.mark.parametrize("bad", [{"window": 0}, {"normalizer": "median"}])
-def test_refuses_settings_that_mean_nothing(bad: dict) -> None:
+def test_invalid_settings_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="expected"):
         Popularity(np.array([0]), np.array([0]), 1, **bad)

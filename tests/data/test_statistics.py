@@ -19,7 +19,7 @@ def shop(name: str = "shop", times: bool = True) -> Domain:
     )
 
 
-def test_numbers_of_a_domain_counted_by_hand() -> None:
+def test_statistics_of_a_small_domain() -> None:
     result = describe(shop())
     assert json.loads(json.dumps(result)) == result
     notes = result.pop("notes")
@@ -48,7 +48,7 @@ def test_numbers_of_a_domain_counted_by_hand() -> None:
     }
 
 
-def test_a_domain_without_times_says_so() -> None:
+def test_a_domain_without_times() -> None:
     result = describe(shop(times=False).with_embeddings(np.zeros((4, 2))))
     assert (result["time"], result["first_time"], result["last_time"]) == ("order", None, None)
     assert result["has_embeddings"]

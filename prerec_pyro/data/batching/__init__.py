@@ -1,1 +1,1 @@
-"""Batches of queries, and the histories, windows and popularity levels that they hold."""
+"""Batches of queries, with their histories, windows and popularity levels."""

@@ -1,4 +1,4 @@
-"""Whom to recommend to: users of the domain, or strangers with a history of their own."""
+"""Histories to recommend for: those of users of the domain, or of new users."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from prerec_pyro.errors import InputError
 logger = logging.getLogger(__name__)
 
 Seen = Literal["drop", "keep"]
-"""Whether items of a user's history are left out of the lists."""
+"""Seen items, those of a user's history, are dropped from the lists or kept in them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """What each of some people did, oldest first, and the time slot that they are served in.
+    """Histories of some users, oldest event first, and the time slot in which they get recommendations.
 
     Attributes
     ----------
     user_ids
-        ``(n,)``.
+        ``(num_users,)`` ids.
     offsets
-        ``(n + 1,)``: person ``u`` owns ``items[offsets[u] : offsets[u + 1]]``.
+        ``(num_users + 1,)``: user ``u`` owns ``items[offsets[u] : offsets[u + 1]]``.
     items
-        Item indices of all events.
+        ``(num_events,)`` item indices of all events.
     slot
-        The popularity slot of the moment, the same for all.
+        Popularity slot, the same for all users.
     max_history
-        How many of the most recent items a recommender reads.
+        Number of most recent items that a recommender reads.
     """
 
     user_ids: np.ndarray
@@ -51,9 +51,9 @@ class Histories:
         return len(self.user_ids)
 
     def padded(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return the most recent items of some people, ``(n, length)`` padded on the right, and where each ends.
+        """Return the most recent items of some users, ``(n, length)`` padded on the right, and their ends ``(n,)``.
 
-        The end is the position of the last item in the flattened array, ``(n,)``.
+        An end is the position of the last item of a user in the flattened array.
         """
         start, end = self.offsets[:-1][rows], self.offsets[1:][rows]
         start = np.maximum(start, end - self.max_history)
@@ -62,7 +62,7 @@ class Histories:
         return self.items[read], np.arange(len(start)) * length + (end - start) - 1
 
     def seen(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return (row, item) pairs of all that these people did, rows counted from the slice's start."""
+        """Return (row, item) pairs of all events of some users, with rows counted from the start of the slice."""
         start, end = self.offsets[rows.start], self.offsets[rows.stop]
         lengths = np.diff(self.offsets[rows.start : rows.stop + 1])
         return np.repeat(np.arange(len(lengths)), lengths), self.items[start:end]
@@ -71,12 +71,34 @@ class Histories:
 def known_users(
     encoded: EncodedDomain, users: Sequence[str] | None, at: str | int | None, max_history: int = MAX_HISTORY
 ) -> Histories:
-    """Return the histories of users of the domain before the moment `at`; those without any are left out, and said.
+    """Return the histories of users of the domain before the time `at`.
+
+    Users without an event before `at` are left out, with a warning in the log.
+
+    Parameters
+    ----------
+    encoded
+        The domain.
+    users
+        User ids; None for all users.
+    at
+        See `moment`.
+    max_history
+        Number of most recent items that a recommender reads.
 
     Raises
     ------
     InputError
-        If a user is unknown or the time means nothing.
+        If a user is unknown, or `at` is no time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data import Domain, encode_domain
+    >>> domain = Domain("shop", ["tea", "cup"], ["green tea", "tea cup"], ["ann", "bob"], [0, 2, 3], [0, 1, 0])
+    >>> histories = known_users(encode_domain(domain.with_embeddings(np.eye(2))), ["ann"], at=None)
+    >>> histories.user_ids.tolist(), histories.items.tolist()
+    (['ann'], [0, 1])
     """
     domain = encoded.domain
     rows = np.arange(domain.num_users) if users is None else domain.user_position(users)
@@ -85,7 +107,7 @@ def known_users(
     lengths = end - start
     if at is not None and domain.timestamps is not None:
         before = np.concatenate([[0], np.cumsum(domain.timestamps < seconds)])
-        lengths = before[end] - before[start]  # events lie in order of time
+        lengths = before[end] - before[start]  # the events of a user are in order of time
     if (lengths == 0).any():
         logger.warning("%d users have no event before %s and get no list", int((lengths == 0).sum()), at)
     rows, start, lengths = rows[lengths > 0], start[lengths > 0], lengths[lengths > 0]
@@ -100,38 +122,56 @@ def known_users(
 
 
 def new_users(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int = MAX_HISTORY) -> Histories:
-    """Return the histories in a frame ``user_id, item_id`` and, if it has them, ``timestamp`` and ``order``.
+    """Return the histories of new users, from a table of their events.
 
-    Without either the rows count as in order; with timestamps, only events before `at` count. Any frame that narwhals
-    reads; ids, times and positions are read as in `Domain.from_tables`.
+    Parameters
+    ----------
+    encoded
+        The domain.
+    frame
+        Any data frame that narwhals reads, with the columns ``user_id``, ``item_id`` and, optionally, ``timestamp`` and
+        ``order``, which are read as in `Domain.from_tables`. Without these two, the order of the rows counts.
+    at
+        See `moment`; with timestamps, only events before it count.
+    max_history
+        Number of most recent items that a recommender reads.
 
     Raises
     ------
     InputError
-        If a column is missing, a value is empty, or an item is not in the domain's catalogue.
+        If a column is missing, a value is empty, or an item is not in the catalogue of the domain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from prerec_pyro.data import Domain, encode_domain
+    >>> domain = Domain("shop", ["tea", "cup"], ["green tea", "tea cup"], ["ann", "bob"], [0, 2, 3], [0, 1, 0])
+    >>> events = pd.DataFrame({"user_id": ["cy", "cy"], "item_id": ["cup", "tea"]})
+    >>> histories = new_users(encode_domain(domain.with_embeddings(np.eye(2))), events, at=None)
+    >>> histories.user_ids.tolist(), histories.items.tolist()
+    (['cy'], [1, 0])
     """
     origin = Origin("histories")
     table = open_frame(frame, origin)
     if missing := {"user_id", "item_id"} - set(table.columns):
-        raise InputError(
-            f"histories: no column {', '.join(sorted(missing))}; found {', '.join(map(str, table.columns))}"
-        )
+        found = ", ".join(map(str, table.columns))
+        raise InputError(f"histories: no column {', '.join(sorted(missing))}; found {found}")
     if not len(table):
-        raise InputError("histories: the table is empty; expected a row for each event")
+        raise InputError("histories: the table is empty; expected one row for each event")
     ids = {name: id_strings(arrow_column(table, name, origin), name, origin) for name in ("user_id", "item_id")}
     user, item = (ids[name].to_numpy(zero_copy_only=False) for name in ("user_id", "item_id"))
-    keys, before = [], np.ones(len(user), dtype=bool)  # np.lexsort takes the first key last
-    if "timestamp" in table.columns:
-        seconds = times.seconds(arrow_column(table, "timestamp", origin), "timestamp", origin)[0]
-        keys.insert(0, seconds)
-        if at is not None:
-            before = seconds < moment(encoded, at)
+    keys = {}
     if "order" in table.columns:
-        keys.insert(0, times.positions(arrow_column(table, "order", origin), "order", origin))
+        keys["order"] = times.positions(arrow_column(table, "order", origin), "order", origin)
+    if "timestamp" in table.columns:
+        keys["timestamp"] = times.seconds(arrow_column(table, "timestamp", origin), "timestamp", origin)[0]
+    timed = at is not None and "timestamp" in keys
+    before = keys["timestamp"] < moment(encoded, at) if timed else np.ones(len(user), dtype=bool)
     if not before.any():
-        raise InputError(f"histories: no event before {at}; give earlier events or a later moment")
+        raise InputError(f"histories: no event before {at}; give earlier events or a later time")
     code, user_ids = pd.factorize(user[before])
-    order = np.lexsort([*(key[before] for key in keys), code])  # by person, then time, then position
+    order = np.lexsort([*(key[before] for key in keys.values()), code])  # by user, then time, then position
     items = encoded.domain.item_position(item[before])[order]
     counts = np.bincount(code)
     return Histories(
@@ -144,12 +184,19 @@ def new_users(encoded: EncodedDomain, frame: Any, at: str | int | None, max_hist
 
 
 def moment(encoded: EncodedDomain, at: str | int | None) -> int:
-    """Return a moment in seconds since 1970 UTC; None is the day after the log ends.
+    """Return a time in seconds since 1970 UTC.
+
+    Parameters
+    ----------
+    encoded
+        The domain.
+    at
+        ISO time (UTC without a time zone) or seconds since 1970; None is the day after the last event of the log.
 
     Raises
     ------
     InputError
-        If the time cannot be read, or the domain knows no times.
+        If the time cannot be read, or the domain has no timestamps.
     """
     timestamps = encoded.domain.timestamps
     if at is None:
@@ -167,16 +214,22 @@ def moment(encoded: EncodedDomain, at: str | int | None) -> int:
 
 
 def slot_of(encoded: EncodedDomain, seconds: int) -> int:
-    """Return the popularity slot of a moment."""
+    """Return the popularity slot of a time in seconds since 1970 UTC."""
     return int(encoded.popularity.slots(np.array(seconds // SECONDS_PER_DAY)))
 
 
 def read_histories(
     encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
 ) -> Histories:
-    """Return the histories to recommend for: of users of the domain, or of new users."""
+    """Return the histories to recommend for, from `known_users` or, where `histories` is given, from `new_users`.
+
+    Raises
+    ------
+    InputError
+        If both `users` and `histories` are given, or one of them is refused.
+    """
     if histories is None:
         return known_users(encoded, users, at)
     if users is not None:
-        raise InputError("give users of the domain or histories of strangers, not both")
+        raise InputError("give either users of the domain or histories of new users, not both")
     return new_users(encoded, histories, at)

@@ -1,4 +1,4 @@
-"""Levels: the distinct popularity factors of a batch, numbered, so that Z has a row each and no more."""
+"""Popularity levels: the distinct popularity factors of a batch, so that Z needs only one row for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,23 @@ def number_levels(
     counts: np.ndarray,
     own: np.ndarray | None,
 ) -> dict[str, Tensor]:
-    """Number the distinct (slot, count) pairs: ``factors``, ``candidate_level`` and, with `own`, ``target_level``."""
+    """Return ``factors``, ``candidate_level`` and, with `own`, ``target_level``, the fields of `Batch`.
+
+    A level is a distinct (slot, count) pair; levels are numbered from 0.
+
+    Parameters
+    ----------
+    encoded
+        The domain.
+    distinct_slots
+        ``(num_slots,)`` time slots of the queries, each once.
+    slot
+        ``(num_queries,)`` row of `distinct_slots` of each query.
+    counts
+        ``(num_slots, num_candidates)`` counts c_j^T of the candidates.
+    own
+        ``(num_queries,)`` count of each target, or None.
+    """
     base = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
     keys = (np.arange(len(distinct_slots))[:, None] * base + counts).reshape(-1)
     if own is not None:
@@ -33,7 +49,7 @@ def number_levels(
 
 
 def _numbered(keys: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what ``np.unique(keys, return_inverse=True)`` does, of whole numbers below `limit`."""
+    """Return ``np.unique(keys, return_inverse=True)`` for whole numbers below `limit`, without a sort if possible."""
     if limit > 4 * len(keys):
         return np.unique(keys, return_inverse=True)
     occurs = np.zeros(limit, bool)

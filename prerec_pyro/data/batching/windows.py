@@ -1,4 +1,4 @@
-"""Windows of at most 64 items over the users' sequences: which events are read, and which are predicted."""
+"""Windows over the sequences of users: the events that queries read, at most 64, and the events they predict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_HISTORY = 64
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Stretches of events of one user each, read in one causal pass.
+    """Runs of consecutive events, each of one user and read in one causal pass.
 
-    Window ``w`` reads the events ``start[w] … start[w] + length[w] - 1`` and predicts, from each of its last
-    ``num_queries[w]`` positions, the event that follows that position.
+    Window ``w`` reads the events ``start[w] … start[w] + length[w] - 1``. From each of its last ``num_queries[w]``
+    positions it predicts the event after that position.
 
     Attributes
     ----------
@@ -36,15 +36,17 @@ class Windows:
 def exact_windows(offsets: np.ndarray, users: np.ndarray, max_history: int = MAX_HISTORY) -> Windows:
     """Return windows in which every query of `users` reads exactly its `max_history` most recent items.
 
-    The first `max_history` queries of a user share one window, as a causal pass gives each position its own prefix;
-    each later query has a window of its own.
+    The first `max_history` queries of a user share one window, since a causal pass gives each position its own prefix.
+    Each later query has its own window.
 
     Parameters
     ----------
     offsets
-        ``(num_users + 1,)`` of the domain.
+        ``(num_users + 1,)`` offsets of the domain.
     users
         ``(n,)`` user rows.
+    max_history
+        Maximum number of items that a query reads.
     """
     start, end = offsets[users], offsets[users + 1]
     queries = end - start - 1  # every event but the first is a target
@@ -71,11 +73,22 @@ def training_windows(
 ) -> Windows:
     """Return windows in which every query of `users` occurs exactly once, for one epoch.
 
-    A sequence of up to ``max_history + 1`` events is one window, so its queries read all that came before. A longer
-    one is cut into blocks at a random phase, anew in each epoch: a query then reads what its block holds before it,
-    at most `max_history` items. The protocol (`exact_windows`) never cuts.
+    A sequence of up to ``max_history + 1`` events is one window, so each query reads its whole history. A longer
+    sequence is cut into blocks at a random phase, drawn again for each epoch: a query then reads the items of its block
+    before it, at most `max_history`. The evaluation protocol (`exact_windows`) never cuts.
 
-    With `lengths`, ``(n,)``, only that many of each user's first events count; see `first_samples`.
+    Parameters
+    ----------
+    offsets
+        ``(num_users + 1,)`` offsets of the domain.
+    users
+        ``(n,)`` user rows.
+    rng
+        Generator of the phases.
+    max_history
+        Maximum number of items that a query reads.
+    lengths
+        ``(n,)`` number of first events of each user that count, see `first_samples`; None: all events.
     """
     start, end = offsets[users], offsets[users + 1]
     if lengths is not None:
@@ -94,14 +107,21 @@ def training_windows(
 
 
 def buckets(windows: Windows, max_tokens: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
-    """Return groups of windows of like length, each at most `max_tokens` positions once padded.
+    """Return groups of windows of similar length, each with at most `max_tokens` positions after padding.
 
     Parameters
     ----------
+    windows
+        The windows.
     max_tokens
-        Bound on ``len(group) * longest window``; a group holds one window at least.
+        Bound on ``len(group) * longest window``; a group holds at least one window.
     rng
-        Shuffles windows of like length among the groups, and the groups; None keeps order of length.
+        Shuffles windows of equal length among the groups, and the groups; None keeps the order of length.
+
+    Returns
+    -------
+    list
+        Arrays of rows of `windows`.
     """
     if not len(windows):
         return []

@@ -1,4 +1,4 @@
-"""Readers: files of other people's making to a checked `Domain`."""
+"""Readers of common file formats; each returns a checked `Domain`."""
 
 from prerec_pyro.data.readers.online_retail import read_online_retail
 from prerec_pyro.data.readers.parquet import read_parquet

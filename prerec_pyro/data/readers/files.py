@@ -1,4 +1,4 @@
-"""Bytes and delimited text to Arrow tables of strings, with the line of every row at hand."""
+"""Delimited text files as Arrow tables of strings, with the line of every row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +25,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class FileTable:
-    """One file as a table; `lines` maps row positions to 1-based file lines (``None``: it has none)."""
+    """One file as a table.
+
+    Attributes
+    ----------
+    path
+        Path of the file.
+    table
+        Its content.
+    lines
+        Maps row positions to lines of the file, counted from 1; ``None`` for a file without lines.
+    """
 
     path: Path
     table: pa.Table
@@ -34,22 +43,22 @@ class FileTable:
 
 
 def existing_file(path: Path) -> Path:
-    """Return `path`; raise `InputError` if it is no file."""
+    """Return `path`; raise `InputError` if there is no such file."""
     if path.is_file():
         return path
-    what = "is a folder, expected a file" if path.is_dir() else "no such file; check the path"
-    raise InputError(f"{path}: {what}")
+    problem = "is a folder, expected a file" if path.is_dir() else "no such file; check the path"
+    raise InputError(f"{path}: {problem}")
 
 
 @contextlib.contextmanager
-def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read its bytes, unpacked as they come if its name ends in ``.gz``.
+def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Open a file to read its bytes; a file whose name ends in ``.gz`` is unpacked while it is read.
 
     Raises
     ------
     InputError
-        If there is no such file, it cannot be read, or its gzip data are truncated or damaged; damage shows only
-        where the reading comes to it, so read within the ``with`` block.
+        If there is no such file, it cannot be read, or its gzip data are truncated or damaged. Damage is found only
+        when reading reaches it, so read within the ``with`` block.
     """
     existing_file(path)
     try:
@@ -68,7 +77,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def check_utf8(data: bytes, path: Path) -> None:
-    """Check the encoding; raise `InputError` naming the line and byte that are not UTF-8."""
+    """Raise `InputError` if the content is not UTF-8; the message names the line and the byte."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -80,24 +89,23 @@ def check_utf8(data: bytes, path: Path) -> None:
 
 
 def parse_delimited(path: Path, data: bytes, *, delimiter: str, quotes: bool = True) -> FileTable:
-    """Return a table of strings, values exactly as written (``NA`` and ``007`` too; empty is ``""``).
+    """Return a table of strings, with values exactly as written, including ``NA``, ``007`` and ``""``.
 
     Parameters
     ----------
     path
-        For the messages.
+        Path of the file, for the messages.
     data
-        The content, UTF-8, first line the header.
+        The content in UTF-8; the first line is the header.
     delimiter
         One character.
     quotes
-        Whether ``"`` quotes a field; a quoted field may hold delimiters and line breaks.
+        If true, ``"`` quotes a field; a quoted field may hold delimiters and line breaks.
 
     Raises
     ------
     InputError
-        If the file is empty, is not UTF-8, repeats a column name, or has a row of another length or an open
-        quote.
+        If the file is empty, is not UTF-8, repeats a column name, or has a row of another length or an open quote.
     """
     check_utf8(data, path)
     if not data.strip():
@@ -110,13 +118,13 @@ def parse_delimited(path: Path, data: bytes, *, delimiter: str, quotes: bool = T
     ragged: list[tuple[int, int]] = []
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
-        ragged.append((row.number - 2, row.actual_columns))  # its numbers count records, the header as 1
+        ragged.append((row.number - 2, row.actual_columns))  # Arrow counts records from 1, the header included
         return "skip"
 
     try:
         table = pyarrow.csv.read_csv(
             io.BytesIO(data),
-            # One thread, since only then does Arrow number the rows that it refuses.
+            # Arrow numbers the rows that it refuses only with one thread.
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=delimiter,
@@ -146,8 +154,7 @@ def _header(data: bytes, delimiter: str, quotes: bool) -> list[str]:
 def _records(data: bytes, delimiter: str, quotes: bool) -> Iterator[tuple[list[str], int]]:
     """Yield (fields, first line) of each record that is not blank."""
     text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    reader = csv.reader(text, delimiter=delimiter, quoting=quoting)
+    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
     start = 1
     for row in reader:
         if row:
@@ -156,10 +163,10 @@ def _records(data: bytes, delimiter: str, quotes: bool) -> Iterator[tuple[list[s
 
 
 def _lines(data: bytes, delimiter: str, quotes: bool, rows: np.ndarray) -> np.ndarray:
-    """Map row positions to lines by reading up to them: runs only when a message needs a line number."""
+    """Return the lines of row positions by reading the file up to them; used only for messages."""
     last = int(np.max(rows))
     starts: list[int] = []
-    with contextlib.suppress(csv.Error):  # a field longer than Python's reader takes
+    with contextlib.suppress(csv.Error):  # a field that is too long for the reader of Python
         for _, start in _records(data, delimiter, quotes):
             starts.append(start)
             if len(starts) > last + 1:
@@ -177,17 +184,17 @@ def _raise_ragged(
     )
     more = f" ({len(ragged):,} such rows in all)" if len(ragged) > _SHOWN else ""
     raise InputError(
-        f"{path}: {found}{more}, the header has {width}; quote fields that hold the delimiter, or mend the rows"
+        f"{path}: {found}{more}, the header has {width}; quote fields that hold the delimiter, or correct the rows"
     )
 
 
 def _check_open_quote(
     path: Path, data: bytes, table: pa.Table, lines: Callable[[np.ndarray], np.ndarray], quotes: bool
 ) -> None:
-    """Refuse a quote that is never closed: it would swallow all rows to the end of the file in one value."""
+    """Raise `InputError` for a quote that is never closed: one value would take all rows up to the end of the file."""
     if not quotes or not len(table):
         return
-    swallowed = "\n" in (table.column(table.num_columns - 1)[-1].as_py() or "")
-    if swallowed and not data.rstrip(b"\r\n").endswith(b'"'):
+    takes_rows = "\n" in (table.column(table.num_columns - 1)[-1].as_py() or "")
+    if takes_rows and not data.rstrip(b"\r\n").endswith(b'"'):
         line = int(lines(np.array([len(table) - 1]))[0])
         raise InputError(f'{path}, line {line}: a quote (") is opened and never closed; close or remove it')

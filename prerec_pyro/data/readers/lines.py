@@ -1,4 +1,4 @@
-"""A file line by line, so that its size does not matter."""
+"""Text files line by line, so that files of any size can be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from prerec_pyro.data.readers.files import open_bytes
 from prerec_pyro.errors import InputError
 
-_LONGEST = 1 << 24  # bytes; whoever parses a line needs a multiple of its length
+_LONGEST = 1 << 24  # bytes; parsing a line takes a multiple of its length
 _BUFFER = 1 << 17
 
 
@@ -20,7 +20,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Parameters
     ----------
     path
-        UTF-8, with or without a byte order mark, unpacked as it is read if its name ends in ``.gz``.
+        File in UTF-8, with or without a byte order mark; unpacked while it is read if its name ends in ``.gz``.
 
     Raises
     ------
@@ -36,14 +36,14 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 some = True
                 yield number, line
     if not some:
-        raise InputError(f"{path}: empty; expected a record on each line, so copy the file again")
+        raise InputError(f"{path}: empty; expected one record on each line, so copy the file again")
 
 
 def _text(data: bytes, path: Path, number: int) -> str:
     if len(data) > _LONGEST:
         raise InputError(
-            f"{path}, line {number}: longer than {_LONGEST:,} bytes; expected a record on each line, so look for lost "
-            "line ends"
+            f"{path}, line {number}: longer than {_LONGEST:,} bytes; expected one record on each line, so look for "
+            "missing line ends"
         )
     try:
         return data.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -1,4 +1,4 @@
-"""UCI *Online Retail*, as in the paper's Table 3: an item is a description, a user is an invoice."""
+"""Reader of UCI *Online Retail* as in Table 3 of the paper: an item is a description, a user is an invoice."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _MONTH_FIRST = r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4} [0-9]{1,2}:[0-9]{2}$"
 def read_online_retail(path: str | Path, name: str = "online-retail") -> Domain:
     """Return the domain of the raw file: 540,455 interactions, 24,446 users and 4,223 items.
 
-    Rows without a Description are dropped and counted. An item is a Description exactly as written, so one
-    with a trailing blank is another item than the one without; its text is stripped. Cancelled invoices stay.
-    Rows of one invoice share a time and keep the order of the file.
+    Rows without a Description are dropped and counted. An item is a Description exactly as written, so a Description
+    with a trailing blank is an item of its own; the text of an item is stripped. Cancelled invoices stay. Rows of one
+    invoice share a time and keep the order of the file.
 
     Parameters
     ----------
     path
-        The original ``.xlsx`` (needs openpyxl), a ``.csv`` or ``.csv.gz`` of it (UTF-8 or Latin-1, ISO or
-        month-first dates), or a folder that holds one of these.
+        The original ``.xlsx`` (needs openpyxl), a ``.csv`` or ``.csv.gz`` of it (UTF-8 or Latin-1, ISO or month-first
+        dates), or a folder that holds one of these.
     name
-        What to call the domain.
+        Name of the domain.
 
     Raises
     ------
@@ -87,11 +87,12 @@ def _read(path: Path) -> tuple[FileTable, list[str]]:
         return _read_excel(path), []
     if not lowered.endswith((".csv", ".csv.gz")):
         raise InputError(f"{path}: unknown kind of file; expected .xlsx, .csv or .csv.gz")
-    data, notes = read_bytes(path), []
+    data = read_bytes(path)
+    notes: list[str] = []
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        # A widely shared CSV of this data set is Latin-1 (its pound signs are single bytes).
+        # A common CSV of this data set is Latin-1: its pound signs are single bytes.
         data = data.decode("latin-1").encode("utf-8")
         notes.append(f"{path.name}: not UTF-8, so it was read as Latin-1")
     return parse_delimited(path, data, delimiter=","), notes
@@ -100,7 +101,7 @@ def _read(path: Path) -> tuple[FileTable, list[str]]:
 def _read_excel(path: Path) -> FileTable:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # openpyxl remarks on styles
+            warnings.simplefilter("ignore", UserWarning)  # openpyxl warns about styles
             frame = pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl")
     except ImportError:
         raise InputError(
@@ -113,7 +114,7 @@ def _read_excel(path: Path) -> FileTable:
 
 
 def _dates(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """Turn month-first dates ("12/1/2010 8:26") into times where all are such; leave others to the checks."""
+    """Return times if all values are month-first dates ("12/1/2010 8:26"); otherwise return the column unchanged."""
     if not len(column) or not pc.all(pc.match_substring_regex(column, _MONTH_FIRST)).as_py():
         return column
     parsed = pd.to_datetime(pd.Series(column.to_pandas()), format="%m/%d/%Y %H:%M", errors="coerce")

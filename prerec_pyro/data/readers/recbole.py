@@ -1,4 +1,4 @@
-"""RecBole atomic files: ``.inter`` and ``.item``, tab-separated, headers typed as ``name:type``."""
+"""Reader of RecBole atomic files: ``.inter`` and ``.item``, tab-separated, with headers ``name:type``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _TYPES = ("token", "token_seq", "float", "float_seq")
 def read_recbole(source: str | Path | Sequence[str | Path], name: str | None = None) -> Domain:
     """Return the domain of a pair of RecBole files.
 
-    The text of an item is all its ``token`` and ``token_seq`` columns but ids and addresses, joined by a
-    blank in the order of the file: ``"Toy Story 1995 Animation Children's Comedy"``.
+    The text of an item joins all its ``token`` and ``token_seq`` columns except ids and web addresses by a blank, in
+    the order of the file: ``"Toy Story 1995 Animation Children's Comedy"``.
 
     Parameters
     ----------
     source
-        A folder that holds one ``.inter`` and one ``.item`` file, one of the two (the other lies beside it),
-        or both.
+        A folder that holds one ``.inter`` and one ``.item`` file, or one of the two files (with the other in the same
+        folder), or both.
     name
-        What to call the domain; by default the name of the ``.inter`` file.
+        Name of the domain; by default the name of the ``.inter`` file.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read_recbole(source: str | Path | Sequence[str | Path], name: str | None = N
     texts = [field for field, kind in items_header.items() if kind.startswith("token") and _describes(field)]
     if not texts:
         raise InputError(
-            f"{item}: no column of words (token or token_seq) beside item_id; add one, such as title:token_seq"
+            f"{item}: no column of words (token or token_seq) besides item_id; add one, such as title:token_seq"
         )
     items = pa.table({"item_id": catalogue.table["item_id"], "text": _joined(catalogue.table, texts)})
     origins = (
@@ -89,11 +89,11 @@ def _only(paths: Sequence[Path], kind: str, folder: Path) -> Path:
         names = ", ".join(path.name for path in found)
         raise InputError(f"{folder}: more than one {kind} file ({names}); name the files to read")
     why = " (it holds the item texts, which the model needs)" if kind == ".item" else ""
-    raise InputError(f"{folder}: no {kind} file{why}; put it beside the other one, or name both files")
+    raise InputError(f"{folder}: no {kind} file{why}; put it in the folder of the other file, or name both files")
 
 
 def _read(path: Path) -> tuple[FileTable, dict[str, str]]:
-    """Return the table under untyped names, and name → type in the order of the file."""
+    """Return the table with names without types, and name → type in the order of the file."""
     file = parse_delimited(path, read_bytes(path), delimiter="\t", quotes=False)
     header: dict[str, str] = {}
     for column in file.table.column_names:
@@ -114,7 +114,7 @@ def _typed(header: dict[str, str]) -> dict[str, str]:
 
 
 def _describes(field: str) -> bool:
-    """Return whether a token describes the item: not its id, nor another one, nor a web address."""
+    """Return False for fields that hold ids or web addresses, which do not describe an item."""
     plain = field.lower()
     return not (plain.endswith(("_id", "url", "urls")) or plain in ("id", "asin"))
 

@@ -1,4 +1,4 @@
-"""One line to the objects on it: JSON, or Python literals where someone wrote ``str(record)`` for JSON."""
+"""Objects on a line of text: JSON, or Python literals where a program wrote ``str(record)`` instead of JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import math
 import warnings
 from typing import Any
 
-# Strings that hold bare tabs and other control characters are let pass.
+# Not strict: strings may hold bare tabs and other control characters.
 _decode = json.JSONDecoder(strict=False).decode
-_LONGEST_LITERAL = 1 << 22  # characters; the worst that can stand in one takes 250 bytes of memory for each
-# What people, pandas and JSON call the values that Python knows by another name.
+_LONGEST_LITERAL = 1 << 22  # characters; each may take up to 250 bytes of memory when parsed
+# Names in pandas and JSON for values that have another name in Python.
 _NAMES = {
     **{"nan": math.nan, "NaN": math.nan, "inf": math.inf, "Infinity": math.inf},
     **{"null": None, "true": True, "false": False},
@@ -19,16 +19,16 @@ _NAMES = {
 
 
 def parse_records(line: str) -> list[dict[str, Any]]:
-    """Return the objects of a line that holds one object or a list of objects; ``None`` in a list is passed over.
+    """Return the objects of a line that holds one object or a list of objects; ``None`` in a list is skipped.
 
-    A line that is no JSON is read as a Python literal (``{'price': nan, 'brand': None}``). Nothing is ever executed:
-    what is more than a literal is refused, and so is a literal of more than 4 Mi characters, since parsing one takes a
+    A line that is no JSON is read as a Python literal (``{'price': nan, 'brand': None}``). Nothing is executed:
+    anything but a literal is refused. A literal of more than 4 Mi characters is refused too, since parsing takes a
     large multiple of its length.
 
     Raises
     ------
     ValueError
-        If it is neither, or holds something else than objects.
+        If the line is neither JSON nor a literal, or holds anything but objects.
     """
     try:
         value = _decode(line)
@@ -46,18 +46,18 @@ def _python_literal(line: str, json_error: Exception) -> Any:
         raise ValueError(f"neither JSON ({json_error}) nor a Python literal of at most {_LONGEST_LITERAL:,} characters")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python remarks on "\d" in a text
+            warnings.simplefilter("ignore")  # Python warns about "\d" in a text
             tree = ast.parse(line, mode="eval")
         try:
             return ast.literal_eval(tree)
-        except ValueError:  # a bare name: slower, so only then
+        except ValueError:  # a bare name; this way is slower, so it comes second
             return ast.literal_eval(_Named().visit(tree))
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise ValueError(f"neither JSON ({json_error}) nor a Python literal") from None
 
 
 class _Named(ast.NodeTransformer):
-    """Puts values for the names of `_NAMES`; any other name stays, and is refused as no literal."""
+    """Replaces the names in `_NAMES` by their values; any other name stays, and is then refused."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node

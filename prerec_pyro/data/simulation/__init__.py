@@ -1,1 +1,1 @@
-"""Synthetic domains drawn from the graph, with the ground truth beside them."""
+"""Synthetic domains drawn from the causal graph, with their ground truth."""

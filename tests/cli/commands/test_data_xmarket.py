@@ -135,8 +135,8 @@ def test_bad_files(full: Path, tmp_path: Path, refused: Refused, file: Callable,
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "files of 2 markets (ca, mx), and a domain is one; choose: --market ca"),
-        (["--market", "us"], "--market us: no file of that market; there is ca, mx"),
+        ([], "files of 2 markets (ca, mx), but a domain is one market; choose: --market ca"),
+        (["--market", "us"], "--market us: no file of that market; there are files of ca, mx"),
         (["--market", "mx", "--category", "Toy"], "--category Toy: market mx has no file of it; it has Books, Toys"),
         (
             ["--market", "mx", "--interactions", "ratings"],

@@ -18,7 +18,7 @@ from tests.support.graphs import make_encoded
 
 
 def lists(histories: Histories) -> dict[str, list[int]]:
-    """Items of each person, oldest first."""
+    """Items of each user, oldest first."""
     ends = histories.offsets.tolist()
     pairs = zip(histories.user_ids, itertools.pairwise(ends), strict=True)
     return {user: histories.items[start:end].tolist() for user, (start, end) in pairs}
@@ -33,7 +33,7 @@ def log_before(encoded: EncodedDomain, seconds: float = np.inf) -> dict[str, lis
     return found
 
 
-def test_all_users_stand_at_the_end_of_the_log(timed: EncodedDomain, untimed: EncodedDomain) -> None:
+def test_all_users_at_the_end_of_the_log(timed: EncodedDomain, untimed: EncodedDomain) -> None:
     for world in (timed, untimed):
         histories = known_users(world, None, None, 64)
         assert lists(histories) == log_before(world)
@@ -44,7 +44,7 @@ def test_all_users_stand_at_the_end_of_the_log(timed: EncodedDomain, untimed: En
     assert counts.tolist() == np.bincount(timed.domain.item_index[recent], minlength=12).tolist()
 
 
-def test_users_come_in_the_order_asked_for(timed: EncodedDomain) -> None:
+def test_users_come_in_the_given_order(timed: EncodedDomain) -> None:
     histories = known_users(timed, ["u4", "u0"], None, 64)
     assert list(lists(histories).items()) == [(user, log_before(timed)[user]) for user in ("u4", "u0")]
     with pytest.raises(InputError, match="unknown user ids"):
@@ -53,7 +53,7 @@ def test_users_come_in_the_order_asked_for(timed: EncodedDomain) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(-2, 45), st.integers(0, SECONDS_PER_DAY - 1))
-def test_only_events_before_the_moment_count(day: int, second: int) -> None:
+def test_only_events_before_the_time_count(day: int, second: int) -> None:
     world = make_encoded("timed")
     seconds = (15_000 + day) * SECONDS_PER_DAY + second
     logging.disable(logging.WARNING)
@@ -63,13 +63,13 @@ def test_only_events_before_the_moment_count(day: int, second: int) -> None:
     assert histories.slot == world.popularity.slots(15_000 + day)
 
 
-def test_an_event_at_the_moment_itself_is_not_known_yet(timed: EncodedDomain) -> None:
+def test_an_event_at_the_time_itself_does_not_count(timed: EncodedDomain) -> None:
     first = int(timed.domain.timestamps[timed.domain.offsets[0]])
     assert "u0" not in lists(known_users(timed, ["u0"], first, 64))
     assert lists(known_users(timed, ["u0"], first + 1, 64))["u0"] == timed.domain.item_index[:1].tolist()
 
 
-def test_users_without_a_past_are_left_out_and_said(timed: EncodedDomain, caplog: pytest.LogCaptureFixture) -> None:
+def test_users_without_earlier_events_are_left_out(timed: EncodedDomain, caplog: pytest.LogCaptureFixture) -> None:
     histories = known_users(timed, ["u0", "u1"], 15_000 * SECONDS_PER_DAY, 64)
     assert (len(histories), len(histories.items), histories.offsets.tolist()) == (0, 0, [0])
     assert "2 users have no event before" in caplog.text
@@ -101,21 +101,21 @@ EVENTS = {"user_id": ["p", "q", "p", "p"], "item_id": ["i3", "i0", "i1", "i2"]}
     [
         ({}, [3, 1, 2]),  # the rows count as in order
         ({"order": [3, 0, 1, 2]}, [1, 2, 3]),
-        ({"order": ["10", "1", "9", "2.5"]}, [2, 1, 3]),  # numbers, though they came as text
+        ({"order": ["10", "1", "9", "2.5"]}, [2, 1, 3]),  # numbers written as text
         ({"timestamp": ["2011-06-03", "2011-06-01", "2011-06-01T10:00", "2011-06-02T00:00Z"]}, [1, 2, 3]),
         ({"timestamp": ["1296086600", "1296086400", "1296086500", "1296086400"]}, [2, 1, 3]),
         ({"timestamp": ["2011-06-02"] + ["2011-06-01"] * 3, "order": [0, 0, 2, 1]}, [2, 1, 3]),  # time, then order
         ({"timestamp": ["2011-06-01"] * 4}, [3, 1, 2]),  # ties keep the order of the rows
     ],
 )
-def test_strangers_are_read_in_order(timed: EncodedDomain, extra: dict[str, list], expected: list[int]) -> None:
+def test_new_users_are_read_in_order(timed: EncodedDomain, extra: dict[str, list], expected: list[int]) -> None:
     for frame in (pd.DataFrame(EVENTS | extra), pl.DataFrame(EVENTS | extra)):
         histories = new_users(timed, frame, None, 64)
         assert lists(histories) == {"p": expected, "q": [0]}
         assert histories.slot == timed.popularity.last_slot
 
 
-def test_only_a_strangers_events_before_the_moment_count(timed: EncodedDomain) -> None:
+def test_only_events_of_a_new_user_before_the_time_count(timed: EncodedDomain) -> None:
     frame = pd.DataFrame(EVENTS | {"timestamp": ["2011-02-03", "2011-02-01", "2011-02-01", "2011-02-02"]})
     histories = new_users(timed, frame, "2011-02-02", 64)
     assert lists(histories) == {"q": [0], "p": [1]}
@@ -124,7 +124,7 @@ def test_only_a_strangers_events_before_the_moment_count(timed: EncodedDomain) -
         new_users(timed, frame, "2011-02-01", 64)
 
 
-def test_strangers_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
+def test_new_users_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
     assert lists(new_users(timed, pd.DataFrame({"user_id": [7, 7], "item_id": ["i1", "i0"]}), None, 64)) == {
         "7": [1, 0]
     }
@@ -144,7 +144,7 @@ def test_strangers_may_have_numbers_for_ids(timed: EncodedDomain) -> None:
         ({"user_id": ["p", "p"], "item_id": ["i1", "i2"], "order": ["1", "last"]}, "row 2: 'last' is no number"),
     ],
 )
-def test_strangers_that_mean_nothing_are_refused(timed: EncodedDomain, table: dict, message: str) -> None:
+def test_invalid_histories_of_new_users_are_refused(timed: EncodedDomain, table: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         new_users(timed, pd.DataFrame(table), None, 64)
 
@@ -153,22 +153,22 @@ def test_strangers_that_mean_nothing_are_refused(timed: EncodedDomain, table: di
     "at",
     ["2011-01-27", "2011-01-27T00:00", "2011-01-27T00:00:00Z", "2011-01-27T02:00+02:00", 1_296_086_400, "1296086400"],
 )
-def test_moments_are_utc(timed: EncodedDomain, at: str | int) -> None:
+def test_times_are_utc(timed: EncodedDomain, at: str | int) -> None:
     assert moment(timed, at) == 1_296_086_400
     assert slot_of(timed, moment(timed, at)) == timed.popularity.slots(15_001)
 
 
-def test_no_moment_is_the_day_after_the_log(timed: EncodedDomain, untimed: EncodedDomain) -> None:
+def test_without_a_time_it_is_the_day_after_the_log(timed: EncodedDomain, untimed: EncodedDomain) -> None:
     assert moment(timed, None) == (int(timed.domain.days.max()) + 1) * SECONDS_PER_DAY
     assert moment(untimed, None) == 0
 
 
 @pytest.mark.parametrize("at", ["soon", "", "2011-13-01", "9" * 30, "--5"])
-def test_refuses_moments_that_mean_nothing(timed: EncodedDomain, at: str) -> None:
+def test_invalid_times_are_refused(timed: EncodedDomain, at: str) -> None:
     with pytest.raises(InputError, match="expected an ISO time"):
         moment(timed, at)
 
 
-def test_refuses_a_moment_where_only_an_order_is_known(untimed: EncodedDomain) -> None:
+def test_a_time_is_refused_where_only_an_order_is_known(untimed: EncodedDomain) -> None:
     with pytest.raises(InputError, match="'untimed' has no timestamps, only an order; leave it out"):
         known_users(untimed, None, "2011-06-01", 64)

@@ -29,7 +29,7 @@ def reads(windows: Windows) -> list[tuple[int, int, int]]:
 
 
 def brute(lengths: list[int], users: list[int], most: int) -> list[tuple[int, int, int]]:
-    """Every event but a user's first is a target; it reads the `most` events just before it."""
+    """Every event but the first of a user is a target; it reads the `most` events just before it."""
     offsets, found = offsets_of(lengths), []
     for user in users:
         for event in range(offsets[user] + 1, offsets[user + 1]):
@@ -46,13 +46,13 @@ def test_exact_windows_read_exactly_the_most_recent_items(lengths: list[int], mo
     assert reads(windows) == brute(lengths, users, most)
 
 
-def test_exact_windows_read_64_items_unless_told_otherwise() -> None:
+def test_exact_windows_read_64_items_by_default() -> None:
     lengths = [200, 64, 65, 66, 1]
     windows = exact_windows(offsets_of(lengths), np.arange(5))
     assert MAX_HISTORY == 64
     assert reads(windows) == brute(lengths, list(range(5)), 64)
     assert max(count for _, _, count in reads(windows)) == 64
-    # Prefixes share one pass: a window a user, and one for each query beyond the first 64.
+    # Prefixes share one pass: one window for each user, and one for each query after the first 64.
     assert len(windows) == 4 + (199 - 64) + 1
 
 
@@ -67,7 +67,7 @@ def test_training_windows_hold_every_query_once(lengths: list[int], most: int, s
     assert windows.length.max(initial=1) <= most
     owner = np.repeat(users, lengths)
     for target, first, _ in found:
-        assert owner[first] == owner[target]  # nobody reads another user's items
+        assert owner[first] == owner[target]  # no query reads items of another user
         if lengths[owner[target]] <= most + 1:
             assert first == offsets[owner[target]]  # short sequences are never cut
     assert (windows.num_queries == windows.length).all()
@@ -107,8 +107,8 @@ def test_buckets_hold_every_window_once_within_the_bound(
         assert len(group) == 1 or len(group) * length[group].max() <= bound
     in_order = sorted(groups, key=lambda group: (length[group].min(), length[group].max(), -len(group)))
     for group, following in itertools.pairwise(in_order):
-        assert length[group].max() <= length[following].min()  # windows of like length go together
-        assert (len(group) + 1) * length[following].min() > bound  # and a group is as large as it may be
+        assert length[group].max() <= length[following].min()  # windows of similar length go together
+        assert (len(group) + 1) * length[following].min() > bound  # a group is as large as the bound allows
 
 
 def test_buckets_are_shuffled_only_with_a_generator() -> None:
@@ -120,7 +120,7 @@ def test_buckets_are_shuffled_only_with_a_generator() -> None:
     rng = np.random.default_rng(0)
     one, other = ([group.tolist() for group in buckets(windows, 24, rng)] for _ in range(2))
     assert one != other
-    assert sorted(map(sorted, one)) != sorted(map(sorted, other))  # other company, not only another order
+    assert sorted(map(sorted, one)) != sorted(map(sorted, other))  # other groups, not only another order
 
 
 def test_rows_of_windows() -> None:

@@ -78,7 +78,7 @@ def test_excel_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         read_online_retail(path)
 
 
-def test_messages_name_the_line_of_the_file_not_of_what_was_kept(tmp_path: Path) -> None:
+def test_messages_name_lines_of_the_file_not_of_the_kept_rows(tmp_path: Path) -> None:
     path = tmp_path / "retail.csv"
     FRAME.assign(InvoiceDate=[*FRAME["InvoiceDate"][:6], "never"]).to_csv(path, index=False)
     with pytest.raises(InputError, match=r"retail.csv, column 'InvoiceDate' \(timestamp\): line 8: 'never'"):
@@ -99,7 +99,7 @@ def test_what_is_not_online_retail(tmp_path: Path) -> None:
         read_online_retail(tmp_path / "c.csv")
 
 
-def test_real_file_is_the_papers_table_3(real_data: Path) -> None:
+def test_the_real_file_gives_table_3_of_the_paper(real_data: Path) -> None:
     domain = read_online_retail(real_data / "online-retail")
     result = describe(domain)
     assert result["table3"] == {"#Items": 4_223, "#Users": 24_446, "#Inters": 540_455}
@@ -109,7 +109,7 @@ def test_real_file_is_the_papers_table_3(real_data: Path) -> None:
         "2010-12-01T08:26:00+00:00",
         "2011-12-09T12:50:00+00:00",
     )
-    # The file's own order within an invoice, found the slow way.
+    # The order of the file within an invoice, one invoice at a time.
     raw = pd.read_csv(next((real_data / "online-retail").iterdir()), dtype=str, keep_default_na=False)
     raw = raw[raw["Description"] != ""]
     for row in np.linspace(0, domain.num_users - 1, 5).astype(int):

@@ -80,7 +80,7 @@ def test_missing_files_are_named(folder: Path) -> None:
         read_recbole(folder / "nowhere")
     (folder / "ml.item").unlink()
     for source in (folder, folder / "ml.inter"):
-        with pytest.raises(InputError, match=r"no .item file .it holds the item texts.*put it beside"):
+        with pytest.raises(InputError, match=r"no .item file .it holds the item texts.*put it in the folder"):
             read_recbole(source)
 
 

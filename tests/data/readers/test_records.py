@@ -21,9 +21,9 @@ _records = st.lists(st.dictionaries(_texts, _values, max_size=4), max_size=3)
 
 
 @given(_records)
-def test_json_and_python_literals_say_the_same(written: list[dict[str, Any]]) -> None:
+def test_json_and_python_literals_give_the_same_objects(written: list[dict[str, Any]]) -> None:
     for line in (json.dumps(written), json.dumps(written, ensure_ascii=False), repr(written)):
-        assert repr(parse_records(line)) == repr(written)  # repr, since NaN is not itself
+        assert repr(parse_records(line)) == repr(written)  # repr, since NaN is not equal to itself
 
 
 @pytest.mark.parametrize(

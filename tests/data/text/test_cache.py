@@ -1,4 +1,4 @@
-"""The cache file: several processes, damage, and no room."""
+"""The cache file with several processes, with damage, and without space on the disk."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
         assert cache.path == tmp_path / "own" / CACHE_FILE
 
 
-def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_renamed(tmp_path: Path) -> None:
     (tmp_path / CACHE_FILE).write_bytes(b"not a database " * 100)
     keys, vectors = vectors_for(3)
     with (
-        pytest.warns(UserWarning, match="damaged.*set aside as .*damaged-"),
+        pytest.warns(UserWarning, match="damaged.*renamed to .*damaged-"),
         EmbeddingCache(tmp_path) as cache,
     ):
         cache.write("e", keys, vectors)
@@ -95,20 +95,20 @@ def test_damage_inside_the_file_is_found_when_it_is_read(tmp_path: Path) -> None
         assert cache.read("e", keys, np.zeros_like(vectors)) == []
 
 
-def test_a_file_that_another_process_renewed_is_left_alone(tmp_path: Path) -> None:
+def test_a_new_file_of_another_process_is_kept(tmp_path: Path) -> None:
     keys, vectors = vectors_for(3)
     cache = EmbeddingCache(tmp_path)
     with cache:
         cache.dim("e")
-        # The other process sets the damaged file aside and begins a new one.
+        # The other process renames the damaged file and starts a new one.
         cache.path.rename(tmp_path / "aside")
         with EmbeddingCache(tmp_path) as other:
             other.write("e", keys, vectors)
-        cache._set_aside(sqlite3.DatabaseError("as if"))
+        cache._rename_damaged(sqlite3.DatabaseError("as if"))
         assert cache.read("e", keys, np.zeros_like(vectors)) == []
 
 
-def test_trouble_with_the_disk_is_one_message(tmp_path: Path) -> None:
+def test_disk_errors_give_one_message(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(InputError, match="PREREC_PYRO_CACHE"), EmbeddingCache(file):
@@ -148,5 +148,5 @@ def test_a_hundred_thousand_texts_are_looked_up_in_seconds(tmp_path: Path) -> No
         cache.write("e", keys, vectors)
         start = time.perf_counter()
         assert cache.read("e", keys, vectors) == []
-        # About half a second on one slow core; the bound is for loops that ask row by row.
+        # About half a second on one slow core; the bound fails loops over single rows.
         assert time.perf_counter() - start < 5

@@ -1,4 +1,4 @@
-"""Texts to embeddings: each text once, whatever the encoder; and the packaged encoder itself."""
+"""Embeddings of texts, each encoded once, with any encoder; and the packaged encoder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prerec_pyro.errors import InputError
 
 
 class LetterCounts:
-    """A text encoder of three numbers that writes down what it is asked for."""
+    """A text encoder of three numbers that records the texts it encodes."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -82,7 +82,7 @@ def test_another_revision_is_another_encoder(tmp_path: Path) -> None:
     assert model.seen == ["a", "a"]
 
 
-def test_work_that_was_cut_off_goes_on_where_it_stood(tmp_path: Path) -> None:
+def test_interrupted_work_continues_where_it_stopped(tmp_path: Path) -> None:
     class Dying(LetterCounts):
         def encode(self, texts: list[str], batch_size: int, show_progress_bar: bool) -> np.ndarray:
             if "bb" in texts:
@@ -96,19 +96,19 @@ def test_work_that_was_cut_off_goes_on_where_it_stood(tmp_path: Path) -> None:
     assert (dying.seen, model.seen) == (["eeeee", "dddd", "ccc"], ["bb", "a"])
 
 
-def test_what_another_process_stored_meanwhile_holds_for_both(tmp_path: Path) -> None:
+def test_a_vector_that_another_process_stored_first_is_used(tmp_path: Path) -> None:
     class Late(LetterCounts):
         def encode(self, texts: list[str], batch_size: int, show_progress_bar: bool) -> np.ndarray:
             if "bb" in texts:
                 embed_texts(["bb"], LetterCounts().encoder(), tmp_path)
-            return super().encode(texts, batch_size, show_progress_bar) + 1e-3  # other bits, as by other padding
+            return super().encode(texts, batch_size, show_progress_bar) + 1e-3  # other rounding, as from other padding
 
     vectors = embed_texts(["a", "bb"], Late().encoder(), tmp_path)
     np.testing.assert_array_equal(vectors[1:], expected(["bb"]))
     np.testing.assert_array_equal(embed_texts(["a", "bb"], LetterCounts().encoder(), tmp_path), vectors)
 
 
-def test_a_bar_where_asked_and_log_lines_elsewhere(
+def test_a_bar_on_request_and_log_lines_otherwise(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="prerec_pyro")
@@ -118,7 +118,7 @@ def test_a_bar_where_asked_and_log_lines_elsewhere(
     embed_texts(["ccc"], LetterCounts().encoder(), tmp_path, progress=True)
     assert "encoding texts" in capsys.readouterr().err
     embed_texts(["ccc"], LetterCounts().encoder(), tmp_path)
-    assert len(caplog.messages) == 2  # nothing to encode, nothing to say
+    assert len(caplog.messages) == 2  # nothing to encode, no log line
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_users_embeddings_come_first(tmp_path: Path) -> None:
     np.testing.assert_array_equal(vectors, expected(["", "ab"]))
 
 
-def test_a_domain_without_texts_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_domain_without_texts_gives_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = LetterCounts()
     for texts in (["", "ab"], ["", "?"]):
         embed_items(domain(item_texts=texts), model.encoder(), cache=tmp_path)
@@ -194,7 +194,7 @@ def test_unusable_items_are_refused(columns: dict[str, object], message: str) ->
         embed_items(domain(**columns), LetterCounts().encoder())
 
 
-def test_a_missing_encoder_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_encoder_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_files.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'pip install "prerec-pyro\[offline\]".*folder.*allow_download'):
         load_encoder()
@@ -207,7 +207,7 @@ def test_a_folder_that_is_no_model_or_brings_code(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no modules\.json"):
         load_encoder(str(tmp_path))
     for modules, message in (
-        ("{", "not a list"),
+        ("{", "no list of the modules"),
         (json.dumps([{"type": "own.Thing"}]), "own.Thing.*never run"),
     ):
         (tmp_path / "modules.json").write_text(modules, encoding="utf-8")

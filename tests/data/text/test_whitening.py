@@ -15,13 +15,13 @@ def drawn(num_items: int = 50, dim: int = 4) -> torch.Tensor:
     return torch.from_numpy(rng.normal(size=(num_items, dim)) @ np.diag([5, 2, 1, 0.2]) + 3).float()
 
 
-def test_none_is_none():
+def test_strength_0_changes_nothing():
     texts = drawn()
     assert whiten(texts, 0) is texts
 
 
 @pytest.mark.parametrize("strength", [0.25, 1.0])
-def test_it_is_the_formula(strength):
+def test_whitening_follows_the_formula(strength):
     texts = drawn()
     X = texts.double().numpy()
     X = X - X.mean(0)

@@ -1,4 +1,4 @@
-"""XMarket: ratings and reviews to interactions, a few bytes each, whatever the size of the files."""
+"""XMarket: interactions from ratings and reviews, a few bytes each, whatever the size of the files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REVIEW = ("reviewerID", "asin", "cleanReviewTime")
 
 
 class EventLog:
-    """Interactions as they are read: 14 bytes each, and each id once.
+    """Interactions in the order of the files: 14 bytes each, and each id once.
 
     Attributes
     ----------
     dropped
-        Reason → count of what is not among the interactions.
+        Reason → number of dropped rows.
     notes
-        Sentences on what was dropped, or looks odd and was kept.
+        Sentences on dropped rows, and on repeated rows that were kept.
     """
 
     def __init__(self) -> None:
@@ -41,13 +41,15 @@ class EventLog:
         self._parts: list[str] = []
 
     def read(self, category: Category) -> None:
-        """Add the interactions of one category.
+        """Add the interactions of one category, if it has a file of them.
 
         Raises
         ------
         InputError
-            If its file cannot be read.
+            If the file cannot be read.
         """
+        if category.interactions is None:
+            return
         rows = self._ratings if category.kind == "ratings" else self._reviews
         users, items = self._users, self._items
         for user, item, day in rows(category.interactions):
@@ -67,11 +69,11 @@ class EventLog:
     def table(self) -> pa.Table:
         """Return ``user_id, item_id, timestamp`` in the order of the files, without repeats across categories.
 
-        An item of two categories has its reviews in the files of both, so what a later file repeats is dropped. What
-        one file says twice is kept.
+        An item of two categories has its reviews in the files of both, so repeats in a later file are dropped. Repeats
+        within one file are kept.
         """
         user, item, day = (np.frombuffer(numbers, np.int32) for numbers in (self._user, self._item, self._day))
-        kept = self._once(user, item, day)
+        kept = self._without_repeats(user, item, day)
         strings = pa.large_string()
         return pa.table(
             {
@@ -81,8 +83,8 @@ class EventLog:
             }
         )
 
-    def _once(self, user: np.ndarray, item: np.ndarray, day: np.ndarray) -> np.ndarray:
-        """Return the rows that no file of an earlier category gave, and note the repeats."""
+    def _without_repeats(self, user: np.ndarray, item: np.ndarray, day: np.ndarray) -> np.ndarray:
+        """Return the rows that are not in the file of an earlier category, and add notes on the repeats."""
         part = np.frombuffer(self._part, np.uint16)
         order = np.lexsort((part, day, item, user))
         repeat = np.zeros(len(order), dtype=bool)
@@ -90,20 +92,20 @@ class EventLog:
             repeat[1:] = True
             for numbers in (user, item, day):
                 repeat[1:] &= numbers[order[1:]] == numbers[order[:-1]]
-        first = np.maximum.accumulate(np.where(repeat, 0, np.arange(len(order))))  # of each run of equal rows
+        first = np.maximum.accumulate(np.where(repeat, 0, np.arange(len(order))))  # first row of each run of equal rows
         elsewhere = part[order] != part[order[first]]
         across = int(elsewhere.sum())
         within = int(repeat.sum()) - across
         if across:
             self.dropped["repeated_across_categories"] = across
             self.notes.append(
-                f"{across:,} interactions were dropped, since the file of another category gave them before (same "
+                f"{across:,} interactions were dropped, since they are also in the file of an earlier category (same "
                 "user, item and date)"
             )
         if within:
             self.notes.append(
-                f"{within:,} of {len(order):,} interactions repeat another one of their file (same user, item and "
-                "date); they were kept"
+                f"{within:,} of {len(order):,} interactions repeat another one of the same file (same user, item "
+                "and date); they were kept"
             )
         kept = np.ones(len(order), dtype=bool)
         kept[order[elsewhere]] = False
@@ -138,9 +140,9 @@ def _day(text: str, path: Path, line: int, field: str) -> int:
     return day
 
 
-@functools.lru_cache(maxsize=1 << 15)  # there are fewer days than that
+@functools.lru_cache(maxsize=1 << 15)  # there are fewer days than entries
 def _days_since_1970(text: str) -> int | None:
-    if len(text) != 10 or text[4] != "-" or text[7] != "-":  # `fromisoformat` takes other spellings, weeks too
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":  # `fromisoformat` accepts other formats too, such as weeks
         return None
     try:
         days = (datetime.date.fromisoformat(text) - _EPOCH).days

@@ -1,4 +1,4 @@
-"""XMarket: which files there are, of which market and category, and which of them are read."""
+"""XMarket: the files of each market and category, and the choice of files to read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Category:
-    """The files of one category of a market that are read; `kind` says what `interactions` is."""
+    """Files to read of one category of a market; `kind` is the kind of the file `interactions`."""
 
     name: str
     kind: InteractionKind | None
@@ -33,7 +33,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Market:
-    """What is read of one market: its categories in the order of their names."""
+    """Files to read of one market, with its categories in the order of their names."""
 
     name: str
     categories: list[Category]
@@ -60,20 +60,20 @@ def find_market(
     Parameters
     ----------
     sources
-        Files, told by their names, and folders, searched with all that is in them.
+        Files, recognised by their names, and folders, searched at any depth.
     market
-        Which one; may be left out where there is one only.
+        Name of the market; may be left out if there is only one.
     categories
-        Which ones; all if empty.
+        Names of the categories; all if empty.
     interactions
-        Which kind of file to take the interactions from; by default, category by category, the ratings, or the
-        reviews where there are no ratings.
+        Kind of file that holds the interactions; by default, for each category, the ratings, or the reviews if there
+        are no ratings.
 
     Raises
     ------
     InputError
-        If a source is missing or of another kind, there is no such market or category, one must be chosen, a file
-        is there twice, or there are no interactions.
+        If a source is missing or no file of XMarket, there is no such market or category, several markets leave the
+        choice open, a file exists twice, or there are no interactions.
     """
     files = _found(sources)
     name = _chosen_market(files, market)
@@ -84,7 +84,7 @@ def find_market(
         kind = _kind(own, interactions)
         found.append(Category(category, kind, own.get(kind or ""), own.get("metadata")))
     _check_chosen(name, paths, interactions)
-    return Market(name, found, _notes(name, paths, interactions))
+    return Market(name, found, _notes(paths, interactions))
 
 
 def _found(sources: Sequence[Path]) -> list[_File]:
@@ -93,9 +93,9 @@ def _found(sources: Sequence[Path]) -> list[_File]:
         inside = _walk(source) if source.is_dir() else [existing_file(source)]
         matched = [file for path in inside if (file := _named(path)) is not None]
         if not matched:
-            there = f" It holds {listed([path.name for path in inside])}." if source.is_dir() else ""
-            raise InputError(f"{source}: no file of XMarket; {_EXPECTED}.{there}")
-        files |= {file.path.resolve(): file for file in matched}  # a file that was given twice is one
+            content = f" It holds {listed([path.name for path in inside])}." if source.is_dir() else ""
+            raise InputError(f"{source}: no file of XMarket; {_EXPECTED}.{content}")
+        files |= {file.path.resolve(): file for file in matched}  # a file that was given twice counts once
     return list(files.values())
 
 
@@ -105,7 +105,7 @@ def _walk(folder: Path) -> list[Path]:
 
     paths: list[Path] = []
     seen: set[Path] = set()
-    # Large data are often linked from another disk, so links are followed, but not in circles.
+    # Large files are often links to another disk, so links are followed, but each folder is read once.
     for top, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         here = Path(top).resolve()
         if here in seen:
@@ -126,29 +126,30 @@ def _named(path: Path) -> _File | None:
 
 
 def _chosen_market(files: Iterable[_File], market: str | None) -> str:
-    there = sorted({file.market for file in files})
+    found = sorted({file.market for file in files})
     if market is None:
-        if len(there) > 1:
+        if len(found) > 1:
             raise InputError(
-                f"files of {len(there)} markets ({', '.join(there)}), and a domain is one; choose: --market {there[0]}"
+                f"files of {len(found)} markets ({', '.join(found)}), but a domain is one market; choose: "
+                f"--market {found[0]}"
             )
-        return there[0]
-    if market.lower() not in there:
-        raise InputError(f"--market {market}: no file of that market; there is {', '.join(there)}")
+        return found[0]
+    if market.lower() not in found:
+        raise InputError(f"--market {market}: no file of that market; there are files of {', '.join(found)}")
     return market.lower()
 
 
 def _of_categories(files: list[_File], market: str, categories: Sequence[str]) -> list[_File]:
-    there = sorted({file.category for file in files})
+    found = sorted({file.category for file in files})
     wanted = {category.lower() for category in categories}
     for category in categories:
-        if category.lower() not in {name.lower() for name in there}:
-            raise InputError(f"--category {category}: market {market} has no file of it; it has {', '.join(there)}")
+        if category.lower() not in {name.lower() for name in found}:
+            raise InputError(f"--category {category}: market {market} has no file of it; it has {', '.join(found)}")
     return [file for file in files if not wanted or file.category.lower() in wanted]
 
 
 def _by_category(files: Iterable[_File]) -> dict[str, dict[str, Path]]:
-    """Return category → kind → path, by name."""
+    """Return category → kind → path, in the order of the categories' names."""
     paths: dict[str, dict[str, Path]] = {}
     for file in sorted(files, key=lambda file: file.category):
         other = paths.setdefault(file.category, {}).setdefault(file.kind, file.path)
@@ -159,35 +160,33 @@ def _by_category(files: Iterable[_File]) -> dict[str, dict[str, Path]]:
     return paths
 
 
-def _kind(own: Mapping[str, Path], asked: InteractionKind | None) -> InteractionKind | None:
-    # Both hold the same interactions; ratings are shorter and need no parser.
-    kinds: tuple[InteractionKind, ...] = ("ratings", "reviews") if asked is None else (asked,)
+def _kind(own: Mapping[str, Path], requested: InteractionKind | None) -> InteractionKind | None:
+    # Both hold the same interactions; ratings are shorter and simpler to parse.
+    kinds: tuple[InteractionKind, ...] = ("ratings", "reviews") if requested is None else (requested,)
     return next((kind for kind in kinds if kind in own), None)
 
 
-def _check_chosen(market: str, paths: Mapping[str, Mapping[str, Path]], asked: InteractionKind | None) -> None:
-    """Refuse a choice that leaves interactions out without a word, or gives none."""
+def _check_chosen(market: str, paths: Mapping[str, Mapping[str, Path]], requested: InteractionKind | None) -> None:
+    """Raise `InputError` if the choice leaves interactions out silently, or finds none."""
     for category, own in paths.items():
-        there = [kind for kind in ("ratings", "reviews") if kind in own]
-        if asked is not None and there and asked not in there:
+        kinds = [kind for kind in ("ratings", "reviews") if kind in own]
+        if requested is not None and kinds and requested not in kinds:
             raise InputError(
-                f"--interactions {asked}: market {market} has no {asked} file of {category}, but a {there[0]} file; "
-                "leave --interactions out, or choose other categories by --category"
+                f"--interactions {requested}: market {market} has no {requested} file of {category}, but a {kinds[0]} "
+                "file; leave --interactions out, or choose other categories with --category"
             )
     if not any({"ratings", "reviews"} & set(own) for own in paths.values()):
         raise InputError(
-            f"market {market}: no ratings and no reviews, only metadata (of {listed(list(paths))}); {_EXPECTED}"
+            f"market {market}: no ratings and no reviews, only metadata ({listed(list(paths))}); {_EXPECTED}"
         )
 
 
-def _notes(market: str, paths: Mapping[str, Mapping[str, Path]], asked: InteractionKind | None) -> list[str]:
+def _notes(paths: Mapping[str, Mapping[str, Path]], requested: InteractionKind | None) -> list[str]:
     notes: list[str] = []
     both = [category for category, own in paths.items() if {"ratings", "reviews"} <= set(own)]
     if both:
-        used, unused = ("reviews", "ratings") if asked == "reviews" else ("ratings", "reviews")
-        notes.append(
-            f"{listed(both)}: {used} were read and {unused} were not, since the two hold the same interactions"
-        )
+        used, unused = ("reviews", "ratings") if requested == "reviews" else ("ratings", "reviews")
+        notes.append(f"{listed(both)}: {used} were read and {unused} were not, since both hold the same interactions")
     neither = [category for category, own in paths.items() if not {"ratings", "reviews"} & set(own)]
     if neither:
         notes.append(f"{listed(neither)}: no ratings and no reviews, so its items have no interactions of their own")

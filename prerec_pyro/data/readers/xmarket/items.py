@@ -1,4 +1,4 @@
-"""XMarket: metadata to item texts, as the authors of the paper write them."""
+"""XMarket: item texts from metadata, in the form that the authors of the paper use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CATEGORIES = "This item belongs to the following categories:"
 
 
 class Catalogue:
-    """Items as they are read, each asin once.
+    """Items in the order of the files, each asin once.
 
     Attributes
     ----------
     dropped
-        Reason → count of rows that gave no item of their own.
+        Reason → number of rows that add no item.
     notes
-        Sentences on these.
+        Sentences on these rows.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Catalogue:
         Raises
         ------
         InputError
-            If it cannot be read.
+            If the file cannot be read.
         """
         file = RecordFile(path, ("asin",))
         for _, (asin,), record in file:
@@ -48,19 +48,19 @@ class Catalogue:
             self.notes.append(file.note)
 
     def add_without_text(self, items: Iterable[str]) -> int:
-        """Add those of `items` that are new, with an empty text, and return how many these are."""
+        """Add the new items among `items`, with an empty text, and return their number."""
         before = len(self._texts)
         for asin in items:
             self._texts.setdefault(asin, "")
         return len(self._texts) - before
 
     def take(self) -> pa.Table:
-        """Return ``item_id, text`` in order of first appearance, and forget them: texts need room once."""
+        """Return ``item_id, text`` in order of first appearance, and release the memory of the texts."""
         if self._repeated:
             self.dropped["duplicate_item_rows"] = self._repeated
             self.notes.append(
-                f"{self._repeated:,} rows of metadata give an item again, {self._contradicted:,} of them with another "
-                "text; it is one item, with the first text"
+                f"{self._repeated:,} rows of metadata repeat an item, {self._contradicted:,} of them with another "
+                "text; the first text was kept"
             )
         strings = pa.large_string()
         ids, texts = pa.array(self._texts, strings), pa.array(self._texts.values(), strings)
@@ -81,21 +81,21 @@ class Catalogue:
 def item_text(record: Mapping[str, Any]) -> str:
     """Return the title, the features and the categories of a metadata record, joined by blanks.
 
-    ``"Red mug Holds 300 ml This item belongs to the following categories: Kitchen Mugs"``: the paper's authors join
-    them like this. A field that is missing, empty or NaN leaves nothing behind, so the text of an item without any
-    of the three is empty.
+    The authors of the paper join them like this: ``"Red mug Holds 300 ml This item belongs to the following categories:
+    Kitchen Mugs"``. A field that is missing, empty or NaN adds nothing, so an item without these fields has an empty
+    text.
     """
     words = [*_words(record.get("title")), *_words(record.get("features"))]
     categories = _words(record.get("categories"))
     if categories:
         words += [_CATEGORIES, *categories]
     text = " ".join(" ".join(words).split())
-    # Halves of UTF-16 pairs: what can be written in JSON, but to no file.
+    # Replace halves of UTF-16 surrogate pairs, which JSON can hold but no UTF-8 file can.
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _words(value: Any) -> list[str]:
-    """Return the strings and numbers of a field, in order; lists may lie in lists."""
+    """Return the strings and numbers of a field, in order; lists may be nested."""
     found: list[str] = []
     todo = [value]
     while todo:

@@ -1,4 +1,4 @@
-"""XMarket: one market of the files as they are published, all its categories joined, to a `Domain`."""
+"""Reader of XMarket: one market of the published files, with all its categories, as a `Domain`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def read_xmarket(
     interactions: InteractionKind | None = None,
     name: str | None = None,
 ) -> Domain:
-    """Return the domain of one market: users and items are joined across its categories.
+    """Return the domain of one market, with users and items joined across its categories.
 
-    The catalogue is what the metadata list, sold or not, and interactions with other items are dropped, as the
-    authors of the paper do. Where a category has no metadata file, its catalogue is the items of its interactions,
-    without texts. Categories are read in the order of their names and lines in the order of the file, so events of
-    one user and day keep that order. Files are streamed: memory grows with the ids and texts, not with the reviews.
+    The catalogue holds the items of the metadata, with or without interactions. Interactions with other items are
+    dropped, as the authors of the paper do. A category without a metadata file has the items of its interactions,
+    without texts. Categories are read in the order of their names and lines in the order of the file, so events of one
+    user and day keep that order. Files are streamed: memory grows with ids and texts, not with reviews.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ def read_xmarket(
         Files ``ratings_<market>_<category>.txt``, ``reviews_<market>_<category>.json`` and
         ``metadata_<market>_<category>.json``, each also ``.gz``, and folders that hold such, at any depth.
     market
-        ``"ca"``; may be left out where there is one market only.
+        Name of the market, such as ``"ca"``; may be left out if there is only one.
     categories
-        Which ones; all by default.
+        Names of the categories; all by default.
     interactions
-        ``"ratings"`` or ``"reviews"``; the two hold the same interactions. By default ratings, and reviews for a
-        category without ratings.
+        ``"ratings"`` or ``"reviews"``; both hold the same interactions. By default ratings, and reviews for a category
+        without ratings.
     name
-        What to call the domain; by default ``"xmarket-ca"``.
+        Name of the domain; by default ``"xmarket-ca"``.
 
     Raises
     ------
     InputError
-        If files are missing, damaged or of another form, or a market has to be chosen; see `find_market`,
+        If files are missing, damaged or of another form, or several markets leave the choice open; see `find_market`,
         `EventLog.read`, `Catalogue.read` and `Domain.from_tables`.
     """
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(part) for part in source]
@@ -69,7 +69,7 @@ def read_xmarket(
     items, events = catalogue.take(), log.table()
     notes += [*log.notes, *catalogue.notes]
     dropped = log.dropped | catalogue.dropped
-    del catalogue, log  # ids and texts need room once
+    del catalogue, log  # so that memory holds ids and texts only once
     origins = (Origin(f"interactions of market {chosen.name}"), Origin(f"items of market {chosen.name}"))
     domain = Domain.from_tables(events, items, name=name or f"xmarket-{chosen.name}", source=origins)
     domain = dataclasses.replace(domain, provenance=domain.provenance | {"files": read})
@@ -77,7 +77,7 @@ def read_xmarket(
 
 
 def _without_metadata(market: Market, catalogue: Catalogue, log: EventLog) -> list[str]:
-    """Add the items of categories without metadata to the catalogue, and say so."""
+    """Add the items of categories without metadata to the catalogue, and return notes on them."""
     bare = [c.name for c in market.categories if c.metadata is None]
     added = sum(catalogue.add_without_text(log.items_of(category)) for category in bare)
     if not bare:
@@ -85,5 +85,5 @@ def _without_metadata(market: Market, catalogue: Catalogue, log: EventLog) -> li
     example = f"metadata_{market.name}_{bare[0]}.json.gz"
     return [
         f"no file of metadata for {listed(bare)}, so {added:,} items have no text; give {example} too"
-        + (" and its like" if len(bare) > 1 else "")
+        + (" and the like" if len(bare) > 1 else "")
     ]

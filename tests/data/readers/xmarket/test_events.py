@@ -30,7 +30,7 @@ def test_ratings(tmp_path: Path) -> None:
     assert log.items_of("Books") == ["007", "7"]
 
 
-def test_reviews_a_list_a_line_or_one_a_line(tmp_path: Path) -> None:
+def test_a_line_holds_one_review_or_a_list(tmp_path: Path) -> None:
     one, two = review("u", "a", "2015-09-29"), review("v", "b", "2015-09-28") | {"overall": float("nan")}
     lines = [json.dumps([one, None, two]), "[]", repr([two]), json.dumps(one)]
     log = read(tmp_path, "reviews", *lines)
@@ -56,7 +56,7 @@ def test_incomplete_reviews_are_dropped_and_located(tmp_path: Path, change: dict
     assert rows(log) == [("u", "a", "2015-09-29")] * 3
     assert log.dropped == {"incomplete_review": 3}
     assert log.notes[0] == f"reviews.gz: 3 of 6 records have no {field} (lines 2, 4); they were dropped"
-    with pytest.raises(InputError, match=rf"reviews.gz: 1 of 1 records have no {field} \(line 1\); a file of XMarket"):
+    with pytest.raises(InputError, match=rf"reviews.gz: 1 of 1 records have no {field} \(line 1\); files of XMarket"):
         read(tmp_path, "reviews", repr([odd]))
 
 
@@ -96,7 +96,7 @@ def test_reviews_that_cannot_be_read(tmp_path: Path, line: str, message: str) ->
         read(tmp_path, "reviews", json.dumps([review("u", "a", "2015-09-29")]), line)
 
 
-def test_repeats_across_categories_are_dropped_wherever_they_stand(tmp_path: Path) -> None:
+def test_repeats_across_categories_are_dropped_in_any_order(tmp_path: Path) -> None:
     log = EventLog()
     files = {
         "A": ["u a 5 2015-01-01", "v a 5 2015-01-01"],
@@ -110,5 +110,5 @@ def test_repeats_across_categories_are_dropped_wherever_they_stand(tmp_path: Pat
         *(("u", "a", "2015-01-02"), ("u", "b", "2015-01-02"), ("u", "b", "2015-01-02")),
     ]
     assert log.dropped == {"repeated_across_categories": 3}
-    assert log.notes[1].startswith("1 of 9 interactions repeat another one of their file")
+    assert log.notes[1].startswith("1 of 9 interactions repeat another one of the same file")
     assert log.items_of("C") == ["a", "b"]

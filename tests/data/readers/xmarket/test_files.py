@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "FULL"
 
 
-def test_names_say_what_files_are(root: Path) -> None:
+def test_files_are_recognised_by_their_names(root: Path) -> None:
     market = find_market([root], market="ca")
     books, home = market.categories
     assert (market.name, books.name, home.name) == ("ca", "Books", "Home_&_Kitchen")
@@ -41,7 +41,7 @@ def test_folders_of_any_depth_and_files(root: Path) -> None:
     assert find_market([root / NAMES[1], root / NAMES[0], root / "ca" / "Books"]) == expected
 
 
-def test_links_are_followed_but_not_in_circles(root: Path, tmp_path: Path) -> None:
+def test_links_are_followed_but_circles_end(root: Path, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
     (here / "canada").symlink_to(root / "ca", target_is_directory=True)
@@ -49,17 +49,17 @@ def test_links_are_followed_but_not_in_circles(root: Path, tmp_path: Path) -> No
     assert [category.name for category in find_market([here]).categories] == ["Books", "Home_&_Kitchen"]
 
 
-def test_what_has_no_interactions_is_noted(root: Path) -> None:
+def test_a_category_without_interactions_is_noted(root: Path) -> None:
     write_lines(root / "mx" / "Toys" / "metadata_mx_Toys.json", ["line"])
     market = find_market([root], market="mx")
     assert market.categories[1].interactions is None
     assert market.notes == ["Toys: no ratings and no reviews, so its items have no interactions of their own"]
 
 
-def test_what_cannot_be_told_is_refused(root: Path) -> None:
+def test_an_open_or_wrong_choice_is_refused(root: Path) -> None:
     cases = [
-        (dict(), "files of 2 markets (ca, mx), and a domain is one; choose: --market ca"),
-        (dict(market="de"), "--market de: no file of that market; there is ca, mx"),
+        (dict(), "files of 2 markets (ca, mx), but a domain is one market; choose: --market ca"),
+        (dict(market="de"), "--market de: no file of that market; there are files of ca, mx"),
         (dict(market="ca", categories=["Book"]), "--category Book: market ca has no file of it; it has Books, Home_&"),
         (
             dict(market="ca", interactions="ratings"),
@@ -72,8 +72,8 @@ def test_what_cannot_be_told_is_refused(root: Path) -> None:
         assert message in str(refused.value)
 
 
-def test_metadata_alone_are_refused(root: Path) -> None:
-    with pytest.raises(InputError, match=r"market ca: no ratings and no reviews, only metadata \(of Books\); expected"):
+def test_metadata_without_interactions_are_refused(root: Path) -> None:
+    with pytest.raises(InputError, match=r"market ca: no ratings and no reviews, only metadata \(Books\); expected"):
         find_market([root / NAMES[1]])
 
 
@@ -94,7 +94,7 @@ def test_other_sources_are_refused(root: Path, tmp_path: Path) -> None:
             find_market([root, source])
 
 
-def test_a_folder_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = os.scandir
 
     def refuse(path: Path) -> object:

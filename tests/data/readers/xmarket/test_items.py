@@ -50,9 +50,7 @@ def test_an_asin_is_one_item_with_its_first_text(tmp_path: Path) -> None:
     assert read.add_without_text(["3", "1", "3"]) == 1
     assert read.take().to_pydict() == {"item_id": ["1", "2", "3"], "text": ["Thing 1", "Thing 2", ""]}
     assert read.dropped == {"duplicate_item_rows": 3}
-    assert read.notes == [
-        "3 rows of metadata give an item again, 1 of them with another text; it is one item, with the first text"
-    ]
+    assert read.notes == ["3 rows of metadata repeat an item, 1 of them with another text; the first text was kept"]
 
 
 def test_rows_without_an_asin_are_dropped_and_located(tmp_path: Path) -> None:
@@ -64,5 +62,5 @@ def test_rows_without_an_asin_are_dropped_and_located(tmp_path: Path) -> None:
         "metadata_ca_Books.json.gz: 5 of 10 records have no asin (lines 2, 3, 4, …); they were dropped"
     ]
     assert read.take()["item_id"].to_pylist() == ["0", "1", "2", "3", "4"]
-    with pytest.raises(InputError, match=r"Books.json.gz: 5 of 9 records have no asin .*check what this file is"):
+    with pytest.raises(InputError, match=r"Books.json.gz: 5 of 9 records have no asin .*check the file"):
         catalogue(tmp_path, *odd, *good[1:])

@@ -20,9 +20,9 @@ TOYS = [("u", "x", "2015-09-29"), ("w", "x", "2016-01-01"), ("u", "t", "2015-09-
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Two categories of one market and one of another; item ``x`` and its review by ``u`` are in both of the first."""
+    """Two categories of market mx and one of ca; item ``x`` and its review by ``u`` are in both categories of mx."""
     root = tmp_path / "FULL"
-    metadata = [item("b1"), item("b2", title=None), item("x", categories=["Fun"]), item("unsold")]
+    metadata = [item("b1"), item("b2", title=None), item("x", categories=["Fun"]), item("unused")]
     write_category(root, "mx", "Books", ratings=BOOKS, reviews=BOOKS, metadata=metadata)
     toys = [item("x", title="Other"), item("t", features=["Red", 4])]
     write_category(root, "mx", "Toys_and_Games", reviews=TOYS, metadata=toys, python=True, packed=False)
@@ -40,12 +40,12 @@ def events(domain: Domain) -> list[tuple[str, str, str]]:
 def test_a_market_is_one_domain(tree: Path) -> None:
     domain = read_xmarket(tree, market="mx")
     assert domain.name == "xmarket-mx"
-    assert domain.item_ids.tolist() == ["b1", "b2", "x", "unsold", "t"]
+    assert domain.item_ids.tolist() == ["b1", "b2", "x", "unused", "t"]
     fun = "Thing x This item belongs to the following categories: Fun"
-    assert domain.item_texts.tolist() == ["Thing b1", "", fun, "Thing unsold", "Thing t Red 4"]
+    assert domain.item_texts.tolist() == ["Thing b1", "", fun, "Thing unused", "Thing t Red 4"]
     assert events(domain) == [
         ("u", "b2", "2015-09-28"),
-        ("u", "b1", "2015-09-29"),  # of one day: in the order of the files, and the files in that of the categories
+        ("u", "b1", "2015-09-29"),  # within a day, in the order of the categories and of the lines
         ("u", "x", "2015-09-29"),
         ("u", "t", "2015-09-29"),
         ("v", "b2", "2015-09-28"),
@@ -53,7 +53,7 @@ def test_a_market_is_one_domain(tree: Path) -> None:
     ]
 
 
-def test_all_that_is_dropped_is_counted_and_said(tree: Path) -> None:
+def test_dropped_rows_are_counted_and_noted(tree: Path) -> None:
     provenance = read_xmarket(tree / "mx").provenance
     assert provenance["dropped"] == {"repeated_across_categories": 1, "duplicate_item_rows": 1, "unknown_item": 1}
     assert provenance["files"] == [
@@ -61,9 +61,9 @@ def test_all_that_is_dropped_is_counted_and_said(tree: Path) -> None:
         *("metadata_mx_Toys_and_Games.json", "reviews_mx_Toys_and_Games.json"),
     ]
     expected = [
-        "Books: ratings were read and reviews were not, since the two hold the same interactions",
-        "1 interactions were dropped, since the file of another category gave them before",
-        "1 rows of metadata give an item again, 1 of them with another text; it is one item, with the first text",
+        "Books: ratings were read and reviews were not, since both hold the same interactions",
+        "1 interactions were dropped, since they are also in the file of an earlier category",
+        "1 rows of metadata repeat an item, 1 of them with another text; the first text was kept",
         "1 of 7 interactions were dropped, since their item is not in items of market mx ('?')",
         "1 of 5 items have no text",
     ]
@@ -78,7 +78,7 @@ def test_the_order_of_the_sources_does_not_matter(tree: Path) -> None:
     assert read_xmarket([tree / "mx" / "Toys_and_Games", tree / "mx", *files]).fingerprint == expected
 
 
-def test_reviews_say_the_same_as_ratings(tree: Path) -> None:
+def test_reviews_and_ratings_give_the_same_domain(tree: Path) -> None:
     ratings, reviews = (
         read_xmarket(tree / "mx", categories=["books"], interactions=kind) for kind in ("ratings", "reviews")
     )
@@ -87,13 +87,13 @@ def test_reviews_say_the_same_as_ratings(tree: Path) -> None:
     assert any("reviews were read and ratings were not" in note for note in reviews.provenance["notes"])
 
 
-def test_only_the_categories_that_are_asked_for(tree: Path) -> None:
+def test_only_the_requested_categories_are_read(tree: Path) -> None:
     domain = read_xmarket(tree, market="mx", categories=["Toys_and_Games"], name="toys")
     assert (domain.name, domain.item_ids.tolist(), domain.num_interactions) == ("toys", ["x", "t"], 3)
     assert domain.item_texts[0] == "Other"
 
 
-def test_what_one_file_says_twice_stays_twice(tmp_path: Path) -> None:
+def test_repeats_within_a_file_are_kept(tmp_path: Path) -> None:
     write_category(tmp_path, "mx", "Books", ratings=[*BOOKS[:1] * 3, *BOOKS])
     write_category(tmp_path, "mx", "Toys", ratings=[*BOOKS[:1] * 2, *TOYS[1:]])
     domain = read_xmarket(tmp_path)
@@ -105,10 +105,10 @@ def test_what_one_file_says_twice_stays_twice(tmp_path: Path) -> None:
 def test_a_category_without_metadata_has_the_items_of_its_interactions(tree: Path) -> None:
     (tree / "mx" / "Toys_and_Games" / "metadata_mx_Toys_and_Games.json").unlink()
     domain = read_xmarket(tree, market="mx")
-    assert domain.item_ids.tolist() == ["b1", "b2", "x", "unsold", "t", "?"]
-    assert domain.item_texts.tolist()[3:] == ["Thing unsold", "", ""]
-    said = "no file of metadata for Toys_and_Games, so 2 items have no text; give metadata_mx_Toys_and_Games.json.gz"
-    assert any(said in note for note in domain.provenance["notes"])
+    assert domain.item_ids.tolist() == ["b1", "b2", "x", "unused", "t", "?"]
+    assert domain.item_texts.tolist()[3:] == ["Thing unused", "", ""]
+    part = "no file of metadata for Toys_and_Games, so 2 items have no text; give metadata_mx_Toys_and_Games.json.gz"
+    assert any(part in note for note in domain.provenance["notes"])
 
 
 def test_metadata_of_another_market_are_refused(tree: Path) -> None:
@@ -129,7 +129,7 @@ _titles = st.text("ab <&é語", min_size=1, max_size=5).map("The ".__add__)
     rows=st.lists(st.tuples(_ids, _ids, _dates), min_size=1, max_size=12),
     fields=st.lists(st.tuples(_titles, _several, _several), min_size=1, max_size=4),
 )
-def test_reviews_in_either_spelling_give_one_domain(
+def test_json_and_python_literals_give_one_domain(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str, str]],
     fields: list[tuple],
@@ -184,7 +184,7 @@ def test_popularity_of_real_ratings(real_data: Path) -> None:
     assert np.isfinite(factors).all()
     assert (factors >= 0).all()
     assert factors.max() > 0
-    # The 15 days strictly before, counted the slow way.
+    # Count the 15 days strictly before, one event at a time.
     for row in range(0, domain.num_interactions, 97):
         day = domain.days[row]
         inside = (domain.days < day) & (domain.days >= day - 15)
