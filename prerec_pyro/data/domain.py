@@ -1,9 +1,8 @@
-"""A domain: one store, market or platform as a catalogue of items with texts and sequences of events."""
+"""The class `Domain`: one store, market or platform, with its catalogue, item texts and sequences of events."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,28 +11,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from prerec_pyro.data import storage
 from prerec_pyro.data.frames import Origin, quoted
+from prerec_pyro.data.item_arrays import check_covariates, check_embeddings
+from prerec_pyro.data.summary import as_html, as_text, summary_rows
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.data.validation import check_tables
 from prerec_pyro.errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Domain:
-    """The table contract: what every reader returns and every recommender takes.
+    """Tables of one domain: every reader returns a `Domain`, and every recommender takes one.
 
-    Rows are numbered: row ``i`` of the items is *item index* ``i``, user ``u`` owns the events
-    ``slice(offsets[u], offsets[u + 1])``. Events lie in sequence order: by user, then by time, ties in the
-    order of the file. Build one with `from_tables`, `load` or a reader; those check what they are given, this
-    constructor checks shapes only. Do not write into the arrays.
+    Row ``i`` of the items is *item index* ``i``. User ``u`` owns the events ``slice(offsets[u], offsets[u + 1])``.
+    Events are in sequence order: by user, then by time; ties keep the order of the file. Build a domain with
+    `from_tables`, `load` or a reader; these check the content, while the constructor checks only shapes, embeddings
+    and covariates. Do not write into the arrays.
 
     Parameters
     ----------
     name
-        What the domain is called in tables and messages.
+        Name of the domain in tables and messages.
     item_ids, item_texts
         ``(num_items,)`` arrays of ``str``; ids are unique, a text may be empty.
     user_ids
@@ -48,6 +48,24 @@ class Domain:
         ``(num_items, text_dim)`` float32 that the user supplies in place of a text encoder's.
     provenance
         Plain JSON: ``source``, ``files``, ``dropped`` (reason → count) and ``notes`` (sentences).
+    item_covariates
+        Name → ``(num_items,)`` float32: numbers of the items, such as prices, for graphs of a user's own.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from prerec_pyro.data import Domain
+    >>> events = {"user_id": ["ann", "ann", "bob"], "item_id": ["tea", "cup", "tea"], "order": [0, 1, 0]}
+    >>> items = {"item_id": ["tea", "cup"], "text": ["green tea", "tea cup"]}
+    >>> Domain.from_tables(pd.DataFrame(events), pd.DataFrame(items), name="shop")
+    Domain 'shop'
+      items:        2
+      users:        2
+      interactions: 3
+      period:       order only
+      empty texts:  0 (0.0%)
+      embeddings:   none
+      notes:        1, in provenance['notes']: 1 of 2 users (50.0%) have one interaction only and give no …
     """
 
     name: str
@@ -59,62 +77,89 @@ class Domain:
     timestamps: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    item_covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the dtypes and shapes what the class says, or raise ``ValueError``."""
-        fix = object.__setattr__
+        """Convert the arrays to their dtypes and check the shapes; raise ``ValueError`` or `InputError`."""
+        convert = object.__setattr__  # the class is frozen
         for name in ("item_ids", "item_texts", "user_ids"):
-            fix(self, name, _objects(getattr(self, name)))
-        fix(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
-        fix(self, "item_index", np.asarray(self.item_index, dtype=np.int32))
+            convert(self, name, _objects(getattr(self, name)))
+        convert(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
+        convert(self, "item_index", np.asarray(self.item_index, dtype=np.int32))
         if self.timestamps is not None:
-            fix(self, "timestamps", np.asarray(self.timestamps, dtype=np.int64))
+            convert(self, "timestamps", np.asarray(self.timestamps, dtype=np.int64))
         if len(self.item_texts) != self.num_items or len(self.offsets) != self.num_users + 1:
-            raise ValueError(f"domain {self.name!r}: item_texts, user_ids and offsets do not fit each other")
+            raise ValueError(f"domain {self.name!r}: the lengths of item_texts, user_ids and offsets do not agree")
         ends = self.offsets[[0, -1]].tolist()
         if ends != [0, self.num_interactions] or (np.diff(self.offsets) < 1).any():
-            raise ValueError(f"domain {self.name!r}: offsets must give every user an event, of {self.num_interactions}")
+            raise ValueError(
+                f"domain {self.name!r}: offsets must rise from 0 to {self.num_interactions}, an event for each user"
+            )
         if self.num_interactions and not 0 <= self.item_index.min() <= self.item_index.max() < self.num_items:
             raise ValueError(f"domain {self.name!r}: item_index names items that do not exist")
         if self.timestamps is not None and len(self.timestamps) != self.num_interactions:
             raise ValueError(f"domain {self.name!r}: {len(self.timestamps)} timestamps, {self.num_interactions} events")
         if self.embeddings is not None:
-            fix(self, "embeddings", _checked_embeddings(self.embeddings, self.num_items, self.name))
+            convert(self, "embeddings", check_embeddings(self.embeddings, self.num_items, self.name))
+        convert(self, "item_covariates", check_covariates(self.item_covariates, self.num_items, self.name))
+
+    def __repr__(self) -> str:
+        return as_text(f"Domain {self.name!r}", summary_rows(self))
+
+    def _repr_html_(self) -> str:
+        """Return the same as an HTML table, for notebooks."""
+        return as_html(f"Domain {self.name!r}", summary_rows(self))
 
     @classmethod
     def from_tables(
-        cls, interactions: Any, items: Any, *, name: str, source: str | tuple[Origin, Origin] = "given tables"
+        cls,
+        interactions: Any,
+        items: Any,
+        *,
+        name: str,
+        source: str | tuple[Origin, Origin] = "given tables",
+        item_covariates: Sequence[str] = (),
     ) -> Domain:
-        """Return the domain of two tables, checked; what was dropped or noticed is in ``provenance``.
+        """Return the domain of two tables, checked; ``provenance`` says what was dropped or noticed.
 
         Parameters
         ----------
         interactions
-            Columns ``user_id``, ``item_id`` and ``timestamp`` or ``order`` (any number that sorts) or both:
-            events are sorted by time, then order, and ties keep the order of the rows. pandas, polars,
-            pyarrow, DuckDB.
+            Table with the columns ``user_id``, ``item_id``, and ``timestamp`` or ``order`` (any number to sort by) or
+            both. Events are sorted by time, then order; ties keep the order of the rows. pandas, polars, pyarrow and
+            DuckDB tables are accepted.
         items
-            Columns ``item_id`` and ``text``; its row order is the item index.
+            Table with the columns ``item_id`` and ``text``; its row order is the item index.
         name
-            What to call the domain.
+            Name of the domain.
         source
-            What to call the tables in messages, or the `Origin` of each.
+            Name of the tables in messages, or the `Origin` of each.
+        item_covariates
+            Names of further columns of `items`, each with a number for every item.
 
         Raises
         ------
         InputError
             See `prerec_pyro.data.validation.check_tables`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> events = {"user_id": ["ann", "ann"], "item_id": ["tea", "cup"], "timestamp": ["2024-01-02", "2024-01-01"]}
+        >>> items = {"item_id": ["tea", "cup"], "text": ["green tea", "tea cup"], "price": [3.5, 12]}
+        >>> domain = Domain.from_tables(
+        ...     pd.DataFrame(events), pd.DataFrame(items), name="shop", item_covariates=["price"]
+        ... )
+        >>> domain.interactions_frame()["item_id"].tolist(), domain.item_covariates["price"].tolist()
+        (['cup', 'tea'], [3.5, 12.0])
         """
-        origins = (
-            source if isinstance(source, tuple) else (Origin(f"{source}, interactions"), Origin(f"{source}, items"))
-        )
-        checked = check_tables(interactions, items, origins)
-        provenance = {
-            "source": source if isinstance(source, str) else "files",
-            "files": [] if isinstance(source, str) else [origin.label for origin in origins],
-            "dropped": checked.dropped,
-            "notes": checked.notes,
-        }
+        if isinstance(source, str):
+            origins = (Origin(f"{source}, interactions"), Origin(f"{source}, items"))
+            facts: dict[str, Any] = {"source": source, "files": []}
+        else:
+            origins = source
+            facts = {"source": "files", "files": [origin.label for origin in origins]}
+        checked = check_tables(interactions, items, origins, item_covariates)
         return cls(
             name=name,
             item_ids=checked.item_ids,
@@ -123,12 +168,13 @@ class Domain:
             offsets=checked.offsets,
             item_index=checked.item_index,
             timestamps=checked.timestamps,
-            provenance=provenance,
+            provenance=facts | {"dropped": checked.dropped, "notes": checked.notes},
+            item_covariates=checked.item_covariates,
         )
 
     @property
     def num_items(self) -> int:
-        """Number of items in the catalogue, those without events included."""
+        """Number of items in the catalogue, including items without events."""
         return len(self.item_ids)
 
     @property
@@ -143,7 +189,7 @@ class Domain:
 
     @property
     def has_timestamps(self) -> bool:
-        """Whether events have times, not an order alone."""
+        """True if events have times, False if only their order is known."""
         return self.timestamps is not None
 
     @cached_property
@@ -158,17 +204,8 @@ class Domain:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of ids, texts and events; name and embeddings do not enter."""
-        digest = hashlib.sha256()
-        for strings in (self.item_ids, self.item_texts, self.user_ids):
-            column = pa.array(strings, pa.large_string())
-            _, ends, characters = column.buffers()
-            digest.update(np.frombuffer(ends, dtype="<i8", count=len(column) + 1).tobytes())
-            digest.update(b"" if characters is None else characters)
-        digest.update(self.offsets.astype("<i8").tobytes())
-        digest.update(self.item_index.astype("<i4").tobytes())
-        digest.update(b"order" if self.timestamps is None else self.timestamps.astype("<i8").tobytes())
-        return digest.hexdigest()
+        """SHA-256 (hex) of ids, texts, events and item covariates; name and embeddings are left out."""
+        return storage.content_fingerprint(self)
 
     def item_position(self, item_ids: Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
         """Return ``(len(item_ids),)`` int64 item indices.
@@ -198,19 +235,19 @@ class Domain:
     def _user_lookup(self) -> pd.Index:
         return pd.Index(self.user_ids, dtype=object)
 
-    def _position(self, lookup: pd.Index, ids: Sequence[str] | np.ndarray | pd.Series, what: str) -> np.ndarray:
+    def _position(self, lookup: pd.Index, ids: Sequence[str] | np.ndarray | pd.Series, kind: str) -> np.ndarray:
         wanted = pd.Index(np.asarray(ids)).astype(str).astype(object)
         rows = lookup.get_indexer(wanted)
         unknown = wanted[rows < 0]
         if len(unknown):
             raise InputError(
-                f"domain {self.name!r}: unknown {what} ids: {quoted(unknown)} ({len(unknown):,} of "
-                f"{len(wanted):,}); {what} ids there look like {quoted(lookup[:4])}"
+                f"domain {self.name!r}: unknown {kind} ids: {quoted(unknown)} ({len(unknown):,} of "
+                f"{len(wanted):,}); {kind} ids there look like {quoted(lookup[:4])}"
             )
         return rows.astype(np.int64)
 
     def with_embeddings(self, array: np.ndarray) -> Domain:
-        """Return the same domain with item embeddings of the user's own, which replace the text encoder.
+        """Return the same domain with item embeddings supplied by the user, which replace the text encoder.
 
         Parameters
         ----------
@@ -224,6 +261,21 @@ class Domain:
         """
         return dataclasses.replace(self, embeddings=array)
 
+    def with_item_covariates(self, **arrays: np.ndarray) -> Domain:
+        """Return the same domain with more item covariates; one of the same name is replaced.
+
+        Parameters
+        ----------
+        arrays
+            Name → ``(num_items,)`` finite numbers, entry ``i`` for item index ``i``.
+
+        Raises
+        ------
+        InputError
+            If a shape is another or a value is no finite number.
+        """
+        return dataclasses.replace(self, item_covariates={**self.item_covariates, **arrays})
+
     def with_notes(self, *notes: str, dropped: Mapping[str, int] | None = None) -> Domain:
         """Return the same domain with more notes and dropped counts in ``provenance``."""
         provenance = dict(self.provenance)
@@ -233,18 +285,17 @@ class Domain:
 
     def interactions_frame(self) -> pd.DataFrame:
         """Return the events in sequence order: ``user_id, item_id, timestamp`` (seconds) or ``order``."""
-        last = self.timestamps if self.has_timestamps else self.order
         return pd.DataFrame(
             {
                 "user_id": self.user_ids[self.user_of_event],
                 "item_id": self.item_ids[self.item_index],
-                "timestamp" if self.has_timestamps else "order": last,
+                "timestamp" if self.has_timestamps else "order": self.timestamps if self.has_timestamps else self.order,
             }
         )
 
     def items_frame(self) -> pd.DataFrame:
-        """Return the catalogue in the order of the item index: ``item_id, text``."""
-        return pd.DataFrame({"item_id": self.item_ids, "text": self.item_texts})
+        """Return the catalogue in the order of the item index: ``item_id, text`` and the item covariates."""
+        return pd.DataFrame({"item_id": self.item_ids, "text": self.item_texts, **self.item_covariates})
 
     @property
     def order(self) -> np.ndarray:
@@ -252,7 +303,18 @@ class Domain:
         return np.arange(self.num_interactions, dtype=np.int64) - self.offsets[:-1][self.user_of_event]
 
     def save(self, folder: str | Path) -> None:
-        """Write the domain as Parquet and ``domain.json``; see `prerec_pyro.data.storage.write_domain`."""
+        """Write the domain as Parquet and ``domain.json``; see `prerec_pyro.data.storage.write_domain`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> domain = Domain("shop", ["tea", "cup"], ["green tea", "tea cup"], ["ann"], [0, 2], [0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     domain.save(f"{folder}/shop")
+        ...     loaded = Domain.load(f"{folder}/shop")
+        >>> loaded.fingerprint == domain.fingerprint
+        True
+        """
         storage.write_domain(self, Path(folder))
 
     @classmethod
@@ -267,22 +329,3 @@ def _objects(strings: Sequence[str] | np.ndarray) -> np.ndarray:
     if isinstance(strings, np.ndarray) and strings.dtype == object:
         return strings
     return np.array(strings.tolist() if isinstance(strings, np.ndarray) else list(strings), dtype=object)
-
-
-def _checked_embeddings(array: np.ndarray, num_items: int, name: str) -> np.ndarray:
-    try:
-        result = np.ascontiguousarray(array, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"domain {name!r}: item embeddings must be numbers of shape ({num_items}, text_dim)") from None
-    if result.ndim != 2 or len(result) != num_items or result.shape[1] == 0:
-        raise InputError(
-            f"domain {name!r}: item embeddings have shape {result.shape}; expected ({num_items}, text_dim), "
-            "one row an item in the order of the item index"
-        )
-    wrong = np.flatnonzero(~np.isfinite(result).all(axis=1))
-    if len(wrong):
-        raise InputError(
-            f"domain {name!r}: item embeddings: rows {wrong[:3].tolist()} ({len(wrong):,} in all, counted "
-            "from 0) hold NaN or infinity; recompute them"
-        )
-    return result

@@ -1,8 +1,9 @@
-"""A domain made ready for a recommender: texts as vectors, popularity as an index."""
+"""The class `EncodedDomain`: a domain with text vectors and a popularity index, as recommenders read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Normalizer, Popularity
+from prerec_pyro.data.summary import as_text, sizes, summary_rows
 from prerec_pyro.data.text.encoder import Encoder, embed_items
 from prerec_pyro.data.text.whitening import whiten
 from prerec_pyro.errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EncodedDomain:
-    """A domain, the text embedding of every item, and where each event falls in the popularity index.
+    """A domain, the text vector of every item, and the time slot of each event in the popularity index.
 
     Attributes
     ----------
@@ -26,11 +28,11 @@ class EncodedDomain:
     texts
         X_j, ``(num_items, text_dim)`` float32.
     popularity
-        c_j^T and s_w^T over all events of the domain.
+        Counts c_j^T and norms s_w^T over all events of the domain.
     slots
         Time slot of each event, ``(num_interactions,)`` int64.
     whitening
-        Strength with which the texts were whitened.
+        Strength of the whitening that was applied to `texts`; 0 for none.
     """
 
     domain: Domain
@@ -40,12 +42,32 @@ class EncodedDomain:
     whitening: float = 0.0
     _whitened: dict[float, EncodedDomain] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        rows = summary_rows(self.domain)
+        vectors = f"{sizes(tuple(self.texts.shape))}, whitening {self.whitening:g}"
+        index = f"window {self.popularity.window} days, {self.popularity.normalizer} norms"
+        rows.pop("embeddings")
+        notes = rows.pop("notes")
+        rows |= {"text vectors": vectors, "popularity": index, "notes": notes}
+        return as_text(f"EncodedDomain {self.name!r}", rows)
+
+    @cached_property
+    def covariates(self) -> dict[str, Tensor]:
+        """Item covariates of the domain: name → ``(num_items,)`` float32; empty without any."""
+        return {name: torch.from_numpy(values.copy()) for name, values in self.domain.item_covariates.items()}
+
     def whitened(self, strength: float) -> EncodedDomain:
-        """Return the domain with its texts whitened (see `whiten`), computed once for each strength."""
+        """Return the domain with whitened texts (see `whiten`), computed once for each strength.
+
+        Raises
+        ------
+        ValueError
+            If the texts are already whitened with another strength.
+        """
         if strength == self.whitening:
             return self
         if self.whitening:
-            raise ValueError(f"the texts are whitened already, by {self.whitening}")
+            raise ValueError(f"the texts are already whitened with strength {self.whitening}")
         if strength not in self._whitened:
             texts = whiten(self.texts, strength)
             self._whitened[strength] = replace(self, texts=texts, whitening=strength, _whitened={})
@@ -53,7 +75,7 @@ class EncodedDomain:
 
     @property
     def name(self) -> str:
-        """The domain's name."""
+        """Name of the domain."""
         return self.domain.name
 
     @property
@@ -74,25 +96,43 @@ def encode_domain(
     normalizer: Normalizer = "catalogue",
     cache: str | None = None,
 ) -> EncodedDomain:
-    """Encode the texts (or take the embeddings that the domain carries) and index its popularity.
+    """Return the domain with text vectors and a popularity index.
+
+    Embeddings that the domain holds replace those of the text encoder.
 
     Parameters
     ----------
     domain
         The tables.
     encoder
-        From `prerec_pyro.data.text.encoder.load_encoder`; None is the packaged one.
+        From `prerec_pyro.data.text.encoder.load_encoder`; None is the packaged encoder.
     window, normalizer
-        Of `Popularity`: days, and what s_w averages over.
+        Length of the popularity window in days, and the items that the norms s_w average over; see `Popularity`.
     cache
-        Folder of the embedding cache; None is the user's.
+        Folder of the embedding cache; None is the user's cache folder.
 
     Raises
     ------
     InputError
-        Where there is no encoder, or the domain's own embeddings do not fit.
+        If there is no encoder, or the embeddings of the domain have the wrong shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data import Domain, encode_domain
+    >>> domain = Domain("shop", ["tea", "cup"], ["green tea", "tea cup"], ["ann"], [0, 2], [0, 1])
+    >>> encode_domain(domain.with_embeddings(np.eye(2)))
+    EncodedDomain 'shop'
+      items:        2
+      users:        1
+      interactions: 2
+      period:       order only
+      empty texts:  0 (0.0%)
+      text vectors: 2 × 2, whitening 0
+      popularity:   window 15 days, catalogue norms
+      notes:        none
     """
-    # The user's own embeddings may be read-only, a memory map say; PyTorch wants an array that it could write to.
+    # Embeddings of the user's own may be read-only, such as a memory map; PyTorch requires a writable array.
     vectors = np.require(embed_items(domain, encoder, cache=cache), requirements="W")
     texts = torch.from_numpy(vectors)  # (num_items, text_dim)
     popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window, normalizer=normalizer)
@@ -102,7 +142,7 @@ def encode_domain(
 
 
 def check_texts(encoded: EncodedDomain, wanted: int) -> None:
-    """Raise `InputError` unless the domain's text embeddings have as many numbers as a model was trained on."""
+    """Raise `InputError` unless the text vectors have the length that a model was trained on."""
     if encoded.texts.shape[1] != wanted:
         raise InputError(
             f"domain {encoded.name!r}: text embeddings have {encoded.texts.shape[1]} numbers, this model was trained "

@@ -1,4 +1,8 @@
-"""A domain on disk: interactions and items as Parquet, embeddings if supplied, and ``domain.json``."""
+"""A domain on disk: interactions and items as Parquet, embeddings as safetensors, and ``domain.json``.
+
+Item covariates are further columns of ``items.parquet``. ``domain.json`` lists them under ``item_covariates``, a key
+that is there only if the domain has any.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import json
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +20,7 @@ import pyarrow.parquet as pq
 import safetensors
 from safetensors.numpy import load_file
 
+from prerec_pyro.data.protocols import DomainTables
 from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.data.validation import to_objects
 from prerec_pyro.errors import InputError
@@ -25,43 +30,11 @@ _MANIFEST = "domain.json"
 _INTERACTIONS = "interactions.parquet"
 _ITEMS = "items.parquet"
 _EMBEDDINGS = "embeddings.safetensors"
+_COVARIATES = "item_covariates"  # the key in domain.json
 
 
-class StoredDomain(Protocol):
-    """The arrays of a `Domain` that go to disk, and how they are described there; shapes as in `Domain`."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def item_ids(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def item_texts(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def user_ids(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def item_index(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def user_of_event(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def timestamps(self) -> np.ndarray | None: ...  # noqa: D102
-    @property
-    def order(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def embeddings(self) -> np.ndarray | None: ...  # noqa: D102
-    @property
-    def provenance(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def num_items(self) -> int: ...  # noqa: D102
-    @property
-    def num_users(self) -> int: ...  # noqa: D102
-    @property
-    def num_interactions(self) -> int: ...  # noqa: D102
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-
-
-def write_domain(domain: StoredDomain, folder: Path) -> None:
-    """Write `domain` to `folder`, whole or not at all.
+def write_domain(domain: DomainTables, folder: Path) -> None:
+    """Write `domain` to `folder`, completely or not at all.
 
     Raises
     ------
@@ -73,14 +46,14 @@ def write_domain(domain: StoredDomain, folder: Path) -> None:
             f"{folder}: exists and is neither empty nor a saved domain (it has no {_MANIFEST}), so it is "
             "left alone; name another folder"
         )
-    beside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
+    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
-        beside.mkdir(parents=True)
+        temporary.mkdir(parents=True)
         try:
-            _write_files(domain, beside)
-            _swap(beside, folder)
+            _write_files(domain, temporary)
+            _move_into_place(temporary, folder)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error}); name another folder") from error
 
@@ -90,39 +63,29 @@ def replaceable(folder: Path) -> bool:
     return folder.is_dir() and ((folder / _MANIFEST).is_file() or not any(folder.iterdir()))
 
 
-def _swap(beside: Path, folder: Path) -> None:
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    """Give the new folder its name; an old folder of that name is removed, or kept where the new one cannot take it."""
     if not folder.exists():
-        beside.rename(folder)
+        temporary.rename(folder)
         return
     old = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.old"
     folder.rename(old)
     try:
-        beside.rename(folder)
+        temporary.rename(folder)
     except OSError:
         old.rename(folder)
         raise
     shutil.rmtree(old)
 
 
-def _write_files(domain: StoredDomain, folder: Path) -> None:
-    strings = pa.large_string()
-    has_times = domain.timestamps is not None
-    last = domain.timestamps if has_times else domain.order
-    interactions = pa.table(
-        {
-            "user_id": pa.DictionaryArray.from_arrays(domain.user_of_event, pa.array(domain.user_ids, strings)),
-            "item_id": pa.DictionaryArray.from_arrays(domain.item_index, pa.array(domain.item_ids, strings)),
-            "timestamp" if has_times else "order": pa.array(last, pa.int64()),
-        }
-    )
-    items = pa.table({"item_id": pa.array(domain.item_ids, strings), "text": pa.array(domain.item_texts, strings)})
-    pq.write_table(interactions, folder / _INTERACTIONS, compression="zstd")
-    pq.write_table(items, folder / _ITEMS, compression="zstd")
+def _write_files(domain: DomainTables, folder: Path) -> None:
+    pq.write_table(_interactions(domain), folder / _INTERACTIONS, compression="zstd")
+    pq.write_table(_items(domain), folder / _ITEMS, compression="zstd")
     names = [_INTERACTIONS, _ITEMS]
     if domain.embeddings is not None:
         write_tensors(folder / _EMBEDDINGS, {"embeddings": domain.embeddings})
         names.append(_EMBEDDINGS)
-    manifest = {
+    manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "name": domain.name,
         "num_items": domain.num_items,
@@ -132,8 +95,28 @@ def _write_files(domain: StoredDomain, folder: Path) -> None:
         "files": {name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in names},
         "provenance": domain.provenance,
     }
+    if domain.item_covariates:
+        manifest[_COVARIATES] = list(domain.item_covariates)
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     (folder / _MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _interactions(domain: DomainTables) -> pa.Table:
+    strings = pa.large_string()
+    timed = domain.timestamps is not None
+    return pa.table(
+        {
+            "user_id": pa.DictionaryArray.from_arrays(domain.user_of_event, pa.array(domain.user_ids, strings)),
+            "item_id": pa.DictionaryArray.from_arrays(domain.item_index, pa.array(domain.item_ids, strings)),
+            "timestamp" if timed else "order": pa.array(domain.timestamps if timed else domain.order, pa.int64()),
+        }
+    )
+
+
+def _items(domain: DomainTables) -> pa.Table:
+    strings = pa.large_string()
+    columns = {"item_id": pa.array(domain.item_ids, strings), "text": pa.array(domain.item_texts, strings)}
+    return pa.table(columns | {name: pa.array(values) for name, values in domain.item_covariates.items()})
 
 
 def read_domain(folder: Path) -> dict[str, Any]:
@@ -142,7 +125,7 @@ def read_domain(folder: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is no ``domain.json``, it is damaged or of a newer format, or a file is missing or was
+        If there is no ``domain.json``, it is damaged or of another format version, or a file is missing or was
         changed.
     """
     manifest = _read_manifest(folder)
@@ -154,8 +137,25 @@ def read_domain(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: cannot be read as a domain ({error}); import it again") from error
 
 
-def check_fingerprint(domain: StoredDomain, folder: Path) -> None:
-    """Check that what was loaded is what was saved; raise `InputError` if not."""
+def content_fingerprint(domain: DomainTables) -> str:
+    """Return the SHA-256 (hex) of ids, texts, events and, if there are any, item covariates."""
+    digest = hashlib.sha256()
+    for strings in (domain.item_ids, domain.item_texts, domain.user_ids):
+        column = pa.array(strings, pa.large_string())
+        _, ends, characters = column.buffers()
+        digest.update(np.frombuffer(ends, dtype="<i8", count=len(column) + 1).tobytes())
+        digest.update(b"" if characters is None else characters)
+    digest.update(domain.offsets.astype("<i8").tobytes())
+    digest.update(domain.item_index.astype("<i4").tobytes())
+    digest.update(b"order" if domain.timestamps is None else domain.timestamps.astype("<i8").tobytes())
+    for name in sorted(domain.item_covariates):
+        digest.update(f"covariate {len(name)} {name}".encode())
+        digest.update(domain.item_covariates[name].astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def check_fingerprint(domain: DomainTables, folder: Path) -> None:
+    """Raise `InputError` if the loaded content differs from the saved content."""
     saved = _read_manifest(folder)["fingerprint"]
     if domain.fingerprint != saved:
         raise InputError(f"{folder}: its content is not what {_MANIFEST} says; import it again")
@@ -164,8 +164,8 @@ def check_fingerprint(domain: StoredDomain, folder: Path) -> None:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     if not path.is_file():
-        there = "is no folder" if not folder.is_dir() else f"has no {_MANIFEST}"
-        raise InputError(f"{folder}: {there}; expected a domain made by `prerec-pyro data import`")
+        problem = "is no folder" if not folder.is_dir() else f"has no {_MANIFEST}"
+        raise InputError(f"{folder}: {problem}; expected a domain made by `prerec-pyro data import`")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -178,16 +178,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: format version {manifest['format_version']}, this prerec-pyro reads {FORMAT_VERSION}; "
             "import the domain again, or use the version that wrote it"
         )
-    files = manifest["files"]
-    whole = all(isinstance(facts, dict) for facts in files.values())
-    if not (whole and {_INTERACTIONS, _ITEMS} <= set(files) <= {_INTERACTIONS, _ITEMS, _EMBEDDINGS}):
+    files, covariates = manifest["files"], manifest.get(_COVARIATES, [])
+    if not isinstance(covariates, list) or not all(isinstance(name, str) for name in covariates):
+        raise InputError(f"{path}: damaged, {_COVARIATES} is no list of names; import the domain again")
+    well_formed = all(isinstance(facts, dict) for facts in files.values())
+    if not (well_formed and {_INTERACTIONS, _ITEMS} <= set(files) <= {_INTERACTIONS, _ITEMS, _EMBEDDINGS}):
         raise InputError(f"{path}: damaged, it lists the wrong files; import the domain again")
     return manifest
 
 
 def _check_file(path: Path, expected: dict[str, Any]) -> None:
     if not path.is_file():
-        raise InputError(f"{path}: missing, though {_MANIFEST} lists it; import the domain again")
+        raise InputError(f"{path}: missing, although {_MANIFEST} lists it; import the domain again")
     if path.stat().st_size != expected.get("bytes") or _sha256(path) != expected.get("sha256"):
         raise InputError(f"{path}: damaged or changed since it was written; import the domain again")
 
@@ -214,6 +216,7 @@ def _read_files(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "name": manifest["name"],
         "item_ids": to_objects(item_ids),
         "item_texts": to_objects(_plain(items["text"])),
+        "item_covariates": {name: items[name].to_numpy().copy() for name in manifest.get(_COVARIATES, [])},
         "user_ids": to_objects(encoded.dictionary),
         "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         "item_index": item_index.to_numpy(zero_copy_only=False),

@@ -1,40 +1,70 @@
-"""The checks at the door: a domain is checked once, when it is built, and trusted from then on."""
+"""Checks of the tables that become a domain: a domain is checked once, when it is built, and trusted afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prerec_pyro.data.frames import (
-    Origin,
-    arrow_column,
-    id_strings,
-    open_frame,
-    quoted,
-    text_strings,
-)
+from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame, quoted, text_strings
+from prerec_pyro.data.item_arrays import read_covariate, require_same_values
 from prerec_pyro.data.times import positions, seconds
 from prerec_pyro.errors import InputError
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
 @dataclass(frozen=True)
-class CheckedTables:
-    """Two tables that passed: events in sequence order, and what was dropped or noticed.
+class CheckedItems:
+    """Distinct items of a checked table, in order of first appearance.
 
-    ``item_ids`` and ``item_texts`` are ``(num_items,)``, ``user_ids`` is ``(num_users,)`` in order of first
-    appearance, ``offsets`` is ``(num_users + 1,)``, ``item_index`` and ``timestamps`` are
-    ``(num_interactions,)``.
+    Attributes
+    ----------
+    item_ids, item_texts
+        ``(num_items,)`` strings.
+    covariates
+        Name → ``(num_items,)`` float32.
+    """
+
+    item_ids: pa.Array
+    item_texts: pa.Array
+    covariates: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class CheckedTables:
+    """Checked tables: the items, the events in sequence order, and what was dropped or noticed.
+
+    Attributes
+    ----------
+    item_ids, item_texts
+        ``(num_items,)`` arrays of ``str``.
+    item_covariates
+        Name → ``(num_items,)`` float32.
+    user_ids
+        ``(num_users,)`` array of ``str``, in order of first appearance.
+    offsets
+        ``(num_users + 1,)`` int64.
+    item_index
+        ``(num_interactions,)`` int32.
+    timestamps
+        ``(num_interactions,)`` int64 seconds since 1970, or None.
+    dropped
+        Reason → number of dropped rows.
+    notes
+        Sentences about the tables.
     """
 
     item_ids: np.ndarray
     item_texts: np.ndarray
+    item_covariates: dict[str, np.ndarray]
     user_ids: np.ndarray
     offsets: np.ndarray
     item_index: np.ndarray
@@ -43,27 +73,33 @@ class CheckedTables:
     notes: list[str]
 
 
-def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) -> CheckedTables:
-    """Return the events in sequence order (by user, then time or order, ties in file order).
+def check_tables(
+    interactions: Any, items: Any, origins: tuple[Origin, Origin], item_covariates: Sequence[str] = ()
+) -> CheckedTables:
+    """Return the checked tables, with events by user, then by time or order; ties keep the order of the rows.
 
     Parameters
     ----------
-    interactions, items
-        Tables with the columns ``user_id``, ``item_id``, ``timestamp`` and/or ``order``, and ``item_id``,
-        ``text``.
+    interactions
+        Table with the columns ``user_id``, ``item_id``, and ``timestamp`` or ``order`` or both.
+    items
+        Table with the columns ``item_id`` and ``text``, and those of `item_covariates`.
     origins
-        Where the two came from, for the messages.
+        Sources of the two tables, for the messages.
+    item_covariates
+        Columns of the items table that hold a number for each item.
 
     Raises
     ------
     InputError
-        If a column is missing, an id or a time is empty or unreadable, an item id has two texts, the text
-        column holds numbers, a table is empty, or more than half of the interactions name unknown items.
+        If a column is missing, an id or a time is empty or unreadable, an item id has two texts or two values of a
+        covariate, the text column holds numbers, a covariate holds anything else than finite numbers, a table is
+        empty, or more than half of the interactions name unknown items.
     """
     dropped: dict[str, int] = {}
     notes: list[str] = []
-    item_ids, item_texts = check_items(items, origins[1], dropped, notes)
-    users, item_index, times, order = _check_interactions(interactions, origins, item_ids, dropped, notes)
+    catalogue = check_items(items, origins[1], dropped, notes, item_covariates)
+    users, item_index, times, order = _check_interactions(interactions, origins, catalogue.item_ids, dropped, notes)
 
     encoded = pc.dictionary_encode(users)
     user_codes = encoded.indices.to_numpy(zero_copy_only=False)
@@ -71,10 +107,11 @@ def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) 
     keys = [key for key in (order, times) if key is not None]
     sequence = np.lexsort((*keys, user_codes))
     lengths = np.bincount(user_codes, minlength=len(encoded.dictionary))
-    notes.extend(of_single_users(lengths))
+    notes.extend(single_event_notes(lengths))
     return CheckedTables(
-        item_ids=to_objects(item_ids),
-        item_texts=to_objects(item_texts),
+        item_ids=to_objects(catalogue.item_ids),
+        item_texts=to_objects(catalogue.item_texts),
+        item_covariates=catalogue.covariates,
         user_ids=to_objects(encoded.dictionary),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         item_index=item_index[sequence],
@@ -84,8 +121,8 @@ def check_tables(interactions: Any, items: Any, origins: tuple[Origin, Origin]) 
     )
 
 
-def of_single_users(lengths: np.ndarray) -> list[str]:
-    """Return what is to be said of users with one interaction, given how many each has, ``(num_users,)``."""
+def single_event_notes(lengths: np.ndarray) -> list[str]:
+    """Return a note on users with one interaction, or no note, from the users' numbers of events ``(num_users,)``."""
     alone = int((lengths == 1).sum())
     if not alone:
         return []
@@ -106,7 +143,8 @@ def require_columns(found: Sequence[str], needed: Sequence[str], origin: Origin)
     Raises
     ------
     InputError
-        Naming what is missing, what there is, and, where one column holds it all, the delimiter.
+        If a column is missing. The message names the columns that exist, and the delimiter where one column holds the
+        whole line.
     """
     missing = [name for name in needed if not any(option in found for option in name.split(" or "))]
     if not missing:
@@ -115,7 +153,7 @@ def require_columns(found: Sequence[str], needed: Sequence[str], origin: Origin)
         for delimiter, spoken in _DELIMITERS.items():
             if delimiter in found[0]:
                 raise InputError(
-                    f"{origin.label}, line 1: the delimiter looks wrong: there is one column only, and its "
+                    f"{origin.label}, line 1: the delimiter looks wrong: there is only one column, and its "
                     f"name holds {spoken} ({found[0]!r}); save .csv files with commas and .tsv files with "
                     "tabs"
                 )
@@ -126,51 +164,88 @@ def require_columns(found: Sequence[str], needed: Sequence[str], origin: Origin)
     )
 
 
-def check_items(items: Any, origin: Origin, dropped: dict[str, int], notes: list[str]) -> tuple[pa.Array, pa.Array]:
-    """Return distinct ids and texts of a table ``item_id, text``; what was dropped or noticed is added to the lists.
+def check_items(
+    items: Any, origin: Origin, dropped: dict[str, int], notes: list[str], covariates: Sequence[str] = ()
+) -> CheckedItems:
+    """Return the distinct items of a table ``item_id, text``, and of its covariates.
+
+    Parameters
+    ----------
+    items
+        Any data frame that `open_frame` takes.
+    origin
+        Source of the table, for the messages.
+    dropped, notes
+        Counts and sentences to which this adds what it drops and notices.
+    covariates
+        Further columns, each with a number for every item.
 
     Raises
     ------
     InputError
-        If a column is missing, the table is empty, an id is empty or has two texts, or the texts are numbers.
+        If a column is missing, the table is empty, an id is empty, an item has two texts or two values of a covariate,
+        the texts are numbers, or a covariate holds anything else than finite numbers.
     """
+    if isinstance(covariates, str):
+        raise TypeError("item_covariates is one string; pass a list of column names")
     frame = open_frame(items, origin)
-    require_columns([str(name) for name in frame.columns], ["item_id", "text"], origin)
+    _require_item_columns(frame, covariates, origin)
     if not len(frame):
         raise InputError(f"{origin.label}: no rows; expected one row for each item of the catalogue")
     ids = id_strings(arrow_column(frame, "item_id", origin), "item_id", origin)
     texts = text_strings(arrow_column(frame, "text", origin), "text", origin)
+    values = {name: read_covariate(frame, name, origin) for name in covariates}
 
-    encoded = pc.dictionary_encode(ids)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    codes = pc.dictionary_encode(ids).indices.to_numpy(zero_copy_only=False)
     _, first = np.unique(codes, return_index=True)  # codes count from 0 in order of first appearance
     if len(first) < len(codes):
-        same = pc.equal(texts, texts.take(pa.array(first[codes]))).to_numpy(zero_copy_only=False)
-        conflicts = np.flatnonzero(~same.astype(bool))
-        if len(conflicts):
-            row = conflicts[0]
-            raise InputError(
-                f"{origin.label}, {origin.column('item_id')}: {origin.rows(conflicts)}: an item that was "
-                f"given before comes again with another text: {ids[row].as_py()!r} is "
-                f"{texts[first[codes[row]]].as_py()!r} in {origin.rows(first[codes[row : row + 1]])}, then "
-                f"{texts[row].as_py()!r}; keep one row an item"
-            )
+        _require_same_texts(ids, texts, first[codes], origin)
+        require_same_values(values, first[codes], ids, origin)
         dropped["duplicate_item_rows"] = len(codes) - len(first)
         notes.append(f"{origin.label}: {len(codes) - len(first):,} repeated item rows were dropped")
         ids, texts = ids.take(pa.array(first)), texts.take(pa.array(first))
+        values = {name: column[first] for name, column in values.items()}
+    notes.extend(_empty_text_notes(texts, origin))
+    return CheckedItems(ids, texts, values)
 
+
+def _require_item_columns(frame: nw.DataFrame[Any], covariates: Sequence[str], origin: Origin) -> None:
+    names = [str(name) for name in frame.columns]
+    require_columns(names, ["item_id", "text"], origin)
+    for name in covariates:
+        if name not in names:
+            raise InputError(
+                f"{origin.label}: no column {name!r} for the item covariate {name!r}; it has "
+                f"{', '.join(repr(name) for name in names)}"
+            )
+
+
+def _require_same_texts(ids: pa.Array, texts: pa.Array, first: np.ndarray, origin: Origin) -> None:
+    """Raise `InputError` where rows of one item differ in text; `first` is the row where each item occurs first."""
+    same = pc.equal(texts, texts.take(pa.array(first))).to_numpy(zero_copy_only=False)
+    conflicts = np.flatnonzero(~same.astype(bool))
+    if len(conflicts):
+        row = conflicts[0]
+        raise InputError(
+            f"{origin.label}, {origin.column('item_id')}: {origin.rows(conflicts)}: an item occurs again with another "
+            f"text: {ids[row].as_py()!r} is {texts[first[row]].as_py()!r} in {origin.rows(first[row : row + 1])}, then "
+            f"{texts[row].as_py()!r}; keep one row for each item"
+        )
+
+
+def _empty_text_notes(texts: pa.Array, origin: Origin) -> list[str]:
     empty = pc.sum(pc.equal(pc.utf8_trim_whitespace(texts), "")).as_py()
     if empty == len(texts):
-        notes.append(
+        return [
             f"{origin.label}: no item has a text, so the text encoder cannot tell items apart; give texts, "
             "or item embeddings of your own"
-        )
-    elif empty:
-        notes.append(
+        ]
+    if empty:
+        return [
             f"{origin.label}: {empty:,} of {len(texts):,} items have no text; they will all look alike to "
             "the text encoder"
-        )
-    return ids, texts
+        ]
+    return []
 
 
 def _check_interactions(
@@ -180,6 +255,7 @@ def _check_interactions(
     dropped: dict[str, int],
     notes: list[str],
 ) -> tuple[pa.Array, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return user ids, item indices, times and positions of the interactions with known items, in row order."""
     origin = origins[0]
     frame = open_frame(interactions, origin)
     names = [str(name) for name in frame.columns]
@@ -190,8 +266,8 @@ def _check_interactions(
     named = id_strings(arrow_column(frame, "item_id", origin), "item_id", origin)
     times = order = None
     if "timestamp" in names:
-        times, read_as = seconds(arrow_column(frame, "timestamp", origin), "timestamp", origin)
-        notes.extend(read_as)
+        times, time_notes = seconds(arrow_column(frame, "timestamp", origin), "timestamp", origin)
+        notes.extend(time_notes)
     if "order" in names:
         order = positions(arrow_column(frame, "order", origin), "order", origin)
 
@@ -199,7 +275,7 @@ def _check_interactions(
     known = index >= 0
     unknown = np.flatnonzero(~known)
     if len(unknown):
-        _weigh_unknown(named, unknown, item_ids, origins)
+        _check_unknown_share(named, unknown, item_ids, origins)
         dropped["unknown_item"] = len(unknown)
         notes.append(
             f"{origin.label}: {len(unknown):,} of {len(index):,} interactions were dropped, since their "
@@ -211,8 +287,10 @@ def _check_interactions(
     return users, index[known].astype(np.int32), times, order
 
 
-def _weigh_unknown(named: pa.Array, unknown: np.ndarray, item_ids: pa.Array, origins: tuple[Origin, Origin]) -> None:
-    """Refuse a table of which more than half names unknown items: the two files do not belong together."""
+def _check_unknown_share(
+    named: pa.Array, unknown: np.ndarray, item_ids: pa.Array, origins: tuple[Origin, Origin]
+) -> None:
+    """Raise `InputError` where more than half of the rows name unknown items: the files do not belong together."""
     if 2 * len(unknown) <= len(named):
         return
     share = "all" if len(unknown) == len(named) else f"{len(unknown):,} of {len(named):,}"
@@ -221,5 +299,5 @@ def _weigh_unknown(named: pa.Array, unknown: np.ndarray, item_ids: pa.Array, ori
         f"{origins[0].label}, {origins[0].column('item_id')}: {origins[0].rows(unknown)}: {share} "
         f"interactions name items that are not in {origins[1].label}: {theirs} here, "
         f"{quoted(item_ids.slice(0, 4).to_pylist())} there; give the items file that belongs to these "
-        "interactions, with ids written alike"
+        "interactions, with the same spelling of the ids"
     )

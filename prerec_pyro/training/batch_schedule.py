@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prerec_pyro.data.batching.batch import Batch, epoch
+from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.data.batching.training_batches import epoch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.training.distributed import Processes

@@ -80,7 +80,7 @@ def test_every_kind_of_frame_gives_the_same_domain(make: object) -> None:
     assert domain.fingerprint == small().fingerprint
 
 
-def test_fingerprint_is_that_of_the_content() -> None:
+def test_the_fingerprint_depends_on_the_content() -> None:
     plain = small()
     assert len(plain.fingerprint) == 64
     assert Domain.from_tables(pd.DataFrame(EVENTS), pd.DataFrame(ITEMS), name="other").fingerprint == plain.fingerprint
@@ -89,6 +89,22 @@ def test_fingerprint_is_that_of_the_content() -> None:
     shifted = pd.DataFrame({"item_id": ["a", "b", "c"], "text": ["app", "lebread", "cider "]})
     moved = Domain.from_tables(pd.DataFrame(EVENTS), shifted, name="small")
     assert len({plain.fingerprint, later.fingerprint, moved.fingerprint}) == 3
+
+
+def test_the_fingerprint_includes_covariates_and_is_otherwise_what_it_was() -> None:
+    plain = small()
+    # Saved domains and models hold fingerprints, so this value must never change.
+    assert plain.fingerprint == "7327176c6f1bde5ff14b789f4320624de1561366d2e6ae3a6d276295f3c46cf9"
+    price = plain.with_item_covariates(price=[1, 2, 3])
+    both = price.with_item_covariates(weight=[4, 5, 6])
+    others = [
+        plain.with_item_covariates(cost=[1, 2, 3]),
+        plain.with_item_covariates(price=[1, 2, 4]),
+        plain.with_item_covariates(weight=[4, 5, 6]),
+    ]
+    assert len({one.fingerprint for one in (plain, price, both, *others)}) == 6
+    other_order = plain.with_item_covariates(weight=[4, 5, 6]).with_item_covariates(price=[1, 2, 3])
+    assert other_order.fingerprint == both.fingerprint
 
 
 def test_positions_name_unknown_ids() -> None:
@@ -133,7 +149,7 @@ def test_embeddings_are_checked() -> None:
         {"item_texts": ["x"]},
     ],
 )
-def test_constructor_refuses_what_does_not_fit(change: dict[str, list]) -> None:
+def test_the_constructor_refuses_arrays_that_do_not_agree(change: dict[str, list]) -> None:
     fields = {
         "item_ids": ["a", "b", "c"],
         "item_texts": ["x", "y", "z"],
@@ -158,6 +174,12 @@ def test_frames_rebuild_the_domain() -> None:
     domain = small()
     again = Domain.from_tables(domain.interactions_frame(), domain.items_frame(), name="again")
     assert again.fingerprint == domain.fingerprint
+    priced = domain.with_item_covariates(price=[1.5, 2, 3])
+    assert priced.items_frame().columns.tolist() == ["item_id", "text", "price"]
+    again = Domain.from_tables(
+        priced.interactions_frame(), priced.items_frame(), name="again", item_covariates=["price"]
+    )
+    assert again.fingerprint == priced.fingerprint
 
 
 _ids = st.text(min_size=1, max_size=4).filter(lambda text: text.strip() and text.isprintable())
@@ -181,7 +203,7 @@ def test_any_table_survives_the_round_trip(
     events = {"user_id": users, "item_id": chosen, "timestamp": times}
     domain = Domain.from_tables(pa.table(events), pa.table(items), name="drawn")
 
-    # the slow and obvious way: stable sort of each user's rows
+    # the direct way: a stable sort of the rows of each user
     for row, user in enumerate(dict.fromkeys(users)):
         own = sorted((time, place) for place, time in enumerate(times) if users[place] == user)
         part = slice(*domain.offsets[row : row + 2])

@@ -10,7 +10,7 @@ from prerec_pyro.errors import InputError
 from tests.support.graphs import make_domain
 
 
-def test_embeddings_of_the_users_own_need_no_encoder(timed: EncodedDomain) -> None:
+def test_given_embeddings_need_no_encoder(timed: EncodedDomain) -> None:
     assert timed.texts.dtype == torch.float32
     np.testing.assert_array_equal(timed.texts, timed.domain.embeddings)
     assert (timed.name, timed.num_items) == ("timed", 12)
@@ -23,7 +23,7 @@ def test_embeddings_may_be_read_only() -> None:
     np.testing.assert_array_equal(encoded.texts, array)
 
 
-def test_slots_are_those_of_the_events_days(timed: EncodedDomain) -> None:
+def test_slots_belong_to_the_days_of_the_events(timed: EncodedDomain) -> None:
     days = timed.domain.days
     assert timed.slots.shape == (timed.domain.num_interactions,)
     assert timed.slots.tolist() == timed.popularity.slots(days).tolist()
@@ -47,12 +47,12 @@ def test_settings_reach_the_popularity_index() -> None:
     assert (default.popularity.window, default.popularity.normalizer) == (15, "catalogue")
 
 
-def test_refuses_embeddings_that_do_not_fit() -> None:
+def test_embeddings_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError, match=r"shape \(3, 6\); expected \(12, text_dim\)"):
         make_domain().with_embeddings(np.zeros((3, 6)))
 
 
-def test_whitened_texts_are_computed_once_and_never_twice_over():
+def test_whitened_texts_are_computed_once_and_not_whitened_again():
     encoded = encode_domain(make_domain())
     white = encoded.whitened(0.5)
     assert torch.equal(white.texts, whiten(encoded.texts, 0.5))
@@ -62,3 +62,14 @@ def test_whitened_texts_are_computed_once_and_never_twice_over():
     assert white.popularity is encoded.popularity
     with pytest.raises(ValueError, match="already"):
         white.whitened(0.25)
+
+
+def test_covariates_are_tensors_computed_once_and_kept_by_whitening() -> None:
+    assert encode_domain(make_domain()).covariates == {}
+    price = np.arange(12, dtype=np.float64)
+    encoded = encode_domain(make_domain().with_item_covariates(price=price))
+    assert list(encoded.covariates) == ["price"]
+    assert encoded.covariates["price"].dtype == torch.float32
+    np.testing.assert_array_equal(encoded.covariates["price"], price)
+    assert encoded.covariates is encoded.covariates
+    np.testing.assert_array_equal(encoded.whitened(0.5).covariates["price"], price)

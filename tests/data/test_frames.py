@@ -12,7 +12,7 @@ FILE = Origin("log.csv", columns={"user_id": "who"}, lines=lambda rows: rows * 2
 
 
 @pytest.mark.parametrize(
-    ("origin", "rows", "said"),
+    ("origin", "rows", "text"),
     [
         (TABLE, [0], "row 1"),
         (TABLE, [4, 0], "rows 1 and 5"),
@@ -22,8 +22,8 @@ FILE = Origin("log.csv", columns={"user_id": "who"}, lines=lambda rows: rows * 2
         (FILE, [0, 1], "lines 2 and 4"),
     ],
 )
-def test_rows_are_named_as_the_user_counts_them(origin: Origin, rows: list[int], said: str) -> None:
-    assert origin.rows(np.array(rows)) == said
+def test_rows_are_numbered_as_in_the_source(origin: Origin, rows: list[int], text: str) -> None:
+    assert origin.rows(np.array(rows)) == text
 
 
 def test_columns_are_named_as_in_the_file() -> None:
@@ -45,7 +45,7 @@ def test_large_numbers_keep_every_digit() -> None:
     big = [2**63 - 1, -(2**63)]
     assert id_strings(pa.array(big), "user_id", TABLE).to_pylist() == [str(number) for number in big]
     assert id_strings(pa.array([2.0**53 - 1]), "user_id", TABLE).to_pylist() == ["9007199254740991"]
-    with pytest.raises(InputError, match="digits may be lost"):
+    with pytest.raises(InputError, match="digits may already be lost"):
         id_strings(pa.array([2.0**53]), "user_id", TABLE)
 
 

@@ -43,7 +43,7 @@ def test_round_trip_keeps_everything(tmp_path: Path, with_times: bool) -> None:
         assert np.array_equal(getattr(loaded, field), getattr(domain, field)), field
         assert getattr(loaded, field).dtype == getattr(domain, field).dtype, field
     if with_times:
-        loaded.timestamps[0] = 0  # torch.from_numpy warns of arrays that cannot be written
+        loaded.timestamps[0] = 0  # torch.from_numpy warns about read-only arrays
 
 
 def test_files_are_what_other_tools_can_read(saved: Path) -> None:
@@ -62,6 +62,41 @@ def test_files_are_what_other_tools_can_read(saved: Path) -> None:
     assert Domain.load(saved).embeddings.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_covariates_are_columns_of_the_items(saved: Path, tmp_path: Path) -> None:
+    assert "item_covariates" not in json.loads((saved / "domain.json").read_text())
+    domain = make().with_item_covariates(weight=[0.1, 2, 3], price=[1, 2, 3])
+    domain.save(tmp_path / "priced")
+    manifest = json.loads((tmp_path / "priced" / "domain.json").read_text())
+    assert (manifest["format_version"], manifest["item_covariates"]) == (1, ["weight", "price"])
+    items = pd.read_parquet(tmp_path / "priced" / "items.parquet")
+    assert items.columns.tolist() == ["item_id", "text", "weight", "price"]
+    assert items["weight"].dtype == np.float32
+    loaded = Domain.load(tmp_path / "priced")
+    assert list(loaded.item_covariates) == ["weight", "price"]
+    for name, values in loaded.item_covariates.items():
+        assert values.dtype == np.float32
+        assert np.array_equal(values, domain.item_covariates[name])
+        values[0] = 7  # torch.from_numpy warns about read-only arrays
+    assert loaded.fingerprint == domain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("price", "item_covariates is no list of names"),
+        ([1], "item_covariates is no list of names"),
+        (["weight"], "cannot be read as a domain"),
+        ([], "not what domain.json says"),
+    ],
+)
+def test_a_wrong_list_of_covariates_is_refused(tmp_path: Path, names: object, message: str) -> None:
+    make().with_item_covariates(price=[1, 2, 3]).save(tmp_path / "shop")
+    path = tmp_path / "shop" / "domain.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"item_covariates": names}))
+    with pytest.raises(InputError, match=message):
+        Domain.load(tmp_path / "shop")
+
+
 def test_a_saved_domain_is_replaced_and_nothing_is_left_beside_it(saved: Path) -> None:
     make(name="new", items=4).save(saved)
     loaded = Domain.load(saved)
@@ -69,18 +104,18 @@ def test_a_saved_domain_is_replaced_and_nothing_is_left_beside_it(saved: Path) -
     assert [path.name for path in saved.parent.iterdir()] == ["shop"]
 
 
-def test_other_peoples_folders_and_files_are_left_alone(tmp_path: Path) -> None:
+def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     make().save(tmp_path / "empty")
     full = tmp_path / "full"
     full.mkdir()
-    (full / "thesis.txt").write_text("years")
+    (full / "thesis.txt").write_text("text")
     file = tmp_path / "file"
     file.write_text("x")
     for taken in (full, file):
         with pytest.raises(InputError, match=r"neither empty nor a saved domain"):
             make().save(taken)
-    assert (full / "thesis.txt").read_text() == "years"
+    assert (full / "thesis.txt").read_text() == "text"
     with pytest.raises(InputError, match=r"cannot be written"):
         make().save(file / "below")
 
@@ -97,7 +132,7 @@ def test_a_failed_save_leaves_the_old_domain(saved: Path, monkeypatch: pytest.Mo
     assert [path.name for path in saved.parent.iterdir()] == ["shop"]
 
 
-def test_a_failed_swap_puts_the_old_domain_back(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rename_restores_the_old_domain(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
@@ -114,7 +149,7 @@ def test_a_failed_swap_puts_the_old_domain_back(saved: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", ["interactions.parquet", "items.parquet", "embeddings.safetensors"])
-def test_a_flipped_byte_is_noticed(saved: Path, name: str) -> None:
+def test_a_changed_byte_is_detected(saved: Path, name: str) -> None:
     data = bytearray((saved / name).read_bytes())
     data[len(data) // 2] ^= 1
     (saved / name).write_bytes(data)
@@ -147,7 +182,7 @@ def test_a_damaged_manifest_is_refused(saved: Path, change: object, message: str
         Domain.load(saved)
 
 
-def test_loading_what_is_no_domain(tmp_path: Path) -> None:
+def test_loading_a_folder_without_a_domain(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no folder; expected a domain made by `prerec-pyro data import`"):
         Domain.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"has no domain\.json"):

@@ -51,7 +51,7 @@ def read(values: Any) -> list[int]:
         pl.Series([datetime.datetime(2015, 9, 29, 13, 5)], dtype=pl.Datetime("ms")).to_arrow(),
     ],
 )
-def test_usual_spellings_mean_the_same_second(values: Any) -> None:
+def test_common_formats_give_the_same_second(values: Any) -> None:
     assert read(values) == [WHEN]
 
 
@@ -76,13 +76,13 @@ def test_dates_and_times_may_be_mixed() -> None:
 def test_dates_as_numbers_are_noted_and_seconds_of_1970_are_not_dates() -> None:
     _, notes = seconds(pa.array([20150929, 20151001]), "timestamp", ORIGIN)
     assert "20150929 were read as dates" in notes[0]
-    assert read([20150929, 20151399]) == [20150929, 20151399]  # no 13th month: seconds after all
+    assert read([20150929, 20151399]) == [20150929, 20151399]  # there is no 13th month, so these are seconds
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["2015-09-29", ""], r"log.csv, column 'when' \(timestamp\): line 3: no time, while others have one"),
+        (["2015-09-29", ""], r"log.csv, column 'when' \(timestamp\): line 3: no time, although other rows have one"),
         ([WHEN, None], "line 3: no time"),
         (
             ["2015-09-29", "yesterday", "29/09/2015"],
@@ -94,15 +94,15 @@ def test_dates_as_numbers_are_noted_and_seconds_of_1970_are_not_dates() -> None:
             [WHEN, WHEN * 1000, WHEN],
             f"line 3: '{WHEN * 1000}' is in another unit than the rest, .* like seconds",
         ),
-        ([str(WHEN * 1000), str(WHEN), str(WHEN * 1000)], "line 3: .* look like milliseconds"),
+        ([str(WHEN * 1000), str(WHEN), str(WHEN * 1000)], "line 3: .* looks like milliseconds"),
         ([0, WHEN], "line 2: '0' lies before 1970-01-02 or after 2099"),
         ([-5, WHEN], "line 2: '-5' lies before"),
         ([1, 2, 3, 4], r"lines 2, 3 and 4 \(4 in all\).*a position belongs in a column named 'order'"),
         (["2015-09-29", "2101-01-01"], "line 3: '2101-01-01' lies before 1970-01-02 or after 2099"),
         (["1969-07-20"], "lies before"),
         ([4_102_444_800], "after 2099"),
-        ([True], "a bool is no time"),
-        ([datetime.time(13, 5)], "is no time"),
+        ([True], "values of type bool are no times"),
+        ([datetime.time(13, 5)], "are no times"),
         ([float("inf")], "line 2: 'inf'"),
         (["9" * 40], "line 2: '9999999"),
     ],
@@ -118,12 +118,12 @@ def test_any_second_survives_as_a_date_in_text(times: list[int]) -> None:
     assert read(written) == times
 
 
-# Below 1973-03-03 milliseconds are as small as far-off seconds, so units are told apart from there on.
+# Before 1973-03-03, milliseconds are as small as seconds of a distant year; later, the units differ clearly.
 @given(
     st.lists(st.integers(10**8, 4_102_444_799), min_size=1, max_size=20),
     st.sampled_from([1, 10**3, 10**6, 10**9]),
 )
-def test_any_unit_is_told_by_magnitude(times: list[int], unit: int) -> None:
+def test_the_magnitude_tells_the_unit(times: list[int], unit: int) -> None:
     assert read([time * unit for time in times]) == times
 
 

@@ -1,4 +1,4 @@
-"""Every way that two tables can be wrong, and what is said about it."""
+"""Errors and notes for all kinds of faults in the two tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build(events: dict | None = None, items: dict | None = None) -> Domain:
     return Domain.from_tables(*frames, name="shop", source="shop")
 
 
-def test_sound_tables_pass_without_a_note() -> None:
+def test_correct_tables_pass_without_a_note() -> None:
     assert build().provenance == {"source": "shop", "files": [], "dropped": {}, "notes": []}
 
 
@@ -41,15 +41,15 @@ MALFORMED = {
     "two texts": (
         None,
         {"item_id": ["a", "b", "a"]},
-        "row 3: .*with another text: 'a' is 'apple' in row 1, then 'cider'; keep one row an item",
+        "row 3: .*with another text: 'a' is 'apple' in row 1, then 'cider'; keep one row for each item",
     ),
     "fractions": ({"item_id": [1.0, 2.0, 2.5, 1.0]}, None, "row 3: '2.5': decimal numbers are no ids"),
-    "digits lost": ({"user_id": [1e17, 1e17, 1.0, 1.0]}, None, "rows 1 and 2: .*digits may be lost"),
+    "digits lost": ({"user_id": [1e17, 1e17, 1.0, 1.0]}, None, "rows 1 and 2: .*digits may already be lost"),
     "missing number": ({"user_id": [1.0, np.nan, 2, 2]}, None, "column 'user_id': row 2: empty"),
     "mixed ids": (
         {"item_id": np.array([1, "1", 1.0, "a"], dtype=object)},
         None,
-        "mixed types .1 in row 1, '1' in row 2, 1.0 in row 3.*change values without a word",
+        "mixed types .1 in row 1, '1' in row 2, 1.0 in row 3.*change values silently",
     ),
     "mixed numbers": ({"item_id": np.array([1, 2, 1.0, 2], dtype=object)}, None, "mixed types"),
     "truth values": ({"user_id": [True, False, True, True]}, None, "ids of type bool are not supported"),
@@ -80,7 +80,7 @@ def test_malformed_tables_are_refused(events: dict | None, items: dict | None, m
         build(events, items)
 
 
-def test_what_is_no_table_and_what_names_a_column_twice() -> None:
+def test_other_types_and_repeated_columns_are_refused() -> None:
     with pytest.raises(InputError, match=r"a list is no table"):
         Domain.from_tables([1, 2], pd.DataFrame(ITEMS), name="x")
     twice = pd.DataFrame([["u", "a", 1, 2]], columns=["user_id", "item_id", "order", "order"])
@@ -127,7 +127,7 @@ def test_unknown_items_are_dropped_and_counted() -> None:
     assert "2 of 2 users (100.0%) have one interaction only" in notes[1]
 
 
-def test_a_user_without_known_items_is_gone() -> None:
+def test_a_user_without_known_items_is_dropped() -> None:
     domain = build({"item_id": ["zz", "zz", "c", "a"]})
     assert domain.user_ids.tolist() == ["v"]
     assert domain.order.tolist() == [0, 1]

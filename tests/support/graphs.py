@@ -11,7 +11,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batching.batch import Batch, draw_negatives, training_batch
+from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.data.batching.training_batches import draw_negatives, training_batch
 from prerec_pyro.data.batching.windows import Windows, exact_windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain

@@ -1,9 +1,10 @@
-"""Folders of Parquet parts, hive partitions too, read batch by batch: the strings of a log are never all in memory."""
+"""Reader of folders of Parquet parts, batch by batch: the strings of a log are never all in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,68 +13,93 @@ import pyarrow.dataset as ds
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame, quoted
-from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, guess, joined
+from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, add_covariates, guess, joined
 from prerec_pyro.data.times import positions, seconds
-from prerec_pyro.data.validation import check_items, of_single_users, require_columns, to_objects
+from prerec_pyro.data.validation import CheckedItems, check_items, require_columns, single_event_notes, to_objects
 from prerec_pyro.errors import InputError
 
 BATCH_ROWS = 1 << 17
 _SUFFIXES = (".parquet", ".pq")
 
 
-def read_parquet(source: str | Path, *, columns: Mapping[str, str] | None = None, name: str | None = None) -> Domain:
+def read_parquet(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    name: str | None = None,
+    item_covariates: Sequence[str] = (),
+) -> Domain:
     """Return the domain of two folders of Parquet parts.
 
-    What is held of an interaction is 16 bytes (user, item, time), more while all are put in sequence, besides each
-    distinct id once.
-    Parts count in the order of their paths.
+    Memory holds 16 bytes of each interaction (user, item, time), more while the events are sorted, and each distinct id
+    once. Parts are read in the order of their paths.
 
     Parameters
     ----------
     source
-        A folder that holds ``interactions`` and ``items``, each a folder of parts, partitioned ``key=value`` or not, or
-        one Parquet file. A key is a column.
+        A folder that holds ``interactions`` and ``items``. Each is one Parquet file or a folder of parts, with or
+        without hive partitions ``key=value``; a key is a column.
     columns
         Our column → theirs, as in `read_tables`.
     name
-        What to call the domain; by default the folder's name.
+        Name of the domain; by default the name of the folder.
+    item_covariates
+        Names of columns of the items that hold a number for each item.
 
     Raises
     ------
     InputError
-        If a part is missing or damaged, a column cannot be told, or a value is one that `Domain.from_tables` refuses.
+        If a part is missing or damaged, a column is not recognised, or `Domain.from_tables` would refuse a value.
     """
     folder, mapping = Path(source), dict(columns or {})
     logs, catalogue = (_open(folder, stem) for stem in ("interactions", "items"))
     _check_mapping(mapping, logs, catalogue)
     dropped: dict[str, int] = {}
     notes: list[str] = []
-    item_ids, item_texts = _read_items(catalogue, folder, mapping, dropped, notes)
-    log = _Log(item_ids, folder / "interactions")
+    items = _read_items(catalogue, folder, mapping, item_covariates, dropped, notes)
+    log = _Log(items.item_ids, folder / "interactions")
     for table, origin in _batches(logs, folder / "interactions", INTERACTION_ROLES, mapping):
         log.add(table, origin)
     events = log.in_sequence(dropped, notes)
     provenance = {"source": "files", "files": ["interactions", "items"], "dropped": dropped, "notes": notes}
     return Domain(
         name=name or folder.resolve().name,
-        item_ids=to_objects(item_ids),
-        item_texts=to_objects(item_texts),
+        item_ids=to_objects(items.item_ids),
+        item_texts=to_objects(items.item_texts),
+        user_ids=events.user_ids,
+        offsets=events.offsets,
+        item_index=events.item_index,
+        timestamps=events.timestamps,
         provenance=provenance,
-        **events,
+        item_covariates=items.covariates,
     )
 
 
 def _read_items(
-    dataset: ds.FileSystemDataset, folder: Path, mapping: Mapping[str, str], dropped: dict[str, int], notes: list[str]
-) -> tuple[pa.Array, pa.Array]:
-    parts = [table for table, _ in _batches(dataset, folder / "items", ITEM_ROLES, mapping)]
+    dataset: ds.FileSystemDataset,
+    folder: Path,
+    mapping: Mapping[str, str],
+    covariates: Sequence[str],
+    dropped: dict[str, int],
+    notes: list[str],
+) -> CheckedItems:
+    parts = [table for table, _ in _batches(dataset, folder / "items", ITEM_ROLES, mapping, covariates)]
     if not parts:
         raise InputError(f"{folder / 'items'}: no rows; expected one row for each item of the catalogue")
-    return check_items(pa.concat_tables(parts), Origin(str(folder / "items")), dropped, notes)
+    return check_items(pa.concat_tables(parts), Origin(str(folder / "items")), dropped, notes, covariates)
+
+
+class _Events(NamedTuple):
+    """Events in sequence order, the fields of `Domain`."""
+
+    user_ids: np.ndarray
+    offsets: np.ndarray
+    item_index: np.ndarray
+    timestamps: np.ndarray | None
 
 
 class _Log:
-    """Interactions as numbers, in the order in which they come."""
+    """Interactions as numbers, in the order of the files."""
 
     def __init__(self, item_ids: pa.Array, folder: Path) -> None:
         self._items = {item: row for row, item in enumerate(item_ids.to_pylist())}
@@ -82,10 +108,10 @@ class _Log:
         self._parts: dict[str, list[np.ndarray]] = {"user": [], "item": [], "timestamp": [], "order": []}
         self._unknown: list[str] = []
         self._num_unknown = self._num_rows = 0
-        self._read_as: list[str] | None = None
+        self._time_notes: list[str] | None = None
 
     def add(self, table: pa.Table, origin: Origin) -> None:
-        """Take up the rows of a batch."""
+        """Add the rows of a batch."""
         frame = open_frame(table, origin)
         item = _codes(id_strings(arrow_column(frame, "item_id", origin), "item_id", origin), self._item)
         known = item >= 0
@@ -95,13 +121,13 @@ class _Log:
         self._parts["item"].append(item[known])
         self._parts["user"].append(_codes(users.filter(pa.array(known)), self._user))
         if "timestamp" in table.column_names:
-            times, read_as = seconds(arrow_column(frame, "timestamp", origin), "timestamp", origin)
-            if self._read_as not in (None, read_as):
+            times, time_notes = seconds(arrow_column(frame, "timestamp", origin), "timestamp", origin)
+            if self._time_notes is not None and self._time_notes != time_notes:
                 raise InputError(
-                    f"{origin.label}, {origin.column('timestamp')}: {'; '.join(read_as) or 'times as they stand'}, but "
-                    f"before: {'; '.join(self._read_as or []) or 'times as they stand'}; write all parts alike"
+                    f"{origin.label}, {origin.column('timestamp')}: {'; '.join(time_notes) or 'ordinary times'}, but "
+                    f"before: {'; '.join(self._time_notes) or 'ordinary times'}; write all parts in the same way"
                 )
-            self._read_as = read_as
+            self._time_notes = time_notes
             self._parts["timestamp"].append(times[known])
         if "order" in table.column_names:
             self._parts["order"].append(positions(arrow_column(frame, "order", origin), "order", origin)[known])
@@ -115,17 +141,17 @@ class _Log:
     def _user(self, user: str) -> int:
         return self._users.setdefault(user, len(self._users))
 
-    def in_sequence(self, dropped: dict[str, int], notes: list[str]) -> dict[str, np.ndarray | None]:
-        """Return the fields of `Domain` that the log gives; what it held is let go."""
+    def in_sequence(self, dropped: dict[str, int], notes: list[str]) -> _Events:
+        """Return the events in sequence order, and release the memory of the log."""
         if not self._num_rows:
             raise InputError(f"{self._folder}: no rows; expected one row for each interaction")
         if 2 * self._num_unknown > self._num_rows:
             raise InputError(
                 f"{self._folder}: {self._num_unknown:,} of {self._num_rows:,} interactions name items that are not in "
-                f"the items ({quoted(self._unknown)}); give the items that belong to these interactions, with ids "
-                "written alike"
+                f"the items ({quoted(self._unknown)}); give the items that belong to these interactions, with "
+                "the same spelling of the ids"
             )
-        notes.extend(self._read_as or [])
+        notes.extend(self._time_notes or [])
         if self._num_unknown:
             dropped["unknown_item"] = self._num_unknown
             notes.append(
@@ -136,13 +162,13 @@ class _Log:
         times, order = (self._column(name) if self._parts[name] else None for name in ("timestamp", "order"))
         sequence = np.lexsort((*(key for key in (order, times) if key is not None), user))  # stable
         lengths = np.bincount(user, minlength=len(self._users))
-        notes.extend(of_single_users(lengths))
-        return {
-            "user_ids": np.array(list(self._users), dtype=object),
-            "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            "item_index": item[sequence],
-            "timestamps": None if times is None else times[sequence],
-        }
+        notes.extend(single_event_notes(lengths))
+        return _Events(
+            user_ids=np.array(list(self._users), dtype=object),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            item_index=item[sequence],
+            timestamps=None if times is None else times[sequence],
+        )
 
     def _column(self, name: str) -> np.ndarray:
         whole = np.concatenate(self._parts[name])
@@ -159,12 +185,12 @@ def _codes(ids: pa.Array, code: Callable[[str], int]) -> np.ndarray:
 
 def _open(folder: Path, stem: str) -> ds.FileSystemDataset:
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; expected one that holds interactions and items in Parquet")
+        raise InputError(f"{folder}: is no folder; expected a folder that holds interactions and items in Parquet")
     found = [path for path in (folder / stem, *(folder / f"{stem}{end}" for end in _SUFFIXES)) if path.exists()]
     if len(found) != 1:
         names = ", ".join(path.name for path in found or sorted(folder.iterdir())[:8]) or "nothing"
-        what = "more than one of them" if found else f"no folder {stem} and no {stem}.parquet"
-        raise InputError(f"{folder}: {what}; it holds {names}")
+        problem = f"more than one source of {stem}" if found else f"no folder {stem} and no {stem}.parquet"
+        raise InputError(f"{folder}: {problem}; it holds {names}")
     files = sorted(
         str(path) for path in ([found[0]] if found[0].is_file() else found[0].rglob("*")) if path.suffix in _SUFFIXES
     )
@@ -187,19 +213,24 @@ def _check_mapping(mapping: Mapping[str, str], *datasets: ds.Dataset) -> None:
         parts = theirs.split("+") if ours == "text" else [theirs]
         for part in parts:
             if not any(part in dataset.schema.names for dataset in datasets):
-                there = "; ".join(", ".join(dataset.schema.names) for dataset in datasets)
-                raise InputError(f"--column {ours}={theirs}: there is no column {part!r} ({there})")
+                existing = "; ".join(", ".join(dataset.schema.names) for dataset in datasets)
+                raise InputError(f"--column {ours}={theirs}: there is no column {part!r} ({existing})")
 
 
 def _batches(
-    dataset: ds.FileSystemDataset, label: Path, roles: tuple[str, ...], mapping: Mapping[str, str]
+    dataset: ds.FileSystemDataset,
+    label: Path,
+    roles: tuple[str, ...],
+    mapping: Mapping[str, str],
+    covariates: Sequence[str] = (),
 ) -> Iterator[tuple[pa.Table, Origin]]:
-    """Yield the columns that count, under our names, and where they came from; files in the order of their paths."""
+    """Yield the columns that are needed, under our names, and their origin; files in the order of their paths."""
     names = dataset.schema.names
     found = guess(names, roles, mapping, str(label))
     needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(roles)
     if missing := [need for need in needed if not any(option in found for option in need.split(" or "))]:
         require_columns(names, missing, Origin(str(label)))
+    found = add_covariates(found, covariates, names, str(label))
     wanted = sorted(
         {part for theirs in found.values() for part in ([theirs] if theirs in names else theirs.split("+"))}
     )

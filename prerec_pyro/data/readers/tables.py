@@ -1,4 +1,4 @@
-"""CSV, TSV and Parquet: one file of interactions and one of items."""
+"""Reader of CSV, TSV and Parquet: one file of interactions and one file of items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin
-from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, check_mapping, guess, pick
+from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, add_covariates, check_mapping, guess, pick
 from prerec_pyro.data.readers.files import FileTable, existing_file, parse_delimited, read_bytes
 from prerec_pyro.data.validation import require_columns
 from prerec_pyro.errors import InputError
@@ -25,24 +25,28 @@ def read_tables(
     *,
     columns: Mapping[str, str] | None = None,
     name: str | None = None,
+    item_covariates: Sequence[str] = (),
 ) -> Domain:
     """Return the domain of an interactions file and an items file.
 
     Parameters
     ----------
     source
-        A folder that holds ``interactions.*`` and ``items.*``, or the two files in either order: the one with
-        users is the interactions.
+        A folder that holds ``interactions.*`` and ``items.*``, or the two files in either order; the file with users
+        holds the interactions.
     columns
-        Our column → theirs, ``{"user_id": "reviewerID"}``, over the guesses; ``{"text": "title+brand"}``
-        joins columns by a blank. Ours are ``user_id``, ``item_id``, ``timestamp``, ``order`` and ``text``.
+        Our column → theirs, such as ``{"user_id": "reviewerID"}``, where a common name is not enough;
+        ``{"text": "title+brand"}`` joins columns by a blank. Our columns are ``user_id``, ``item_id``, ``timestamp``,
+        ``order`` and ``text``.
     name
-        What to call the domain; by default the folder's name.
+        Name of the domain; by default the name of the folder.
+    item_covariates
+        Names of columns of the items file that hold a number for each item.
 
     Raises
     ------
     InputError
-        If a file is missing or damaged, a column cannot be told, or the tables fail the checks of
+        If a file is missing or damaged, a column is not recognised, or the tables fail the checks of
         `Domain.from_tables`.
     """
     mapping = dict(columns or {})
@@ -51,18 +55,23 @@ def read_tables(
     check_mapping(mapping, files)
     interactions, items = _tell_apart(files, mapping)
     events, events_origin = _chosen(interactions, INTERACTION_ROLES, mapping)
-    catalogue, items_origin = _chosen(items, ITEM_ROLES, mapping)
-    origins = (events_origin, items_origin)
-    return Domain.from_tables(events, catalogue, name=name or _folder_name(paths[0]), source=origins)
+    catalogue, items_origin = _chosen(items, ITEM_ROLES, mapping, item_covariates)
+    return Domain.from_tables(
+        events,
+        catalogue,
+        name=name or _folder_name(paths[0]),
+        source=(events_origin, items_origin),
+        item_covariates=item_covariates,
+    )
 
 
 def read_file(path: Path) -> FileTable:
-    """Return one CSV, TSV or Parquet file as a table; delimited values are strings exactly as written.
+    """Return one CSV, TSV or Parquet file as a table; values of delimited text are strings exactly as written.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or of another kind.
+        If the file is missing, damaged, or of another type.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
@@ -107,7 +116,7 @@ def _only_file(folder: Path, stem: str) -> Path:
 
 
 def _tell_apart(files: Sequence[FileTable], mapping: Mapping[str, str]) -> tuple[FileTable, FileTable]:
-    """Return (interactions, items): interactions have users, items have none."""
+    """Return (interactions, items); only interactions have a column of users."""
     with_users = ["user_id" in _users(file, mapping) for file in files]
     if with_users == [False, True]:
         return files[1], files[0]
@@ -123,11 +132,13 @@ def _users(file: FileTable, mapping: Mapping[str, str]) -> dict[str, str]:
     return guess(file.table.column_names, ("user_id",), mapping, file.path.name)
 
 
-def _chosen(file: FileTable, roles: tuple[str, ...], mapping: Mapping[str, str]) -> tuple[pa.Table, Origin]:
+def _chosen(
+    file: FileTable, roles: tuple[str, ...], mapping: Mapping[str, str], covariates: Sequence[str] = ()
+) -> tuple[pa.Table, Origin]:
     names = file.table.column_names
     found = guess(names, roles, mapping, file.path.name)
     needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(roles)
     missing = [need for need in needed if not any(option in found for option in need.split(" or "))]
     if missing:
         require_columns(names, missing, Origin(file.path.name))
-    return pick(file, found)
+    return pick(file, add_covariates(found, covariates, names, file.path.name))

@@ -69,7 +69,7 @@ EVENTS, ITEMS = "interactions.csv", "items.csv"
         (writes(ITEMS, "asin,title\n"), ["items.csv: no rows"]),
         (adds(ITEMS, "3,Café\n", "latin-1"), ["items.csv, line 6", "not UTF-8"]),
         (changes(EVENTS, ("user", "who")), ["interactions.csv: no column 'user_id'", "--column user_id=NAME"]),
-        (adds(ITEMS, "1,Toast\n"), ["items.csv, column 'asin' (item_id): line 6", "'Toast'; keep one row an item"]),
+        (adds(ITEMS, "1,Toast\n"), ["items.csv, column 'asin' (item_id): line 6", "'Toast'; keep one row"]),
         (adds(EVENTS, "u,1,2915-09-29\n"), ["column 'date' (timestamp): line 6", "after 2099"]),
         (adds(EVENTS, "u,1,soon\n"), ["column 'date' (timestamp): line 6", "'soon' cannot be read"]),
         (changes(EVENTS, (",01,", ",7,"), (",1,", ",8,")), ["name items that are not in items.csv"]),

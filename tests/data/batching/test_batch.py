@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch, epoch, query_batches
+from prerec_pyro.data.batching.batch import candidates_batch, catalogue_batch, query_batches
 from prerec_pyro.data.batching.windows import Windows
-from prerec_pyro.data.encoded import EncodedDomain
-from tests.support.graphs import all_windows, make_batch, make_encoded
+from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from tests.support.batches import prefix, tensors
+from tests.support.graphs import all_windows, make_batch, make_domain, make_encoded
 
 WORLDS = {
     "timed": make_encoded("timed", lengths=(70, 9, 1, 5, 2, 7)),
@@ -26,7 +24,7 @@ def world(request: pytest.FixtureRequest) -> EncodedDomain:
 
 
 def brute(encoded: EncodedDomain, windows: Windows) -> list[tuple[int, list[int]]]:
-    """(target event, events read) of every query, window by window, straight from the log."""
+    """(target event, events read) of every query, window by window, directly from the log."""
     found = []
     for start, length, number in zip(windows.start, windows.length, windows.num_queries, strict=True):
         for position in range(length - number, length):
@@ -34,19 +32,8 @@ def brute(encoded: EncodedDomain, windows: Windows) -> list[tuple[int, list[int]
     return found
 
 
-def prefix(batch: Batch, query: int) -> list[int]:
-    """Item indices that a causal pass reads for a query."""
-    row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
-    return batch.items[batch.history[row, : column + 1]].tolist()
-
-
 def factors_of(encoded: EncodedDomain, item: int, slot: int) -> np.ndarray:
     return encoded.popularity.factors(encoded.popularity.counts(np.array([item]), slot), np.array([slot]))[0]
-
-
-def tensors(batch: Batch) -> dict[str, Tensor]:
-    named = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return {name: value for name, value in named.items() if isinstance(value, Tensor)}
 
 
 def test_histories_targets_and_slots_follow_the_log(world: EncodedDomain) -> None:
@@ -62,7 +49,7 @@ def test_histories_targets_and_slots_follow_the_log(world: EncodedDomain) -> Non
             assert prefix(batch, query) == items[read].tolist()
             assert batch.items[batch.last_items[query]] == items[read[-1]]
         torch.testing.assert_close(batch.texts, world.texts[batch.items])
-        assert 0 <= batch.history.min() <= batch.history.max() < len(batch.items)  # padding is valid, too
+        assert 0 <= batch.history.min() <= batch.history.max() < len(batch.items)  # padding is valid too
 
 
 def test_repeats_are_the_candidates_that_the_query_reads(world: EncodedDomain) -> None:
@@ -105,24 +92,6 @@ def test_levels_are_the_distinct_counts_of_a_slot(world: EncodedDomain) -> None:
     assert len(batch.factors) == sum(len(np.unique(row)) for row in batch.counts.numpy())
 
 
-def test_a_small_catalogue_competes_whole(world: EncodedDomain) -> None:
-    windows = all_windows(world)
-    whole, _ = catalogue_batch(world, windows, domain=1, first_row=9)
-    for asked in (world.num_items, world.num_items + 5):
-        batch = make_batch(world, windows[:2], num_negatives=asked, domain=1, first_row=9)
-        assert batch.negatives is None
-        assert batch.is_training and not whole.is_training
-        assert batch.items.tolist() == list(range(world.num_items))
-        assert batch.prior_weight.tolist() == [1.0] * world.num_items, "each item stands for itself"
-        assert (batch.domain, batch.num_domain_items) == (1, world.num_items)
-        assert batch.num_queries < batch.num_domain_queries == whole.num_queries
-        some, _ = catalogue_batch(world, windows[:2], domain=1, first_row=9)
-        for name in ("item_rows", "texts", "history", "positions", "targets", "slot", "candidate_level", "factors"):
-            torch.testing.assert_close(getattr(batch, name), getattr(some, name), rtol=0, atol=0)
-        torch.testing.assert_close(batch.repeats, some.repeats, rtol=0, atol=0)
-    assert len(make_batch(world, num_negatives=world.num_items - 1).negatives) == world.num_items - 1
-
-
 def test_rows_point_into_the_table_of_all_domains(timed: EncodedDomain) -> None:
     batch = make_batch(timed, first_row=100, domain=1)
     assert (batch.item_rows - batch.items).unique().tolist() == [100]
@@ -132,57 +101,6 @@ def test_rows_point_into_the_table_of_all_domains(timed: EncodedDomain) -> None:
     other = candidates_batch(timed, history, np.array([2]), np.array([5]), domain=1, first_row=100)
     assert other.item_rows.tolist() == list(range(100, 100 + timed.num_items))
     assert (other.targets, other.negatives, other.prior_weight, other.domain) == (None, None, None, 1)
-
-
-def test_prior_weights_are_unbiased(timed: EncodedDomain) -> None:
-    draws, rng = 2000, np.random.default_rng(0)
-    windows = all_windows(timed)[:1]
-    total = torch.zeros(timed.num_items)
-    for _ in range(draws):
-        batch = make_batch(timed, windows, seed=rng)
-        total[batch.items] += batch.prior_weight
-        assert batch.prior_weight.sum().item() == pytest.approx(timed.num_items, rel=1e-5)
-        is_negative = torch.isin(torch.arange(len(batch.items)), batch.negatives)
-        assert ((batch.prior_weight > 0) == is_negative).all()
-    # Every item counts once on average; the standard error of a mean is 0.03.
-    np.testing.assert_allclose(total / draws, 1.0, atol=0.12)
-
-
-def test_negatives_are_uniform_whatever_was_sold() -> None:
-    world, rng = make_encoded(num_items=10, sold=2), np.random.default_rng(0)
-    drawn = [
-        batch.items[batch.negatives] for batch in (make_batch(world, num_negatives=9, seed=rng) for _ in range(2000))
-    ]
-    share = torch.bincount(torch.cat(drawn), minlength=10) / (9 * 2000)
-    np.testing.assert_allclose(share, 0.1, atol=0.012)
-
-
-def test_a_batch_does_not_grow_with_the_catalogue() -> None:
-    small, large = (make_encoded(num_items=n, sold=10) for n in (10, 20_000))
-    assert small.domain.item_index.tolist() == large.domain.item_index.tolist()
-    for world in (small, large):
-        batch = make_batch(world, num_negatives=7)
-        rows = batch.history.numel() + batch.num_queries + 7
-        assert len(batch.items) <= rows
-        assert len(batch.factors) <= batch.candidate_level.numel() + batch.num_queries
-        assert sum(value.numel() for value in tensors(batch).values()) <= rows * 30
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from(list(WORLDS)), st.integers(1, 200), st.integers(0, 1000))
-def test_an_epoch_holds_every_query_once(name: str, max_tokens: int, seed: int) -> None:
-    world = WORLDS[name]
-    users, rng = np.array([0, 1, 2, 4]), np.random.default_rng(seed)
-    options = {"domain": 3, "first_row": 5, "num_negatives": 4}
-    batches = [make() for make in epoch(world, users, **options, max_tokens=max_tokens, rng=rng)]
-    ends = [(prefix(b, q)[-1], int(b.items[b.targets[q]])) for b in batches for q in range(b.num_queries)]
-    items, offsets = world.domain.item_index, world.domain.offsets
-    pairs = [(items[e - 1], items[e]) for u in users for e in range(offsets[u] + 1, offsets[u + 1])]
-    assert sorted(ends) == sorted(pairs)
-    for batch in batches:
-        assert len(batch.history) == 1 or batch.history.numel() <= max_tokens
-        assert batch.num_domain_queries == len(pairs)
-        assert (batch.num_domain_items, batch.domain, len(batch.negatives)) == (world.num_items, 3, 4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -203,7 +121,7 @@ def test_query_batches_hold_every_query_once_in_bounded_memory(name: str, max_sc
     assert sorted(events) == [e for u in users for e in range(offsets[u] + 1, offsets[u + 1])]
 
 
-def test_batches_move_between_devices_whole(timed: EncodedDomain) -> None:
+def test_batches_move_between_devices(timed: EncodedDomain) -> None:
     catalogue, _ = catalogue_batch(timed, all_windows(timed))
     for batch in (make_batch(timed), catalogue):
         moved = batch.to("meta")
@@ -215,3 +133,17 @@ def test_batches_move_between_devices_whole(timed: EncodedDomain) -> None:
             batch.num_domain_items,
             batch.num_domain_queries,
         )
+
+
+def test_covariates_of_all_items_and_on_another_device() -> None:
+    price = np.arange(12, dtype=np.float32)
+    encoded = encode_domain(make_domain().with_item_covariates(price=price))
+    catalogue, _ = catalogue_batch(encoded, all_windows(encoded))
+    candidates = candidates_batch(encoded, np.arange(3)[None], np.array([2]), np.array([5]))
+    queries = [batch for batch, _ in query_batches(encoded, np.arange(10))]
+    for batch in (catalogue, candidates, *queries):
+        np.testing.assert_array_equal(batch.covariates["price"], price)
+        moved = batch.to("meta")
+        assert moved.covariates["price"].device.type == "meta"
+        assert batch.covariates["price"].device.type == "cpu"
+    assert catalogue_batch(make_encoded(), all_windows(make_encoded()))[0].covariates == {}

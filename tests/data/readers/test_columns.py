@@ -16,18 +16,18 @@ from prerec_pyro.errors import InputError
         (["reviewerID", "asin", "unixReviewTime"], ["reviewerID", "asin", "unixReviewTime"]),
         (["User", "Product ID", "Date"], ["User", "Product ID", "Date"]),
         (["session-id", "SKU", "ts"], ["session-id", "SKU", "ts"]),
-        # our own name wins over others that might be meant
+        # our own name wins over other candidates
         (
             ["user_id", "session_id", "item_id", "asin", "timestamp", "date"],
             ["user_id", "item_id", "timestamp"],
         ),
     ],
 )
-def test_usual_names_of_interactions(names: list[str], found: list[str]) -> None:
+def test_common_names_of_interactions(names: list[str], found: list[str]) -> None:
     assert list(guess(names, INTERACTION_ROLES, {}, "f").values()) == found
 
 
-def test_order_stands_in_for_time_and_breaks_ties_only_if_it_says_so() -> None:
+def test_order_replaces_times_and_breaks_ties_only_under_its_own_name() -> None:
     assert guess(["user", "item", "rank"], INTERACTION_ROLES, {}, "f")["order"] == "rank"
     assert "order" not in guess(["user", "item", "time", "rank"], INTERACTION_ROLES, {}, "f")
     assert guess(["user", "item", "time", "position"], INTERACTION_ROLES, {}, "f")["order"] == "position"
@@ -53,7 +53,7 @@ def test_text_takes_the_first_of_its_names() -> None:
         (["user", "item", "seq", "rank"], "order"),
     ],
 )
-def test_two_candidates_are_not_chosen_between(names: list[str], role: str) -> None:
+def test_two_candidates_are_refused(names: list[str], role: str) -> None:
     with pytest.raises(InputError, match=rf"log.csv: '\w+', '\w+' could each be {role}; .*--column {role}="):
         guess(names, INTERACTION_ROLES, {}, "log.csv")
 
@@ -61,7 +61,7 @@ def test_two_candidates_are_not_chosen_between(names: list[str], role: str) -> N
 def test_a_mapping_wins_over_guesses() -> None:
     names = ["user", "session", "asin", "time"]
     assert guess(names, INTERACTION_ROLES, {"user_id": "session"}, "f")["user_id"] == "session"
-    # a column that the user gave another meaning is free no more
+    # a column that the user mapped to another role is no longer available
     found = guess(["who", "user", "time"], INTERACTION_ROLES, {"user_id": "who", "item_id": "user"}, "f")
     assert found == {"user_id": "who", "item_id": "user", "timestamp": "time"}
     assert guess(["user_id", "x"], ("user_id",), {"user_id": "elsewhere"}, "f") == {"user_id": "user_id"}

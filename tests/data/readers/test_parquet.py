@@ -1,4 +1,4 @@
-"""Folders of Parquet parts: the domain of the one big table, whatever the parts and the batches."""
+"""Folders of Parquet parts give the domain of the whole table, for all sizes of parts and batches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def logs(draw) -> pa.Table:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(logs(), st.integers(1, 30), st.integers(1, 9))
-def test_the_domain_is_that_of_the_one_table(tmp_path_factory, whole, part_rows, batch_rows):
+def test_parts_give_the_domain_of_the_whole_table(tmp_path_factory, whole, part_rows, batch_rows):
     folder = tmp_path_factory.mktemp("shop")
     starts = range(0, len(whole), part_rows)
     write(folder, {f"part-{start:03}.parquet": whole.slice(start, part_rows) for start in starts})
@@ -58,7 +58,7 @@ def test_the_domain_is_that_of_the_one_table(tmp_path_factory, whole, part_rows,
     assert found.user_ids.tolist() == expected.user_ids.tolist()
 
 
-def test_what_the_folders_say_is_a_column(tmp_path: Path):
+def test_a_key_of_the_folders_is_a_column(tmp_path: Path):
     days = ["2017-07-16", "2017-07-14", "2017-07-15"]
     flat = log([7, 8, 7], ["a", "b", "c"], day=days)
     partitioning = ds.partitioning(pa.schema([("day", pa.string())]), flavor="hive")
@@ -71,13 +71,23 @@ def test_what_the_folders_say_is_a_column(tmp_path: Path):
     assert sorted(domain.days.tolist()) == [17361, 17362, 17363]
 
 
-def test_an_order_alone_will_do_and_texts_are_joined(tmp_path: Path):
+def test_an_order_is_enough_and_texts_are_joined(tmp_path: Path):
     items = pa.table({"item_id": ["a", "b"], "title": ["red", "blue"], "brand": ["x", None]})
     folder = write(tmp_path, {"p.parquet": log(["u", "u"], ["b", "a"], order=[2, 1])}, items)
     domain = read_parquet(folder, columns={"text": "title+brand"})
     assert domain.item_texts.tolist() == ["red x", "blue"]
     assert domain.item_index.tolist() == [0, 1]
     assert not domain.has_timestamps
+
+
+def test_item_covariates_are_read(tmp_path: Path):
+    items = ITEMS.append_column("price", pa.array([1.5, 2.0, 4.0]))
+    folder = write(tmp_path, {"1.parquet": GOOD}, items)
+    domain = read_parquet(folder, item_covariates=["price"])
+    assert domain.item_covariates["price"].tolist() == [1.5, 2.0, 4.0]
+    assert read_parquet(folder).item_covariates == {}
+    with pytest.raises(InputError, match=r"items: no column 'weight' for the item covariate 'weight'"):
+        read_parquet(folder, item_covariates=["weight"])
 
 
 def test_unknown_items_are_dropped_counted_and_named(tmp_path: Path):
@@ -91,7 +101,7 @@ def test_unknown_items_are_dropped_counted_and_named(tmp_path: Path):
 REFUSED = {
     "no folder": (lambda folder: folder / "nowhere", "is no folder"),
     "no items": (lambda folder: (folder / "items.parquet").unlink(), "no folder items and no items.parquet"),
-    "both": (lambda folder: (folder / "items").mkdir(), "more than one of them"),
+    "both": (lambda folder: (folder / "items").mkdir(), "more than one source of items"),
     "empty folder": (lambda folder: (folder / "interactions" / "1.parquet").unlink(), "holds no .parquet file"),
     "damaged": (
         lambda folder: (folder / "interactions" / "2.parquet").write_bytes(b"PAR1"),
@@ -105,9 +115,9 @@ REFUSED = {
     ),
     "dates": (
         lambda folder: write(folder, {"2.parquet": log(["u"], ["a"], timestamp=[20_170_714])}),
-        r"2\.parquet.*write all parts alike",
+        r"2\.parquet.*write all parts in the same way",
     ),
-    "strangers": (
+    "unknown items": (
         lambda folder: write(folder, {"2.parquet": log(["u"] * 9, ["z"] * 9, timestamp=[1_500_000_000] * 9)}),
         r"9 of 12 interactions name items that are not in the items \('z'\)",
     ),
@@ -117,18 +127,18 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, case, monkeypatch):
     monkeypatch.setattr(parquet, "BATCH_ROWS", 2)
-    change, says = REFUSED[case]
+    change, message = REFUSED[case]
     folder = write(tmp_path / "shop", {"1.parquet": GOOD})
     changed = change(folder)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         read_parquet(changed if case == "no folder" else folder)
 
 
 @pytest.mark.parametrize(
-    ("columns", "says"), [({"user": "x"}, "no column 'user'"), ({"text": "title+nothing"}, "no column 'title'")]
+    ("columns", "message"), [({"user": "x"}, "no column 'user'"), ({"text": "title+nothing"}, "no column 'title'")]
 )
-def test_a_mapping_that_means_nothing_is_refused(tmp_path: Path, columns, says):
-    with pytest.raises(InputError, match=says):
+def test_a_mapping_of_unknown_columns_is_refused(tmp_path: Path, columns, message):
+    with pytest.raises(InputError, match=message):
         read_parquet(write(tmp_path, {"1.parquet": GOOD}), columns=columns)
 
 

@@ -58,6 +58,24 @@ def test_columns_are_mapped(folder: Path) -> None:
     assert not domain.has_timestamps
 
 
+def test_item_covariates_are_read(folder: Path) -> None:
+    (folder / "items.csv").write_text("asin,title,price,stock\n01,Pie,2.50,7\n1,Bread, 3 ,0\n")
+    domain = read_tables(folder, item_covariates=["price", "stock"])
+    assert {name: values.tolist() for name, values in domain.item_covariates.items()} == {
+        "price": [2.5, 3.0],
+        "stock": [7.0, 0.0],
+    }
+    (folder / "items.csv").write_text("asin,title,price\n01,Pie,2.50\n1,Bread,free\n")
+    assert read_tables(folder).item_covariates == {}
+    for name, message in [
+        ("price", "items.csv, column 'price': line 3: 'free' is no number; expected a number for every item"),
+        ("stock", "items.csv: no column 'stock' for the item covariate 'stock'; it has asin, title, price"),
+        ("text", "item covariate 'text': item_id and text are no covariates"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_tables(folder, item_covariates=[name])
+
+
 @pytest.mark.parametrize(
     ("events", "items", "message"),
     [
@@ -131,4 +149,4 @@ def test_real_files(real_data: Path, name: str, size: tuple[int, int, int]) -> N
     assert not domain.has_timestamps
     assert domain.name == name
     raw = pd.read_csv(real_data / name / "interactions.csv", dtype=str)
-    assert domain.interactions_frame()["item_id"].tolist() == raw["item_id"].tolist()  # it lies in sequence order
+    assert domain.interactions_frame()["item_id"].tolist() == raw["item_id"].tolist()  # the file is in sequence order
