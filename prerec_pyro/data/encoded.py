@@ -79,10 +79,6 @@ class EncodedDomain:
         return self.domain.name
 
     @property
-    def covariates(self) -> dict[str, Tensor]:
-        return {}
-
-    @property
     def num_items(self) -> int:
         """Size of the catalogue."""
         return self.domain.num_items
