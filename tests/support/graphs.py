@@ -91,9 +91,9 @@ def make_batch(
 def as_double(batch: Batch) -> Batch:
     """Return the batch with its numbers in double precision, so that a test can ask for equality to 1e-9."""
     numbers = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-    return dataclasses.replace(
-        batch, **{k: v.double() for k, v in numbers.items() if isinstance(v, Tensor) and v.is_floating_point()}
-    )
+    doubled = {k: v.double() for k, v in numbers.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    covariates = {name: value.double() for name, value in batch.covariates.items()}
+    return dataclasses.replace(batch, **doubled, covariates=covariates)
 
 
 def make_graph(

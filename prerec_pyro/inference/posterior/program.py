@@ -114,8 +114,9 @@ class DomainProgram(nn.Module):
 
     def ready(self, batch: Batch) -> Batch:
         """Return a batch for this program: f_e(X) in place of X, and the only row of D."""
-        texts = self.f_e(batch.texts.to(self.dtype))
-        return dataclasses.replace(batch, domain=0, texts=texts, factors=batch.factors.to(self.dtype))
+        texts, factors = self.f_e(batch.texts.to(self.dtype)), batch.factors.to(self.dtype)
+        covariates = {name: value.to(self.dtype) for name, value in batch.covariates.items()}
+        return dataclasses.replace(batch, domain=0, texts=texts, factors=factors, covariates=covariates)
 
     def observe(self, batches: Sequence[Batch], weight: float, anchor: Values, slope: Values) -> None:
         """Replace the choices that the density is evaluated on.
