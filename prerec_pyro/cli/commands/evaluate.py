@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs, transfer_summary
+from prerec_pyro.cli import console, options, outputs
+from prerec_pyro.cli.evaluation import transfer_summary
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:

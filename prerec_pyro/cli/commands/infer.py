@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import allocator, console, infer_ray, infer_uncertainty, options, outputs, users_file
+from prerec_pyro.cli import allocator, console, options, outputs
+from prerec_pyro.cli.lists import ray_job, users_file
+from prerec_pyro.cli.lists import uncertainty as list_uncertainty
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
 @click.option(
     "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
 )
-@infer_ray.options
+@ray_job.options
 @options.device
 @console.verbosity
 def command(
@@ -120,7 +122,7 @@ def command(
 
     sources = [model, domain, *(path for path in (users, posterior) if path)]
     if engine == "ray":
-        infer_ray.check(out, sources, uncertainty)
+        ray_job.check(out, sources, uncertainty)
     else:
         outputs.check_out_file(out, _SUFFIXES, sources)
     _check_together(uncertainty, posterior, approximate, engine)
@@ -138,11 +140,11 @@ def command(
         trained = _informed(trained, model, encoded, posterior)
     if engine == "ray":
         asked = {"top_k": top_k, "do": do, "at": at, "seen": seen, "calibrate": calibrate, "device": device}
-        infer_ray.run(out, model, domain, encoded, named, asked, shard_users, workers)
+        ray_job.run(out, model, domain, encoded, named, asked, shard_users, workers)
         return
     ask = trained.recommend
     if uncertainty:
-        ask = infer_uncertainty.asker(trained, model, encoded, posterior, draws)
+        ask = list_uncertainty.asker(trained, model, encoded, posterior, draws)
     asked = {"k": top_k, "do": do, "at": at, "seen": seen}
     if approximate is not None:
         asked["approximation"] = _approximation(approximate, shop)
@@ -150,7 +152,7 @@ def command(
         _write(
             _recommend(ask, encoded, named, asked),
             out,
-            [*_COLUMNS, *(infer_uncertainty.COLUMNS if uncertainty else ())],
+            [*_COLUMNS, *(list_uncertainty.COLUMNS if uncertainty else ())],
         )
 
 

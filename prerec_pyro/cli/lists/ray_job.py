@@ -14,7 +14,7 @@ from prerec_pyro.cli import console, outputs
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.cli.users_file import UsersFile
+    from prerec_pyro.cli.lists.users_file import UsersFile
     from prerec_pyro.data.encoded import EncodedDomain
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Steps of ``prerec-pyro infer``."""
