@@ -71,7 +71,7 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     from prerec_pyro.training.trainer import TrainConfig, Trainer
 
     allocator.keep_freed_memory()  # as `prerec-pyro train` does
-    allocator.forget_products()
+    allocator.limit_onednn_cache()
     seconds: dict[str, float] = {}
     for owner, name in ((Trainer, "_epoch"), (Trainer, "_score"), (PreRec, "_build"), (PreRec, "encoded_once")):
         timed(owner, name, seconds)

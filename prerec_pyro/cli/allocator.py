@@ -1,4 +1,4 @@
-"""Where the memory of a command's tensors comes from."""
+"""Settings of this process's memory: malloc, oneDNN's cache and the garbage collector."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Settings of mallopt, from glibc's malloc.h.
+# Parameters of mallopt, from glibc's malloc.h.
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
-_LARGE = 64 << 20  # bytes: more than a tensor of a step, less than a table of items
+_LARGE = 64 << 20  # bytes: larger than a tensor of one training step, smaller than a table of items
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory of freed tensors for the next ones; return whether it will.
+    """Make glibc keep the memory of freed tensors for later ones; return whether it does.
 
-    glibc hands a large block back to the system when it is freed, and the next one is then cleared page by page. With
-    tensors of tens of megabytes in each step that costs as much as what is computed in them. It holds for everything
-    in the process, so a program that owns its process says it, and a library does not. Without glibc nothing happens.
+    By default, glibc returns a large block to the system when it is freed, and the kernel clears the next block page
+    by page. If each step allocates tensors of tens of megabytes, that costs as much as the computation. The setting
+    holds for the whole process, so a program should call this, not a library. Without glibc it has no effect.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    # One arena: the threads of the backward pass then reuse what the forward pass freed.
+    # With one arena, the threads of the backward pass reuse the memory that the forward pass freed.
     settings = ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, 4 * _LARGE))
     return all([mallopt(name, value) for name, value in settings])
 
 
-def forget_products() -> None:
-    """Let oneDNN, which multiplies in bfloat16, remember the last few shapes and not a thousand.
+def limit_onednn_cache() -> None:
+    """Limit the cache of oneDNN, which multiplies in bfloat16, to a few matrix shapes instead of about a thousand.
 
-    Hardly two batches have the same shape, and what it keeps of each adds up to hundreds of megabytes in an epoch. To
-    be called before the first product; a setting of the environment is left as it is.
+    Batches rarely have the same shape, and the cache grows by hundreds of megabytes in an epoch. Call this before the
+    first matrix product. An existing setting in the environment is kept.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """What is made within stays as long as the process: neither now nor later is it searched for garbage.
+def without_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection in the block, and exempt the objects made there for the rest of the process.
 
-    Libraries make hundreds of thousands of objects when they are imported, and none of them is garbage.
+    Importing libraries makes hundreds of thousands of objects, and none of them is garbage.
     """
     gc.disable()
     try:

@@ -1,8 +1,7 @@
-"""What the commands that ask a model causal questions share: their options, and how they begin and end."""
+"""Options and steps that `dial`, `effect` and `drift` share: models, domains, measurements and reports."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prerec_pyro.cli import console, options, outputs
+from prerec_pyro.cli import options, outputs
+from prerec_pyro.cli.evaluation.queries import count_queries
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,56 +20,116 @@ if TYPE_CHECKING:
     from prerec_pyro.causal.protocol import CausalModel
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
+    from prerec_pyro.data.splits import SplitName
     from prerec_pyro.recommenders.prerec import PreRec
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
-PICTURES = (".png", ".svg", ".pdf")
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
-model = click.option("--model", required=True, metavar="MODEL", type=options.PATH, help="Folder made by `train`.")
-domain = click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Where to ask.")
-plot = click.option("--plot", metavar="FILE", type=options.PATH, help="Picture to draw too: .png, .svg or .pdf.")
+model = click.option(
+    "--model", required=True, metavar="MODEL", type=options.PATH, help="Model folder made by `prerec-pyro train`."
+)
+domain = click.option(
+    "--domain", required=True, metavar="DIR", type=options.PATH, help="Domain folder made by `prerec-pyro data`."
+)
+plot = click.option("--plot", metavar="FILE", type=options.PATH, help="Figure to write: .png, .svg or .pdf.")
 
 
 def measured(function: F) -> F:
-    """Return `function` with the options that say on whose queries to measure (for decorating)."""
-    for option in (
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."),
-        click.option(
-            "--draws", type=click.IntRange(min=1), default=1000, show_default=True, help="Of users, for the intervals."
-        ),
-        click.option(
-            "--list-size", type=click.IntRange(min=1), default=20, show_default=True, help="Items shown to a user."
-        ),
-        click.option(
-            "--k-percent",
-            type=float,
-            default=0.5,
-            show_default=True,
-            help="K%, the length of a list in percent of the items, for recall and r_ndcg.",
-        ),
-        click.option("--split-seed", type=int, default=0, show_default=True, help="Of the 4:3:3 split of users."),
-        click.option(
-            "--split",
-            type=click.Choice(["test", "validation", "train"]),
-            default="test",
-            show_default=True,
-            help="Whose queries.",
-        ),
+    """Return a command function with the options of `MeasurementOptions`; a decorator."""
+    return options.apply(
+        function,
         click.option(
             "--calibrate",
             is_flag=True,
-            help="In a domain that is new to the model, read off the log of its training users how far to trust texts, "
-            "popularity and repeats.",
+            help="In a new domain, first estimate the effect scales S (weights of texts and history, popularity and "
+            "repeats) from the log of its training users.",
         ),
-    ):
-        function = option(function)
-    return function
+        options.split,
+        options.split_seed,
+        options.k_percent,
+        click.option(
+            "--list-size",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=20,
+            show_default=True,
+            help="Number of items shown to a user, for the measures of exposure.",
+        ),
+        click.option(
+            "--draws",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=1000,
+            show_default=True,
+            help="Bootstrap samples of the users, for the 95 % intervals.",
+        ),
+        click.option(
+            "--seed",
+            metavar="N",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Seed of all random draws.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class MeasurementOptions:
+    """Queries to measure on, and the measures.
+
+    Attributes
+    ----------
+    calibrate
+        Whether S of a new domain is estimated from the log of its training users.
+    split, split_seed
+        Part of the 4:3:3 split of users, and the seed of the split.
+    k_percent
+        List length K of recall and r-NDCG, in percent of the items.
+    list_size
+        Number of items shown to a user.
+    draws, seed
+        Number of bootstrap samples of the users, and the seed of all draws.
+    """
+
+    calibrate: bool
+    split: SplitName
+    split_seed: int
+    k_percent: float
+    list_size: int
+    draws: int
+    seed: int
+
+    def count_queries(self, domain: Domain) -> int:
+        """Return the number of queries; see `count_queries` for the errors."""
+        return count_queries(domain, self.split, self.split_seed, self.k_percent)
+
+    def measurement(self, progress: Callable[[int], None]) -> Measurement:
+        """Return the measurement.
+
+        Parameters
+        ----------
+        progress
+            Function that is called with the number of queries of each finished batch.
+        """
+        from prerec_pyro.causal.measurement.measurement import Measurement
+
+        return Measurement(
+            split=self.split,
+            split_seed=self.split_seed,
+            k_percent=self.k_percent,
+            list_size=self.list_size,
+            draws=self.draws,
+            seed=self.seed,
+            progress=progress,
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class CausalOptions:
-    """A model, a domain and the measurement that was asked for, all checked."""
+class CausalQuery:
+    """A model, an encoded domain and a measurement, all checked."""
 
     model: CausalModel
     encoded: EncodedDomain
@@ -77,21 +137,30 @@ class CausalOptions:
 
 
 def check_outs(out: Path, plot: Path | None, suffixes: tuple[str, ...], sources: list[Path]) -> None:
-    """Check both files to be written, before the work begins."""
+    """Check the report and the figure before the work begins; see `outputs.check_out_file`."""
     outputs.check_out_file(out, suffixes, sources)
     if plot is not None:
-        outputs.check_out_file(plot, PICTURES, sources, option="--plot")
+        outputs.check_out_file(plot, PLOT_SUFFIXES, sources, option="--plot")
         if plot.resolve() == out.resolve():
-            raise InputError(f"--plot {plot}: is the file of --out too; name another file")
+            raise InputError(f"--plot {plot}: is the same file as --out; name another file")
 
 
 def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
-    """Return the model, which must be one of prerec, and the domain.
+    """Return the model and the domain.
+
+    Parameters
+    ----------
+    path
+        Model folder.
+    folder
+        Domain folder.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
 
     Raises
     ------
     InputError
-        If either cannot be read, or the model has no confounders to ask about.
+        If either cannot be read, or the model has no confounders.
     """
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.recommenders.prerec import PreRec
@@ -103,59 +172,61 @@ def load(path: Path, folder: Path, device: str) -> tuple[PreRec, Domain]:
     return trained, Domain.load(folder)
 
 
-def prepare(trained: PreRec, shop: Domain, path: Path, asked: Mapping[str, Any], progress: Any) -> CausalOptions:
-    """Return what is to be asked, the domain encoded and the model calibrated where that was asked for."""
-    from prerec_pyro.causal.measurement.measurement import Measurement
+def prepare(
+    trained: PreRec, shop: Domain, path: Path, asked: MeasurementOptions, progress: Callable[[int], None]
+) -> CausalQuery:
+    """Return the causal query, with the domain encoded and the model calibrated if the user asks for that.
+
+    Parameters
+    ----------
+    trained, shop
+        Model and domain, as `load` returns them.
+    path
+        Model folder, for messages.
+    asked
+        Options of the measurement.
+    progress
+        Function that is called with the number of queries of each finished batch.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be calibrated, or calibration would read the users that are measured.
+    """
     from prerec_pyro.data.splits import split_users
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 
     model: CausalModel = trained
-    if asked["calibrate"]:
+    if asked.calibrate:
         if "S" not in trained.graph.edges:
             raise InputError(f"--calibrate: {path} has no S to calibrate; leave it out")
-        if asked["split"] == "train":
-            raise InputError("--calibrate: reads the log of the training users; give --split validation or test")
-        model = CalibratedPreRec(trained, split_users(shop, asked["split_seed"]).train)
-    names = ("split", "split_seed", "k_percent", "list_size", "draws", "seed")
-    measurement = Measurement(**{name: asked[name] for name in names}, progress=progress)
-    return CausalOptions(model, trained.encode(shop), measurement)
+        if asked.split == "train":
+            raise InputError(
+                "--calibrate: reads the log of the training users, so it cannot be measured on them; give --split "
+                "validation or test"
+            )
+        model = CalibratedPreRec(trained, split_users(shop, asked.split_seed).train)
+    return CausalQuery(model, trained.encode(shop), asked.measurement(progress))
 
 
-def check_asked(shop: Domain, asked: Mapping[str, Any]) -> int:
-    """Return the number of queries; `InputError` where there is none, or K% of the items is less than one."""
-    from prerec_pyro.data.splits import split_users
-    from prerec_pyro.evaluation.metrics import top_k_size
-    from prerec_pyro.evaluation.protocol import num_queries
-
-    try:
-        top_k_size(shop.num_items, asked["k_percent"])
-    except InputError as error:
-        raise InputError(f"--k-percent {asked['k_percent']}: {error}") from None
-    total = num_queries(shop, split_users(shop, asked["split_seed"]).users(asked["split"]))
-    if not total:
-        raise InputError(
-            f"--split {asked['split']}: no such user of domain {shop.name!r} has two events, so there is no query; "
-            "choose another split or domain"
-        )
-    return total
-
-
-def write(out: Path, texts: Mapping[str, Callable[[], str]], plot: Path | None, draw: Callable[[], list]) -> None:
-    """Write the answer in the format of `out`, and the picture; both or neither.
+def write(out: Path, texts: Mapping[str, Callable[[], str]], plot: Path | None, draw: Callable[[], list[Any]]) -> None:
+    """Write the report in the format of `out`, and the figure: both or neither.
 
     Parameters
     ----------
     out
-        Where to.
+        Path of the report.
     texts
-        Ending → what makes the text.
-    plot, draw
-        Where to, and what makes the axes.
+        File ending → function that returns the text of the report.
+    plot
+        Path of the figure; None for no figure.
+    draw
+        Function that returns the axes of the figure.
     """
     with ExitStack() as stack:
         picture = None if plot is None else stack.enter_context(outputs.staged_file(plot, option="--plot"))
-        beside = stack.enter_context(outputs.staged_file(out))
-        beside.write_text(texts[out.suffix.lower()](), encoding="utf-8")
+        partial = stack.enter_context(outputs.staged_file(out))
+        partial.write_text(texts[out.suffix.lower()](), encoding="utf-8")
         if plot is not None:
             from prerec_pyro.plots import base as plots
 
@@ -163,13 +234,3 @@ def write(out: Path, texts: Mapping[str, Callable[[], str]], plot: Path | None, 
     for path in (out, plot):
         if path is not None:
             logger.info("wrote %s", path)
-
-
-def as_json(value: Any) -> str:
-    """Return plain JSON as text."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def progress(total: int, what: str) -> console.Progress:
-    """Return the progress of so many queries."""
-    return console.progress(total, what, unit="queries")

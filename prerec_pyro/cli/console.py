@@ -1,4 +1,4 @@
-"""How things are said: errors, interruptions, log lines, progress and tables."""
+"""Console output: errors and exit statuses, log lines, progress and results."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import click
 
+from prerec_pyro.cli.tables import cell_text, table_text
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, by the convention of shells."""
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_TO_SPEAK = 2.0
+"""Least time between two log lines of a `Progress`."""
+SECONDS_TO_REPORT = 2.0
+"""Time that a failed process gives the first process to print its own error."""
 logger = logging.getLogger(__name__)
 _PACKAGE_LOGGER = logging.getLogger("prerec_pyro")
-_CHOSEN = "prerec_pyro.verbosity"
+_VERBOSITY = "prerec_pyro.verbosity"
 _LEVELS = {"verbose": logging.DEBUG, None: logging.INFO, "quiet": logging.WARNING}
 
 
-class _Refused(click.ClickException):
+class _BadInput(click.ClickException):
+    """An `InputError`, printed without a traceback by the first process only."""
+
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
@@ -39,54 +44,59 @@ class _Refused(click.ClickException):
 
 
 def is_first() -> bool:
-    """Return whether this process speaks: of those that `torchrun` or `accelerate launch` started, the first alone."""
+    """Return whether this process prints: the first of those that `torchrun` or `accelerate launch` started."""
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
 def conversation(ctx: click.Context) -> Iterator[None]:
-    """Run a command: log lines go to stderr, and each kind of end has its exit status.
+    """Run a command with log lines on stderr, and give each kind of end its exit status.
 
     - `InputError`: its message on stderr, status 2.
-    - Ctrl-C: one word on stderr, status 130.
-    - The reader of our output has gone (``| head``): nothing more is said, status 1; that is click's doing.
+    - Ctrl-C: ``Interrupted.`` on stderr, status 130.
+    - A closed pipe (``| head``): no message, status 1; click does this.
     - Any other exception is a bug and keeps its traceback, status 1.
+
+    Parameters
+    ----------
+    ctx
+        Context of the command group.
     """
     handler = _StderrHandler()
     if is_first():
         _PACKAGE_LOGGER.addHandler(handler)
-    _PACKAGE_LOGGER.setLevel(_LEVELS[ctx.meta.get(_CHOSEN)])
+    _PACKAGE_LOGGER.setLevel(_LEVELS[ctx.meta.get(_VERBOSITY)])
     try:
         yield
     except InputError as error:
-        _tell_launcher(error)
-        raise _Refused(str(error)) from error
+        _report_to_launcher(error)
+        raise _BadInput(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nInterrupted.", err=True)
         ctx.exit(INTERRUPTED)
-    except EOFError as error:  # click would take it for an interruption and hide where it came from
-        raise RuntimeError("a file ended too early, unnoticed by what reads it") from error
+    except EOFError as error:  # click would treat it as Ctrl-C and hide its traceback
+        raise RuntimeError("a file ended early and its reader did not report it") from error
     finally:
         _PACKAGE_LOGGER.removeHandler(handler)
         _PACKAGE_LOGGER.setLevel(logging.NOTSET)
 
 
-def _tell_launcher(error: InputError) -> None:
-    """Leave to `torchrun` what a process that does not speak met; it may have met it alone."""
+def _report_to_launcher(error: InputError) -> None:
+    """Record the error of a process that does not print for `torchrun`: no other process may have met it."""
     if is_first():
         return
     if "TORCHELASTIC_ERROR_FILE" in os.environ:
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         get_error_handler().record_exception(error)
-    time.sleep(SECONDS_TO_SPEAK)  # when one process ends, the launcher ends them all
+    time.sleep(SECONDS_TO_REPORT)  # the launcher stops all processes when one ends
 
 
 def verbosity(function: F) -> F:
-    """Return `function`, the body of a command, with the options ``--verbose`` and ``--quiet`` (for decorating)."""
+    """Return a command function with the options ``--verbose`` and ``--quiet``; a decorator."""
     for name, flag, help_text in (
-        ("quiet", "-q", "Say nothing but results, warnings and errors."),
-        ("verbose", "-v", "Say more, each line with its time and origin."),
+        ("quiet", "-q", "Print only results, warnings and errors."),
+        ("verbose", "-v", "Print debug messages too, with time and module."),
     ):
         option = click.option(
             f"--{name}", flag, is_flag=True, expose_value=False, callback=_choose_verbosity, help=help_text
@@ -98,22 +108,28 @@ def verbosity(function: F) -> F:
 def _choose_verbosity(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if not value:
         return
-    chosen = ctx.meta.setdefault(_CHOSEN, parameter.name)  # `meta` is one for a command and the groups above it
+    chosen = ctx.meta.setdefault(_VERBOSITY, parameter.name)  # a command shares `meta` with the groups above it
     if chosen != parameter.name:
-        raise click.UsageError("--verbose and --quiet exclude each other; give one")
+        raise click.UsageError("--verbose and --quiet exclude each other; give one of them")
     _PACKAGE_LOGGER.setLevel(_LEVELS[chosen])
 
 
 @contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Say under ``--verbose`` how long the block took."""
+def timed(step: str) -> Iterator[None]:
+    """Log the duration of the block, under ``--verbose``.
+
+    Parameters
+    ----------
+    step
+        Name of the step, such as ``"imports"``.
+    """
     start = time.perf_counter()
     yield
-    logger.debug("%s: %.2f s", what, time.perf_counter() - start)
+    logger.debug("%s: %.2f s", step, time.perf_counter() - start)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes records to today's ``sys.stderr``, above a progress bar where one is drawn."""
+    """Writes log records to the current ``sys.stderr``, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -130,23 +146,24 @@ class _StderrHandler(logging.Handler):
 
 
 class Progress(Generic[T]):
-    """How far a long task is: a bar where stderr is a terminal, log lines elsewhere, nothing under ``--quiet``.
+    """Progress of a long task: a bar if stderr is a terminal, log lines otherwise, nothing under ``--quiet``.
 
     Iterate over it, or open it with ``with`` and call `update`. See `progress`.
     """
 
     def __init__(self, work: Iterable[T] | int, desc: str, *, total: int | None = None, unit: str = "steps") -> None:
+        self._iterable: Iterable[T] | None = None if isinstance(work, int) else work
         if isinstance(work, int):
-            self._iterable, self.total = None, work
-        else:
-            self._iterable, self.total = work, len(work) if total is None and isinstance(work, Sized) else total
-        self.desc, self.unit, self.done = desc, unit, 0
+            total = work
+        elif total is None and isinstance(work, Sized):
+            total = len(work)
+        self.total, self.desc, self.unit, self.done = total, desc, unit, 0
         self._facts = ""
-        self._start = self._said = time.monotonic()
+        self._start = self._logged = time.monotonic()
         self._bar: Any = None
 
     def __enter__(self) -> Progress[T]:
-        self._start = self._said = time.monotonic()
+        self._start = self._logged = time.monotonic()
         if is_first() and sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
             from tqdm import tqdm
 
@@ -159,38 +176,54 @@ class Progress(Generic[T]):
         if self._bar is not None:
             self._bar.close()
         elif kind is None:
-            self._say(f"{self.done:,} {self.unit} in {_clock(time.monotonic() - self._start)}")
+            self._log(f"{self.done:,} {self.unit} in {_clock(time.monotonic() - self._start)}")
 
     def __iter__(self) -> Iterator[T]:
         if self._iterable is None:
-            raise TypeError("a progress made of a number is opened with `with` and moved by `update`")
+            raise TypeError("a progress of a number of steps has no items: open it with `with` and call `update`")
         with self:
             for item in self._iterable:
                 yield item
                 self.update()
 
     def update(self, steps: int = 1, **facts: object) -> None:
-        """Move on by `steps`; `facts` such as ``loss=0.31`` are shown until others are given."""
+        """Advance the progress.
+
+        Parameters
+        ----------
+        steps
+            Number of finished steps.
+        facts
+            Values to show, such as ``loss=0.31``, until the next call that gives some.
+        """
         self.done += steps
         if facts:
-            self._facts = ", ".join(f"{key} {_cell(value)}" for key, value in facts.items())
+            self._facts = ", ".join(f"{key} {cell_text(value)}" for key, value in facts.items())
         if self._bar is not None:
             if facts:
                 self._bar.set_postfix_str(self._facts, refresh=False)
             self._bar.update(steps)
             return
         now = time.monotonic()
-        if now - self._said < SECONDS_BETWEEN_LINES:
+        if now - self._logged < SECONDS_BETWEEN_LINES:
             return
-        self._said, elapsed = now, now - self._start
+        self._logged, elapsed = now, now - self._start
         text = f"{self.done:,} {self.unit}"
         if self.total and 0 < self.done <= self.total:
             left = elapsed * (self.total - self.done) / self.done
             text = f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%}), {_clock(left)} left"
-        self._say(text)
+        self._log(text)
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         logger.info("%s: %s%s", self.desc, text, f", {self._facts}" if self._facts else "")
+
+
+@overload
+def progress(work: int, desc: str, *, unit: str = "steps") -> Progress[None]: ...
+
+
+@overload
+def progress(work: Iterable[T], desc: str, *, total: int | None = None, unit: str = "steps") -> Progress[T]: ...
 
 
 def progress(work: Iterable[T] | int, desc: str, *, total: int | None = None, unit: str = "steps") -> Progress[T]:
@@ -202,13 +235,13 @@ def progress(work: Iterable[T] | int, desc: str, *, total: int | None = None, un
     Parameters
     ----------
     work
-        What to iterate over, or the number of steps.
+        Items to iterate over, or the number of steps.
     desc
-        The task, as in ``"scoring: 120 of 3,000 batches (4%), 2:10 left"``.
+        Name of the task, as in ``"scoring: 120 of 3,000 batches (4%), 2:10 left"``.
     total
-        Number of steps where `work` does not know its length.
+        Number of items, if `work` does not know its length.
     unit
-        What a step is called, in the plural.
+        Plural name of a step.
     """
     return Progress(work, desc, total=total, unit=unit)
 
@@ -220,80 +253,19 @@ def _clock(seconds: float) -> str:
 
 
 def print_table(frame: pd.DataFrame, *, index: bool = True) -> None:
-    """Print `frame` on stdout; see `table_text`."""
-    say(table_text(frame, index=index))
-
-
-def say(text: str) -> None:
-    """Print a result on stdout; what its encoding cannot write becomes ``?``."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "replace").decode(encoding))
-
-
-def table_text(frame: pd.DataFrame, *, index: bool = True) -> str:
-    """Return `frame` as lines of aligned plain text: numbers to the right, words to the left, ``-`` where none is.
-
-    Whole numbers get thousands separators. Fractions of one column get the same number of decimals, or four digits
-    where they differ much in size.
+    """Print `frame` on stdout, as `table_text` formats it.
 
     Parameters
     ----------
     frame
-        A row a line.
+        Table; each row becomes one line.
     index
-        Whether the index is the first column.
+        Whether the index becomes the first column.
     """
-    named = [(str(name), frame.iloc[:, i].tolist()) for i, name in enumerate(frame.columns)]
-    if index:
-        named.insert(0, ("" if frame.index.name is None else str(frame.index.name), frame.index.tolist()))
-    columns = []
-    for i, (head, values) in enumerate(named):
-        numbers = [value for value in values if _is_number(value)]
-        decimals = _decimals(numbers)
-        cells = [head, *(_cell(value, decimals) for value in values)]
-        width = max(map(_width, cells))
-        right = bool(numbers) and not (index and i == 0)
-        columns.append([_padded(cell, width, right) for cell in cells])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+    say(table_text(frame, index=index))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
-
-
-def _decimals(numbers: list[float]) -> int | None:
-    """Four, if the numbers are fractions that four decimals show well; else None."""
-    sizes = [abs(number) for number in numbers if number]
-    if not all(isinstance(number, float) for number in numbers) or not sizes:
-        return None
-    return 4 if min(sizes) >= 0.001 and max(sizes) < 1000 else None
-
-
-def _cell(value: Any, decimals: int | None = None) -> str:
-    if hasattr(value, "item"):  # a number of numpy or torch
-        value = value.item()
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float) and value == value:
-        if decimals is not None:
-            return f"{value:.{decimals}f}"
-        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
-    if isinstance(value, str):
-        return " ".join(value.split())
-    text = str(value)
-    return "-" if text in ("None", "nan", "NaT", "<NA>") else text
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal that `text` takes: letters of East Asia take two, accents put over a letter none."""
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    blank = " " * (width - _width(cell))
-    return blank + cell if right else cell + blank
+def say(text: str) -> None:
+    """Print a result on stdout; characters that its encoding lacks become ``?``."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding))

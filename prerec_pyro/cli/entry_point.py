@@ -1,4 +1,4 @@
-"""The command as a process of its own."""
+"""Entry point of the ``prerec-pyro`` program."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import sys
 
 from prerec_pyro.cli.main import main
 
+BROKEN_OUTPUT = 120
+"""Exit status if the last output could not be flushed, the same as Python's own."""
+
 
 def run() -> None:
-    """Run ``prerec-pyro``, and end the process when the last word is said.
+    """Run ``prerec-pyro`` and end the process without freeing its objects one by one.
 
-    What was registered to happen at the end happens. But objects are not freed one by one, as Python would do at last:
-    with the libraries there are a million of them, and that takes longer than a list.
+    Functions registered with `atexit` still run. Python would then free about a million objects of the libraries, which
+    takes longer than making a list of recommendations.
     """
-    status = 1  # unless the command says otherwise
+    status = 1  # of a bug; the command sets its own below
 
     def leave() -> None:
-        left = status
+        final = status
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except (OSError, ValueError):  # nobody reads any more
-                left = left or 120  # as Python has it
-        os._exit(left)
+            except (OSError, ValueError):  # the reader has closed the pipe
+                final = final or BROKEN_OUTPUT
+        os._exit(final)
 
-    atexit.register(leave)  # the first that is registered is the last that is called
+    atexit.register(leave)  # registered first, so it runs last
     try:
         main(prog_name="prerec-pyro")
     except SystemExit as end:

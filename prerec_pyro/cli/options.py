@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from prerec_pyro.errors import InputError
 
+F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+_WORDS = ("mean", "observed")
 
 
 def _parse_do(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float | str]:
-    """Return node → number or word; whether there is such a node is for `Intervention.check` to say."""
+    """Return node → number or word. `Intervention.check` checks that the model has such a node."""
     do: dict[str, float | str] = {}
     for value in values:
         node, _, text = value.partition("=")
         if not (node and text):
             raise InputError(f"--do {value}: expected NODE=VALUE, such as --do Z=0, --do Z=mean or --do Z=x0.5")
         if node in do:
-            raise InputError(f"--do {value}: {node} is set already; give it once")
-        if text in ("mean", "observed"):
+            raise InputError(f"--do {value}: {node} is set already; give each node once")
+        if text in _WORDS:
             do[node] = text
             continue
         number = _number(text.removeprefix("x"))
         if number is None:
             raise InputError(
-                f"--do {value}: {text!r} is neither a number nor 'mean', 'observed' or a multiple of it such as "
-                f"'x0.5'; write --do {node}=0, say"
+                f"--do {value}: {text!r} is no value of a node; expected a number, 'mean', 'observed' or a multiple "
+                f"such as 'x0.5', as in --do {node}=0"
             )
         if not math.isfinite(number):
-            raise InputError(f"--do {value}: expected a finite number; write --do {node}=0, say")
+            raise InputError(f"--do {value}: expected a finite number, such as --do {node}=0")
         do[node] = text if text.startswith("x") else number
     return do
 
@@ -48,13 +52,52 @@ device = click.option(
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where to compute; auto is CUDA where there is one.",
+    help="Device to compute on; auto takes CUDA if there is a GPU, else the CPU.",
 )
 do = click.option(
     "--do",
     metavar="NODE=VALUE",
     multiple=True,
     callback=_parse_do,
-    help="Set a node of the graph (D, Z, V, U or S) to a number; Z to its mean over the items, Z=mean, which takes the "
-    "effect of popularity out; D, Z or S to a multiple of what it is, Z=x0.5. May be given for several nodes.",
+    help="Intervene on a node of the causal graph: D (domain), Z (popularity), V (items), U (users) or S (effect "
+    "scales). Set it to a number (Z=0), to a multiple of its own value (Z=x0.5; D, Z and S only), or Z to its mean "
+    "over the items (Z=mean), which removes the effect of popularity. Repeat the option for several nodes.",
 )
+split = click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Part of the users to measure on.",
+)
+split_seed = click.option(
+    "--split-seed",
+    metavar="N",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the 4:3:3 split of users into train, validation and test.",
+)
+k_percent = click.option(
+    "--k-percent",
+    metavar="PERCENT",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="List length K of recall and r_ndcg, in percent of the domain's items.",
+)
+
+
+def apply(function: F, *chosen: Callable[[F], F]) -> F:
+    """Return a command function with options, which `--help` lists in the given order.
+
+    Parameters
+    ----------
+    function
+        Function of the command.
+    chosen
+        Decorators made by ``click.option``.
+    """
+    for option in reversed(chosen):
+        function = option(function)
+    return function

@@ -1,4 +1,4 @@
-"""Fixtures for the command line: a small shop on disk, and how to ask and to be refused."""
+"""Fixtures of the command line: runs, rejected runs, a small shop, simulated domains and small models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from prerec_pyro.cli.main import main
+from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulation.simulate import simulate
+from tests.support.list_files import read_lists
 
 Run = Callable[..., Result]
 
@@ -23,7 +26,7 @@ def run() -> Run:
 
 @pytest.fixture
 def refused(tmp_path: Path, run: Run) -> Callable[..., None]:
-    """Run ``prerec-pyro`` and check that it ends with status 2 and one message, and that `tmp_path` is as before."""
+    """Run ``prerec-pyro``, and check that it ends with status 2 and one message and leaves `tmp_path` unchanged."""
 
     def check(*arguments: object, says: str | list[str]) -> None:
         before = _tree(tmp_path)
@@ -41,13 +44,13 @@ def refused(tmp_path: Path, run: Run) -> Callable[..., None]:
 
 
 def _tree(folder: Path) -> dict[str, bytes | None]:
-    """All that is in `folder`, hidden files too."""
+    """Return all files of `folder`, hidden ones too, with their contents."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A folder of two good files, with an unknown item, a repeated item and an item without a text."""
+    """A folder with two valid files: an unknown item, a repeated item and an item without text."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "interactions.csv").write_text(
@@ -59,12 +62,12 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def saved(shop: Path, run: Run, tmp_path: Path) -> Path:
-    """The domain of `shop`."""
+    """Domain folder imported from `shop`."""
     assert run("data", "import", "csv", shop, "--out", tmp_path / "saved", "-q").exit_code == 0
     return tmp_path / "saved"
 
 
-# A model that is small, and wide awake: every part of it makes a difference that a test can see.
+# A small model with learning rates so high that every part of it changes the scores.
 TINY = (
     *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16", "--set", "batch_tokens=256"),
     *(
@@ -85,7 +88,7 @@ TINY = (
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the domains ``sim-0``, ``sim-1``, ``sim-2`` with embeddings of their own. Not to be written to."""
+    """A folder of the domains ``sim-0``, ``sim-1``, ``sim-2`` with their own embeddings. Tests must not write to it."""
     folder = tmp_path_factory.mktemp("world")
     projection = np.random.default_rng(0).standard_normal((4, 6))
     for drawn in simulate(3, num_items=40, num_users=50, num_days=20, latent_dim=4):
@@ -107,7 +110,7 @@ def train_tiny(world: Path) -> Callable[..., Result]:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory, train_tiny: Callable[..., Result]) -> Path:
-    """A PreRec trained on ``sim-0`` and ``sim-1``. Not to be written to."""
+    """A PreRec trained on ``sim-0`` and ``sim-1``. Tests must not write to it."""
     out = tmp_path_factory.mktemp("models") / "prerec"
     result = train_tiny(out)
     assert result.exit_code == 0, result.stderr
@@ -116,8 +119,29 @@ def model(tmp_path_factory: pytest.TempPathFactory, train_tiny: Callable[..., Re
 
 @pytest.fixture(scope="session")
 def model_n(tmp_path_factory: pytest.TempPathFactory, train_tiny: Callable[..., Result]) -> Path:
-    """A PreRec_n trained on ``sim-0`` and ``sim-1``. Not to be written to."""
+    """A PreRec_n trained on ``sim-0`` and ``sim-1``. Tests must not write to it."""
     out = tmp_path_factory.mktemp("models") / "prerec_n"
     result = train_tiny(out, "--method", "prerec_n")
     assert result.exit_code == 0, result.stderr
     return out
+
+
+@pytest.fixture
+def shop2(world: Path) -> Domain:
+    """The domain ``sim-2``, which is new to the models."""
+    return Domain.load(world / "sim-2")
+
+
+@pytest.fixture
+def infer(run: Run, world: Path, model: Path, tmp_path: Path) -> Callable[..., pd.DataFrame]:
+    """Run ``infer`` on ``sim-2`` and return the lists; ``attrs["log"]`` holds the log lines."""
+
+    def run_infer(*options: object, domain: Path = world / "sim-2", out: str = "lists.csv") -> pd.DataFrame:
+        arguments = ("--model", model, "--domain", domain, "--out", tmp_path / out, "--device", "cpu")
+        result = run("infer", *arguments, *options)
+        assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+        lists = read_lists(tmp_path / out)
+        lists.attrs["log"] = result.stderr
+        return lists
+
+    return run_infer

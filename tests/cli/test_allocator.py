@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next tensor."""
+"""Memory settings of the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from prerec_pyro.cli.allocator import forget_products, kept
+from prerec_pyro.cli.allocator import limit_onednn_cache, without_garbage_collection
 
 PROGRAM = """
 import resource, sys
@@ -27,7 +27,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
-def test_the_next_array_needs_no_new_pages() -> None:
+def test_the_next_array_reuses_freed_pages() -> None:
     faults = {}
     for how in ("keep", "plain"):
         done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=False)
@@ -38,19 +38,19 @@ def test_the_next_array_needs_no_new_pages() -> None:
     assert faults["keep"] < 100 < faults["plain"]
 
 
-def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_of_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
-    forget_products()
+    limit_onednn_cache()
     assert 0 < int(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]) < 1024
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
-    forget_products()
+    limit_onednn_cache()
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
 
 
-def test_what_is_kept_is_not_searched_for_garbage_and_what_comes_later_is():
+def test_objects_of_the_block_are_frozen_and_later_garbage_is_collected() -> None:
     before = gc.get_freeze_count()
     try:
-        with kept():
+        with without_garbage_collection():
             assert not gc.isenabled()
         assert gc.isenabled()
         assert gc.get_freeze_count() > before
@@ -62,9 +62,9 @@ def test_what_is_kept_is_not_searched_for_garbage_and_what_comes_later_is():
         gc.unfreeze()
 
 
-def test_the_garbage_collector_is_on_again_after_an_import_that_fails():
+def test_the_garbage_collector_is_on_again_after_a_failed_import() -> None:
     try:
-        with pytest.raises(ImportError), kept():
+        with pytest.raises(ImportError), without_garbage_collection():
             raise ImportError
         assert gc.isenabled()
     finally:

@@ -1,3 +1,5 @@
+"""Console output: log lines, exit statuses and progress."""
+
 from __future__ import annotations
 
 import io
@@ -5,40 +7,36 @@ import logging
 import signal
 import subprocess
 import sys
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prerec_pyro.cli import console
-from prerec_pyro.cli.console import Progress, progress, table_text
+from prerec_pyro.cli.console import Progress, progress
 from prerec_pyro.errors import InputError
 
 logger = logging.getLogger("prerec_pyro.some.module")
 
 
-class Talk(click.Group):
-    """Stands in for the group of `main`."""
+class Group(click.Group):
+    """A command group with error handling, as `main` is."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with console.conversation(ctx):
             return super().invoke(ctx)
 
 
-@click.group(cls=Talk)
+@click.group(cls=Group)
 @console.verbosity
-def talk() -> None:
+def group() -> None:
     pass
 
 
-@talk.command()
+@group.command()
 @console.verbosity
 def speak() -> None:
     logger.debug("a detail")
@@ -47,20 +45,20 @@ def speak() -> None:
     console.say("result")
 
 
-@talk.command()
+@group.command()
 @click.argument("number", type=int)
 @console.verbosity
 def count(number: int) -> None:
-    for _ in progress(range(number), "counting", unit="sheep"):
+    for _ in progress(range(number), "counting", unit="rows"):
         logger.debug("one")
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(talk, list(arguments), catch_exceptions=False)
+    return CliRunner().invoke(group, list(arguments), catch_exceptions=False)
 
 
 class Terminal(io.StringIO):
-    """A stderr that is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -68,7 +66,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The time that `console` reads; set its only element."""
+    """A list of one number, the time that `console` reads."""
     now = [1000.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     yield now
@@ -77,20 +75,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 # ------------------------------------------------------------------------------------------- log lines
 
 
-def test_results_go_to_stdout_and_the_talk_to_stderr() -> None:
+def test_results_go_to_stdout_and_log_lines_to_stderr() -> None:
     result = run("speak")
     assert result.stdout == "result\n"
     assert result.stderr == "read 3 rows\nWarning: the clock is wrong\n"
 
 
 @pytest.mark.parametrize("arguments", [("-q", "speak"), ("speak", "--quiet"), ("-q", "speak", "-q")])
-def test_quiet_leaves_results_and_warnings(arguments: tuple[str, ...]) -> None:
+def test_quiet_keeps_results_and_warnings(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert (result.stdout, result.stderr) == ("result\n", "Warning: the clock is wrong\n")
 
 
 @pytest.mark.parametrize("arguments", [("-v", "speak"), ("speak", "--verbose")])
-def test_verbose_adds_details_times_and_origins(arguments: tuple[str, ...]) -> None:
+def test_verbose_adds_debug_lines_times_and_modules(arguments: tuple[str, ...]) -> None:
     lines = run(*arguments).stderr.splitlines()
     assert [line[9:] for line in lines] == [
         "prerec_pyro.some.module: a detail",
@@ -107,7 +105,7 @@ def test_quiet_and_verbose_exclude_each_other(arguments: tuple[str, ...]) -> Non
     assert "--verbose and --quiet exclude each other" in result.stderr
 
 
-def test_a_command_leaves_no_trace_in_logging() -> None:
+def test_a_command_restores_the_logging_setup() -> None:
     package = logging.getLogger("prerec_pyro")
     handlers = list(package.handlers)
     run("-v", "speak")
@@ -115,7 +113,7 @@ def test_a_command_leaves_no_trace_in_logging() -> None:
 
 
 def test_a_logged_exception_keeps_its_traceback() -> None:
-    @talk.command("fail")
+    @group.command("fail")
     def _fail() -> None:
         try:
             raise KeyError("lost")
@@ -127,7 +125,7 @@ def test_a_logged_exception_keeps_its_traceback() -> None:
     assert lines[-1] == "KeyError: 'lost'"
 
 
-def test_what_the_encoding_of_stdout_lacks_does_not_end_the_program() -> None:
+def test_characters_that_stdout_cannot_encode_are_replaced() -> None:
     code = "from prerec_pyro.cli import console; console.say('caf\\u00e9 \\u5e97')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=60, env={"PYTHONIOENCODING": "ascii"}
@@ -135,12 +133,12 @@ def test_what_the_encoding_of_stdout_lacks_does_not_end_the_program() -> None:
     assert (done.returncode, done.stdout) == (0, b"caf? ?\n")
 
 
-# ------------------------------------------------------------------------------------------- ends
+# ------------------------------------------------------------------------------------------- exit statuses
 
 
 @pytest.mark.parametrize("message", ["a.csv, line 3: wrong; mend it", "店.csv: 100% wrong {x} %s"])
-def test_input_errors_are_said_as_they_are(message: str) -> None:
-    @talk.command("refuse")
+def test_an_input_error_is_printed_unchanged(message: str) -> None:
+    @group.command("refuse")
     def _refuse() -> None:
         raise InputError(message)
 
@@ -148,7 +146,7 @@ def test_input_errors_are_said_as_they_are(message: str) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
 
 
-SLEEPER = """
+SLEEPING_PROGRAM = """
 import sys, time, types, click
 from prerec_pyro.cli.main import COMMANDS, main
 @click.command()
@@ -162,7 +160,9 @@ main(["sleep"])
 
 
 def test_ctrl_c_on_the_real_program() -> None:
-    with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPING_PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
         assert program.stdout is not None
         program.stdout.readline()
         program.send_signal(signal.SIGINT)
@@ -170,11 +170,13 @@ def test_ctrl_c_on_the_real_program() -> None:
     assert (program.returncode, said) == (130, b"\nInterrupted.\n")
 
 
-CHATTER = SLEEPER.replace("time.sleep(60)", "[click.echo('x' * 1000) for _ in range(10_000)]")
+PRINTING_PROGRAM = SLEEPING_PROGRAM.replace("time.sleep(60)", "[click.echo('x' * 1000) for _ in range(10_000)]")
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_talk_about() -> None:
-    with subprocess.Popen([sys.executable, "-c", CHATTER], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+def test_a_closed_pipe_prints_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRINTING_PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
         assert program.stdout is not None
         assert program.stderr is not None
         program.stdout.readline()
@@ -187,12 +189,14 @@ def test_a_reader_that_leaves_early_is_no_error_to_talk_about() -> None:
 # ------------------------------------------------------------------------------------------- progress
 
 
-def test_progress_yields_all_and_says_one_line_of_a_short_task() -> None:
-    assert run("count", "3").stderr == "counting: 3 sheep in 0:00\n"
+def test_progress_of_a_short_task_is_one_line() -> None:
+    assert run("count", "3").stderr == "counting: 3 rows in 0:00\n"
     assert run("count", "3", "-q").stderr == ""
 
 
-def test_progress_of_a_long_task_is_a_line_now_and_then(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_of_a_long_task_is_a_line_every_ten_seconds(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="prerec_pyro")
     for item in progress(iter(range(4000)), "scoring", total=4000, unit="batches"):
         clock[0] += 1.0 if item < 30 else 0.001
@@ -204,14 +208,14 @@ def test_progress_of_a_long_task_is_a_line_now_and_then(clock: list[float], capl
     ]
 
 
-def test_progress_without_a_total_counts(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_without_a_total_counts_steps(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="prerec_pyro")
     for _ in progress((n for n in range(2)), "reading", unit="rows"):
         clock[0] += 10.0
     assert caplog.messages == ["reading: 1 rows", "reading: 2 rows", "reading: 2 rows in 0:20"]
 
 
-def test_progress_is_moved_by_hand_and_shows_facts(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_is_updated_by_hand_and_shows_facts(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="prerec_pyro")
     with progress(100, "training") as bar:
         bar.update(5, loss=np.float32(0.3125))
@@ -223,7 +227,7 @@ def test_progress_is_moved_by_hand_and_shows_facts(clock: list[float], caplog: p
     ]
 
 
-def test_a_task_that_failed_is_not_said_to_be_done(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_task_is_not_logged_as_done(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="prerec_pyro")
     with pytest.raises(ZeroDivisionError), progress(3, "training"):
         raise ZeroDivisionError
@@ -233,14 +237,14 @@ def test_a_task_that_failed_is_not_said_to_be_done(caplog: pytest.LogCaptureFixt
 
 
 def test_a_number_cannot_be_iterated_over() -> None:
-    with pytest.raises(TypeError, match="opened with `with`"):
+    with pytest.raises(TypeError, match="open it with `with`"):
         next(iter(progress(3, "training")))
 
 
-def test_a_terminal_gets_a_bar_and_log_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_with_log_lines_above(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with click.Context(talk) as ctx, console.conversation(ctx):
+    with click.Context(group) as ctx, console.conversation(ctx):
         bar: Progress[int]
         with progress(4, "training") as bar:
             bar.update(2, loss=0.5)
@@ -251,69 +255,3 @@ def test_a_terminal_gets_a_bar_and_log_lines_above_it(monkeypatch: pytest.Monkey
     assert "training: 100%" in drawn
     assert "4/4" in drawn
     assert "loss 0.5" in drawn
-
-
-# ------------------------------------------------------------------------------------------- tables
-
-
-def test_a_table_is_aligned_by_kind() -> None:
-    frame = pd.DataFrame(
-        {
-            "#Items": [4223, 12],
-            "recall": [0.0672, 0.5],
-            "when": ["2010", None],
-            "seen": [True, False],
-            "loss": [1e-9, float("nan")],
-        },
-        index=pd.Index(["online-retail", "office"], name="Domain"),
-    )
-    assert table_text(frame).splitlines() == [
-        "Domain         #Items  recall  when  seen   loss",
-        "online-retail   4,223  0.0672  2010  yes   1e-09",
-        "office             12  0.5000  -     no        -",
-    ]
-    assert table_text(frame[["recall"]], index=False).splitlines() == ["recall", "0.0672", "0.5000"]
-
-
-def test_a_table_of_one_column_of_mixed_kinds() -> None:
-    frame = pd.DataFrame({"shop": pd.Series({"items": 1234567, "time": "order", "gini": 0.25, "mean": 12345.6})})
-    assert table_text(frame).splitlines() == [
-        "            shop",
-        "items  1,234,567",
-        "time       order",
-        "gini        0.25",
-        "mean      12,346",
-    ]
-
-
-def test_words_that_look_like_nothing_are_words() -> None:
-    assert table_text(pd.DataFrame({"id": ["nan", "None", "a\nb", None, pd.NaT]}), index=False).splitlines() == [
-        *("id", "nan", "None", "a b", "-", "-")
-    ]
-
-
-def test_an_empty_table_is_its_head() -> None:
-    assert table_text(pd.DataFrame({"a": [], "bc": []}), index=False) == "a  bc"
-
-
-def _columns(line: str) -> int:
-    marks = sum(bool(unicodedata.combining(letter)) for letter in line)
-    return len(line) - marks + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.text(alphabet="ab é\u0301店ﾃ", min_size=1, max_size=8),
-            st.integers(-(10**12), 10**12) | st.floats() | st.none() | st.booleans(),
-        ),
-        min_size=1,
-        max_size=6,
-    )
-)
-def test_lines_of_any_table_end_in_one_column(rows: list[tuple[str, object]]) -> None:
-    frame = pd.DataFrame(rows, columns=["name", "value"], dtype=object)
-    frame["end"] = "|"
-    lines = table_text(frame, index=False).splitlines()
-    assert len(lines) == len(rows) + 1
-    assert len({_columns(line[: line.rindex("|")]) for line in lines[1:]} | {_columns(lines[0][:-3])}) == 1

@@ -1,4 +1,4 @@
-"""The command as a process: its status, its last words, and what was to happen at the end."""
+"""The program as a process: exit status, output and functions registered with `atexit`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def ended(ending: str, **how) -> subprocess.CompletedProcess:
     ("ending", "status"),
     [("sys.exit()", 0), ("sys.exit(0)", 0), ("sys.exit(2)", 2), ("sys.exit('no')", 1), ("raise ValueError('bug')", 1)],
 )
-def test_it_ends_with_the_commands_status_and_all_that_it_said(ending: str, status: int) -> None:
+def test_the_status_and_the_output_of_the_command_are_kept(ending: str, status: int) -> None:
     done = ended(ending)
     assert done.returncode == status
     assert done.stdout == "saidregistered\n"
     assert ("bug" in done.stderr) == ("bug" in ending)
 
 
-def test_output_that_nobody_reads_is_a_failure() -> None:
+def test_unread_output_is_a_failure() -> None:
     program = PROGRAM.format(ending="sys.exit(0)")
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -47,7 +47,7 @@ def test_output_that_nobody_reads_is_a_failure() -> None:
         assert one.wait(60) == 120
 
 
-def test_the_command_is_installed_and_refuses_with_status_2() -> None:
+def test_the_module_runs_and_rejects_bad_usage_with_status_2() -> None:
     for asked, status in ((["--version"], 0), (["infer"], 2), (["nothing"], 2)):
         done = subprocess.run([sys.executable, "-m", "prerec_pyro", *asked], capture_output=True, text=True, timeout=60)
         assert done.returncode == status

@@ -1,1 +1,1 @@
-"""The commands of ``prerec-pyro``, one module each."""
+"""Commands of ``prerec-pyro``: one module for each, with a click command named ``command``, and `data_import`."""

@@ -1,162 +1,225 @@
-"""``prerec-pyro diagnose``: what a domain's log says of D and S, and whether the answer can be trusted."""
+"""``prerec-pyro diagnose``: the posterior of a domain's D and S given its log, and checks of it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prerec_pyro.cli import console, options, outputs
+from prerec_pyro.cli import console, options, outputs, posterior_plots
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
     from prerec_pyro.inference.posterior.report import Finding
-    from prerec_pyro.inference.posterior.result import Posterior
+    from prerec_pyro.inference.posterior.result import Method, Posterior
     from prerec_pyro.recommenders.prerec import PreRec
 
 logger = logging.getLogger(__name__)
-_METHODS = {"laplace": "laplace", "vi": "normal", "low-rank": "low_rank", "nuts": "nuts", "delta": "delta"}
-_MARKS = {"good": "ok", "fair": "fair", "bad": "BAD", "note": "note"}
-_MEANING = {
-    "match": "texts and history (U·V) count",
-    "popularity": "popularity (Z·W_z) counts",
-    "repeat": "repeats",
-    "background": "the background",
+_METHODS: dict[str, Method] = {
+    "laplace": "laplace",
+    "vi": "normal",
+    "low-rank": "low_rank",
+    "nuts": "nuts",
+    "delta": "delta",
 }
+_MARKS = {"good": "ok", "fair": "fair", "bad": "BAD", "note": "note"}
+_MEANING = {"match": "texts and history (U·V) weigh", "popularity": "popularity (Z·W_z) weighs"}
 
 
-@click.command(short_help="Say what a domain's log tells of D and S, and whether to trust it.")
-@click.option("--model", required=True, metavar="MODEL", type=options.PATH, help="A PreRec made by `train`.")
+@dataclass(frozen=True)
+class _Options:
+    """Options of the command; see `--help`."""
+
+    model: Path
+    domain: Path
+    method: str
+    out: Path
+    plots: Path | None
+    draws: int
+    chains: int
+    queries: int
+    max_log: int
+    latents: tuple[str, ...] | None
+    steps: int
+    compare: tuple[Path, ...]
+    seed: int
+    device: str
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the inference, as `PreRec.posterior` takes them."""
+        names = ("draws", "chains", "queries", "max_log", "latents", "steps", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+def _parse_latents(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return tuple(value.split(",")) if value else None
+
+
+@click.command(short_help="Infer and check the posterior of a domain's latent variables.")
 @click.option(
-    "--domain", required=True, metavar="DIR", type=options.PATH, help="A domain it was trained on, or a new one."
+    "--model", required=True, metavar="MODEL", type=options.PATH, help="PreRec model made by `prerec-pyro train`."
+)
+@click.option(
+    "--domain",
+    required=True,
+    metavar="DIR",
+    type=options.PATH,
+    help="Domain to infer the posterior of: one that the model was trained on, or a new one.",
 )
 @click.option(
     "--method",
     type=click.Choice(list(_METHODS)),
     default="laplace",
     show_default=True,
-    help="How to approximate the posterior: a Gaussian at the mode, one fitted by variational inference (vi: "
-    "independent numbers), Markov chains (slow: hours for a large model), or its mode alone (delta).",
+    help="Approximation of the posterior. laplace: a Gaussian at the mode. vi: independent Gaussians, fitted by "
+    "variational inference. low-rank: as vi, with correlations of low rank. nuts: Markov chains, which take hours for "
+    "a large model. delta: the mode alone.",
 )
 @click.option(
-    "--out", required=True, metavar="FILE", type=options.PATH, help="Posterior to write: .nc, which ArviZ opens."
+    "--out", required=True, metavar="FILE", type=options.PATH, help="Posterior to write, for ArviZ: .nc (NetCDF)."
 )
-@click.option("--plots", metavar="DIR", type=options.PATH, help="Folder for pictures.")
-@click.option("--draws", type=click.IntRange(min=2), default=500, show_default=True, help="Draws, of each chain.")
-@click.option("--chains", type=click.IntRange(min=1), default=4, show_default=True, help="Chains of nuts.")
+@click.option("--plots", metavar="DIR", type=options.PATH, help="Folder to write figures to (PNG).")
+@click.option(
+    "--draws",
+    metavar="N",
+    type=click.IntRange(min=2),
+    default=500,
+    show_default=True,
+    help="Number of draws from the posterior, for nuts of each chain.",
+)
+@click.option(
+    "--chains",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="With nuts: number of chains.",
+)
 @click.option(
     "--queries",
+    metavar="N",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Queries that the density is evaluated on; they stand for all that it is given.",
+    help="Queries that the posterior density is evaluated on; they are weighted to represent all queries given.",
 )
 @click.option(
     "--max-log",
+    metavar="N",
     type=click.IntRange(min=1),
     default=50_000,
     show_default=True,
-    help="Queries of the log that the posterior is given, at most.",
+    help="Most queries of the log to give to the posterior.",
 )
 @click.option(
     "--latents",
     metavar="D,S,…",
-    help="Which of D, S and lifted weights are random; the others stand at their MAP. All by default; S is quick.",
+    callback=_parse_latents,
+    help="Latent variables to infer, separated by commas: D, S and weights that have a prior. The others stay at their "
+    "MAP. S alone is fast.  [default: all]",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Steps of vi, of each run.")
 @click.option(
-    "--compare", metavar="MODEL", type=options.PATH, multiple=True, help="Another PreRec or PreRec_n, by LOO."
+    "--steps",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="With vi and low-rank: optimisation steps of each run.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--compare",
+    metavar="MODEL",
+    type=options.PATH,
+    multiple=True,
+    help="Another PreRec or PreRec_n model to compare with, by leave-one-out cross-validation on the same queries. "
+    "Repeat the option for several models.",
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random draws."
+)
 @options.device
 @console.verbosity
-def command(
-    model: Path,
-    domain: Path,
-    method: str,
-    out: Path,
-    plots: Path | None,
-    compare: tuple[Path, ...],
-    device: str,
-    latents: str | None,
-    **settings: Any,
-) -> None:
-    """Say what a domain's log tells of D and S, and whether the answer can be trusted.
+def command(**given: Any) -> None:
+    """Infer the posterior of a domain's latent variables given its log, and check how far to trust it.
 
-    Reads the log of the domain's training users (of validation users, where the model was trained on the domain), all
-    networks frozen, and checks the predictions on users that it has not read.
+    The variables are D, the latent vector of the domain, and S, its effect scales: how strong texts and history,
+    popularity and repeats are there. Reads the log of the domain's training users, or of its validation users if the
+    model was trained on the domain. All networks stay fixed. The predictions are checked on users whose log was not
+    read.
     """
+    _run(_Options(**given))
+
+
+def _run(chosen: _Options) -> None:
     from prerec_pyro.data.domain import Domain
 
-    settings["latents"] = tuple(latents.split(",")) if latents else None
-    outputs.check_out_file(out, [".nc"], [model, domain, *compare])
+    model, plots = chosen.model, chosen.plots
+    sources = [model, chosen.domain, *chosen.compare]
+    outputs.check_out_file(chosen.out, [".nc"], sources)
     if plots is not None:
-        outputs.check_out_folder(plots, _holds_pictures, [model, domain, *compare])
-    trained, others = _prerec(model, device), [_prerec(path, device) for path in compare]
+        outputs.check_out_folder(plots, _holds_pictures, sources)
+    trained = _prerec(model, "--model", chosen.device)
+    others = {path: _prerec(path, "--compare", chosen.device) for path in chosen.compare}
     if "D" not in trained.graph.edges:
         raise InputError(f"--model {model}: is a PreRec_n, which has no D and no S; give it to --compare")
-    encoded = trained.encode(Domain.load(domain))
-    posterior = trained.posterior(encoded, _METHODS[method], **settings)
-    checks = trained.check_posterior(encoded, posterior, seed=settings["seed"])
+    encoded = trained.encode(Domain.load(chosen.domain))
+    posterior = trained.posterior(encoded, _METHODS[chosen.method], **chosen.settings())
+    checks = trained.check_posterior(encoded, posterior, seed=chosen.seed)
     with contextlib.ExitStack() as stack:
-        posterior.save(stack.enter_context(outputs.staged_file(out)))
+        posterior.save(stack.enter_context(outputs.staged_file(chosen.out)))
         if plots is not None:
-            _draw(posterior, checks, stack.enter_context(outputs.staged_folder(plots)))
-    _say(trained, posterior, checks)
+            posterior_plots.write_plots(posterior, checks, stack.enter_context(outputs.staged_folder(plots)))
+    _print_report(trained, posterior, checks)
     if others:
-        _compare(model, posterior, dict(zip(compare, others, strict=True)), encoded, settings)
-    logger.info("wrote %s%s", out, f" and pictures in {plots}" if plots else "")
+        _compare(model, posterior, others, encoded, chosen.settings())
+    logger.info("wrote %s%s", chosen.out, f" and figures in {plots}" if plots else "")
 
 
-def _prerec(path: Path, device: str) -> PreRec:
+def _prerec(path: Path, option: str, device: str) -> PreRec:
     from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.recommenders.registry import load_model
 
-    found = load_model(path, device)
-    if not isinstance(found, PreRec):
-        raise InputError(f"--model {path}: is a model of {found.name}, which has no posterior; give a PreRec")
-    return found
+    model = load_model(path, device)
+    if not isinstance(model, PreRec):
+        raise InputError(f"{option} {path}: is a model of {model.name}, which has no posterior; give a PreRec model")
+    return model
 
 
 def _holds_pictures(folder: Path) -> bool:
     return all(path.suffix == ".png" for path in folder.iterdir())
 
 
-def _say(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
+def _print_report(model: PreRec, posterior: Posterior, checks: PredictiveChecks) -> None:
     from prerec_pyro.inference.posterior.report import findings, predictive_findings
 
-    trained = model.sources.item_ids
-    kind = "one that the model was trained on" if posterior.domain in trained else "new to the model"
-    console.say(f"Posterior of {posterior.domain} ({kind}) by {posterior.method}\n")
-    console.say("Can it be trusted?")
-    found = findings(posterior)
-    _say_verdicts(found)
-    console.say("\nDoes it predict people it has not seen?")
-    people = predictive_findings(checks)
-    _say_verdicts(people)
-    console.say("\nWhat the log says")
+    kind = "trained domain" if posterior.domain in model.sources.item_ids else "new domain"
+    console.say(f"Posterior of {posterior.domain} ({kind}) by {posterior.method}")
+    reliability, prediction = findings(posterior), predictive_findings(checks)
+    console.say("\nReliability of the draws")
+    _print_findings(reliability)
+    console.say("\nPredictions for users whose log was not read")
+    _print_findings(prediction)
+    console.say("\nPosterior of the domain's variables")
     for line in _findings(model, posterior):
         console.say(f"  {line}")
-    bad = [verdict.check for verdict in (*found, *people) if verdict.state == "bad"]
-    console.say(
-        f"\nVerdict: {'look at ' + ', '.join(bad) + ' first' if bad else 'nothing speaks against these draws'}.\n"
-    )
+    bad = [one.check for one in (*reliability, *prediction) if one.state == "bad"]
+    console.say(f"\nSummary: {'failed checks: ' + ', '.join(bad) if bad else 'no check fails'}.\n")
 
 
-def _say_verdicts(found: list[Finding]) -> None:
-    for verdict in found:
-        console.say(f"  {_MARKS[verdict.state]:<5} {verdict.check}: {verdict.message}")
+def _print_findings(found: Sequence[Finding]) -> None:
+    for one in found:
+        console.say(f"  {_MARKS[one.state]:<5} {one.check}: {one.message}")
 
 
 def _findings(model: PreRec, posterior: Posterior) -> list[str]:
-    """Return lines on S as factors and odds, and on how far D moved."""
+    """Return lines about S, as factors and shares, and about the distance of D from its prior."""
     import numpy as np
 
     from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
@@ -177,8 +240,8 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
         away = int(((low > 0) | (high < 0)).sum())
         learnt = 1 - (D.var(0) / prior.var(0)).mean()
         lines.append(
-            f"D: {away} of {D.shape[1]} coordinates lie clear of 0 (by chance: {0.1 * D.shape[1]:.0f}); "
-            f"the log took away {max(learnt, 0):.0%} of the prior's variance"
+            f"D: the 90 % interval of {away} of {D.shape[1]} coordinates excludes 0 (by chance "
+            f"{0.1 * D.shape[1]:.0f}); the log reduces the prior's variance by {max(learnt, 0):.0%}"
         )
     return lines
 
@@ -192,65 +255,30 @@ def _interval(values: Any, posterior: Posterior) -> str:
     return f"{np.median(values):.3g} ({low:.3g} to {high:.3g})"
 
 
-def _draw(posterior: Posterior, checks: PredictiveChecks, folder: Path) -> None:
-    """Write the pictures."""
-    from prerec_pyro.plots import posterior as plots_posterior
-    from prerec_pyro.plots.base import save
-
-    save(plots_posterior.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
-    counts = {"chosen": checks.chosen_popularity}
-    counts |= {"drawn by the model": checks.drawn_popularity, "its first ten": checks.listed_popularity}
-    save(plots_posterior.plot_popularity_check(counts), str(folder / "popularity.png"))
-    if posterior.is_point:
-        return
-    save(plots_posterior.plot_intervals(_panels(posterior)), str(folder / "forest.png"))
-    if posterior.method == "nuts":
-        names = [name for name in posterior.summary().index if name.startswith("S")]
-        site = "S" if names else next(iter(posterior.draws))
-        values = posterior.draws[site][..., :8].numpy()
-        names = names or [f"{site}[{i}]" for i in range(values.shape[-1])]
-        save(plots_posterior.plot_traces(values, names), str(folder / "trace.png"))
-
-
-def _panels(posterior: Posterior, most: int = 20) -> dict[str, pd.DataFrame]:
-    """Return the intervals of each site, of wide ones those of the coordinates that are farthest from 0."""
-    import numpy as np
-
-    table = posterior.summary().rename(columns={"5%": "low", "95%": "high"})
-    panels = {}
-    for site in sorted(posterior.draws, key=lambda site: (site != "S", site)):
-        part = table[table.index.str.startswith(f"{site}[")].copy()
-        prior = posterior.prior[site].flatten(0, 1).numpy()
-        part["prior_low"], part["prior_high"] = np.quantile(prior, [0.05, 0.95], axis=0)
-        shown = part
-        if len(part) > most:
-            shown = part.loc[part["mean"].abs().sort_values(ascending=False).index[:most]]
-        unit = "units of the spread" if site == "S" else "latent units"
-        which = f", {len(shown)} largest of {len(part)}" if len(shown) < len(part) else ""
-        panels[f"{site} of {posterior.domain}{which} ({unit})"] = shown
-    return panels
-
-
 def _compare(
     model: Path,
     posterior: Posterior,
-    others: dict[Path, PreRec],
+    others: Mapping[Path, PreRec],
     encoded: EncodedDomain,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
 ) -> None:
-    """Print ArviZ's comparison by leave-one-out on the same queries."""
-    import numpy as np
-
+    """Print ArviZ's comparison of models by leave-one-out cross-validation on the same queries."""
     from prerec_pyro.inference.posterior.diagnostics import compare
 
     found = {model.name: posterior}
     for path, other in others.items():
         method = posterior.method if "D" in other.graph.edges else "delta"
         one = other.posterior(other.encode(encoded.domain), method, **settings)
-        if not np.array_equal(one.events.numpy(), posterior.events.numpy()):
+        if not _same_queries(one, posterior):
             raise InputError(
                 f"--compare {path}: was trained on another split of the users; compare models of one split"
             )
         found[path.name] = one
-    console.say("Leave-one-out on the evaluated queries, nats, best first")
+    console.say("Leave-one-out on the evaluated queries, in nats, best model first")
     console.print_table(compare({name: one.to_arviz() for name, one in found.items()}))
+
+
+def _same_queries(one: Posterior, other: Posterior) -> bool:
+    import torch
+
+    return one.events is not None and other.events is not None and torch.equal(one.events, other.events)

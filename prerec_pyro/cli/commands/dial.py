@@ -1,4 +1,4 @@
-"""``prerec-pyro dial``: recommendations as the effect of popularity is turned down, off and up."""
+"""``prerec-pyro dial``: recommendations with the effect of popularity reduced, removed or increased."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from prerec_pyro.cli import causal_options, console, options
+from prerec_pyro.cli import causal_options, console, options, outputs
+from prerec_pyro.cli.causal_options import MeasurementOptions
 from prerec_pyro.errors import InputError
 
 
@@ -16,13 +17,13 @@ def _parse_values(_ctx: click.Context, _parameter: click.Parameter, value: str) 
     try:
         values = [float(part) for part in value.split(",")]
     except ValueError:
-        raise InputError(f"--values {value}: expected numbers with commas between them, such as 0,0.5,1,2") from None
+        raise InputError(f"--values {value}: expected numbers separated by commas, such as 0,0.5,1,2") from None
     if not all(math.isfinite(one) for one in values):
         raise InputError(f"--values {value}: expected finite numbers, such as 0,0.5,1,2")
     return values
 
 
-@click.command(short_help="Turn the effect of popularity down, off and up.")
+@click.command(short_help="Vary the effect of popularity on recommendations.")
 @causal_options.model
 @causal_options.domain
 @click.option(
@@ -31,7 +32,8 @@ def _parse_values(_ctx: click.Context, _parameter: click.Parameter, value: str) 
     default="0,0.25,0.5,0.75,1,1.25,1.5,1.75,2",
     show_default=True,
     callback=_parse_values,
-    help="Stops: 0 no popularity, 1 as it is, 2 doubled. 1 is always among them.",
+    help="Factors of Z, separated by commas: 0 removes the effect of popularity, 1 leaves it as it is, 2 doubles it. 1 "
+    "is always included.",
 )
 @causal_options.measured
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="Table to write: .json, .md or .csv.")
@@ -39,31 +41,33 @@ def _parse_values(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 @options.device
 @console.verbosity
 def command(
-    model: Path, domain: Path, values: list[float], out: Path, plot: Path | None, device: str, **asked: Any
+    model: Path, domain: Path, values: list[float], out: Path, plot: Path | None, device: str, **given: Any
 ) -> None:
-    """Sweep do(Z = value x Z): accuracy, coverage, Gini index of exposure and mean popularity at each stop.
+    """Measure recommendations under do(Z = factor x Z): the effect of popularity reduced, removed or increased.
 
-    Prints the table and writes it, with 95 % intervals over users and paired differences to the stop at 1, which is
-    the plain recommendation.
+    Prints and writes one row per factor: accuracy, coverage, Gini index of exposure and mean popularity of the items
+    shown. The file also holds 95 % intervals over users, and paired differences to factor 1, the recommendations
+    without intervention.
     """
     from prerec_pyro.causal.dial import popularity_dial
     from prerec_pyro.causal.measurement.estimates import METRICS
 
+    asked = MeasurementOptions(**given)
     causal_options.check_outs(out, plot, (".json", ".md", ".csv"), [model, domain])
     trained, shop = causal_options.load(model, domain, device)
-    with causal_options.progress(causal_options.check_asked(shop, asked), "turning the dial") as bar:
-        question = causal_options.prepare(trained, shop, model, asked, bar.update)
-        found = popularity_dial(question.model, question.encoded, values, measurement=question.measurement)
+    with console.progress(asked.count_queries(shop), "turning the popularity dial", unit="queries") as bar:
+        query = causal_options.prepare(trained, shop, model, asked, bar.update)
+        dial = popularity_dial(query.model, query.encoded, values, measurement=query.measurement)
 
-    def draw() -> list:
+    def draw() -> list[Any]:
         from prerec_pyro.plots.causal import plot_dial
 
-        return plot_dial(found.table)
+        return plot_dial(dial.table)
 
     texts = {
-        ".json": lambda: causal_options.as_json(found.to_json()),
-        ".md": found.to_markdown,
-        ".csv": lambda: found.table.to_csv(index=False, lineterminator="\n"),
+        ".json": lambda: outputs.json_text(dial.to_json()),
+        ".md": dial.to_markdown,
+        ".csv": lambda: dial.table.to_csv(index=False, lineterminator="\n"),
     }
     causal_options.write(out, texts, plot, draw)
-    console.print_table(found.table[list(METRICS)].set_axis([f"{value:g}" for value in found.table["value"]]))
+    console.print_table(dial.table[list(METRICS)].set_axis([f"{value:g}" for value in dial.table["value"]]))

@@ -1,8 +1,7 @@
-"""``prerec-pyro evaluate``: models and baselines, measured on a domain."""
+"""``prerec-pyro evaluate``: metrics of models and baselines on a domain."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,200 +11,181 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prerec_pyro.cli import console, options, outputs
-from prerec_pyro.cli.evaluation import transfer_summary
+from prerec_pyro.cli.evaluation import entries, table, transfer_summary
+from prerec_pyro.cli.evaluation.queries import count_queries
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.data.encoded import EncodedDomain
-    from prerec_pyro.ranking.lists import Recommender, Scorer
+    from prerec_pyro.data.splits import SplitName
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-    from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.recommenders.registry import Model
 
 logger = logging.getLogger(__name__)
-_BASELINES = ("random", "pop", "sbert")
-# Where the largest is the best; what follows them in the table has no best.
-_METRICS = ("recall", "r_ndcg", "recall@10", "ndcg@10", "mrr", "coverage")
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of the command; see `--help`."""
+
+    domain: Path
+    models: tuple[Path, ...]
+    methods: list[str]
+    k_percent: float
+    split: SplitName
+    split_seed: int
+    unseen_from: tuple[Path, ...]
+    encoder: str | None
+    window: int
+    do: dict[str, Any]
+    calibrate: bool
+    out: Path
+    device: str
 
 
 def _parse_methods(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:
     names = [] if value is None else [name.strip() for name in value.split(",")]
     for name in names:
-        if name not in _BASELINES:
+        if name not in entries.BASELINES:
             raise InputError(
-                f"--methods {value}: {name!r} is none of {', '.join(_BASELINES)}; a trained method is given by --model"
+                f"--methods {value}: {name!r} is not one of {', '.join(entries.BASELINES)}; give a trained method by "
+                "--model"
             )
     return list(dict.fromkeys(names))
 
 
 @click.command(short_help="Measure models and baselines on a domain.")
-@click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Where to measure.")
+@click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Domain folder to measure on.")
 @click.option(
     "--model",
     "models",
     metavar="MODEL",
     type=options.PATH,
     multiple=True,
-    help="Folder made by `train`; give the option once for each.",
-)
-@click.option("--methods", metavar="A,B", callback=_parse_methods, help="Methods without training: random, pop, sbert.")
-@click.option(
-    "--k-percent",
-    type=float,
-    default=0.5,
-    show_default=True,
-    help="K%, the length of a list in percent of the items, for recall and r_ndcg.",
+    help="Model folder made by `prerec-pyro train`. Repeat the option for several models.",
 )
 @click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    default="test",
-    show_default=True,
-    help="Whose queries.",
+    "--methods",
+    metavar="A,B",
+    callback=_parse_methods,
+    help="Methods without training, separated by commas: random, pop (popularity), sbert (texts closest to that of the "
+    "last item).",
 )
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Of the 4:3:3 split of users.")
+@options.k_percent
+@options.split
+@options.split_seed
 @click.option(
     "--unseen-from",
     metavar="DIR",
     type=options.PATH,
     multiple=True,
-    help="Source domain: measure also the queries whose user and item are in none of them. Give it once for each.",
+    help="Source domain; adds a row for the unseen queries, those with a user and an item that occur in no source. "
+    "Repeat the option for several sources.",
 )
-@click.option("--encoder", metavar="NAME", help="Text encoder of the methods; by default that of the first model.")
 @click.option(
-    "--window", type=click.IntRange(min=1), default=15, show_default=True, help="Days of popularity of the methods."
+    "--encoder",
+    metavar="NAME",
+    help="Text encoder of the methods: a name or a folder.  [default: encoder of the first model]",
+)
+@click.option(
+    "--window",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=15,
+    show_default=True,
+    help="Days of interactions that the methods count as popularity.",
 )
 @options.do
 @click.option(
     "--calibrate",
     is_flag=True,
-    help="For each --model also a row of calibrated zero-shot: how far to trust texts, popularity and repeats is read "
-    "off the log of the domain's training users before each query's day.",
+    help="Add a calibrated row for each model that is new to the domain: its effect scales S (weights of texts and "
+    "history, popularity and repeats) are estimated from the log of the training users before each query's day.",
 )
-@click.option("--out", required=True, metavar="FILE", type=options.PATH, help="JSON list to write, a row a result.")
+@click.option("--out", required=True, metavar="FILE", type=options.PATH, help="JSON file to write: a list of rows.")
 @options.device
 @console.verbosity
-def command(
-    domain: Path,
-    models: tuple[Path, ...],
-    methods: list[str],
-    k_percent: float,
-    split: str,
-    split_seed: int,
-    unseen_from: tuple[Path, ...],
-    encoder: str | None,
-    window: int,
-    do: dict[str, Any],
-    calibrate: bool,
-    out: Path,
-    device: str,
-) -> None:
-    """Measure models and baselines on a domain: each event of a user but the first is a query, all items compete.
+def command(**given: Any) -> None:
+    """Measure models and baselines on a domain.
 
-    Prints a table and writes a JSON list. Where a PreRec that has not seen the domain is measured beside others, the
-    last paragraph says whether transfer helps here and what to do; the same is in its row, as "transfer".
+    Each event of a user except the first is a query, and all items of the domain are candidates. Prints a table and
+    writes a list of JSON rows. If a PreRec model that is new to the domain is measured beside other methods, a last
+    paragraph summarises whether transfer helps here, and recommends what to do. The row of that model holds the
+    same text under the key "transfer".
     """
-    from prerec_pyro.data.domain import Domain
-    from prerec_pyro.data.splits import split_users
-    from prerec_pyro.evaluation.protocol import evaluate, num_queries
+    _run(_Options(**given))
 
-    outputs.check_out_file(out, (".json",), [domain, *models, *unseen_from])
-    if not models and not methods:
-        raise InputError("nothing to measure; give a --model or --methods random,pop,sbert")
-    if do and not models:
-        raise InputError("--do: is for models, the methods have no nodes; give a --model or leave --do out")
-    if calibrate and split == "train":
-        raise InputError("--calibrate: reads the log of the training users; give --split validation or test")
-    trained = _load_models(models, do, device)
-    shop = Domain.load(domain)
-    sources = [Domain.load(folder) for folder in unseen_from]
-    users = split_users(shop, split_seed).users(split)
-    total = num_queries(shop, users)
-    _check_asked(shop, k_percent, split, total)
-    _check_leaks(trained, shop, split_seed)
-    encodings = _Encodings(shop)
-    entries = [_Entry(_Intervened(model, do), model, path) for path, model in trained.items()]
-    if calibrate:
-        log = split_users(shop, split_seed).train
-        entries += [_Entry(_Intervened(each, do), each, path) for path, each in _calibrated(trained, shop, log)]
-    if methods:
-        wish = _plain_wish(list(trained.values()), shop, encoder, window, device)
-        entries += [_Entry(_baseline(name), wish) for name in methods]
-    rows: list[dict[str, Any]] = []
-    measured: list[transfer_summary.Measured] = []
-    for entry in entries:
-        encoded = encodings.of(entry.wish)
-        with console.progress(total, f"evaluating {entry.label}", unit="queries") as bar:
-            result = evaluate(
-                entry.recommender, encoded, users, k_percent=k_percent, sources=sources, progress=bar.update
-            )
-        found = [row | entry.facts(do) for row in result.rows(split)]
-        measured.append(transfer_summary.Measured(entry.path, entry.recommender, entry.wish, result, found[0]))
-        rows += found
-    # What an intervention ranks, or users that a rival was trained on, says nothing of whether transfer will help.
-    paragraphs = [] if do or split == "train" else transfer_summary.add_to_rows(measured, shop)
-    with outputs.staged_file(out) as beside:
-        beside.write_text(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    logger.info("wrote %s", out)
-    _print(rows, several=len(trained) > 1)
+
+def _run(chosen: _Options) -> None:
+    from prerec_pyro.data.domain import Domain
+
+    _check_options(chosen)
+    trained = _load_models(chosen.models, chosen.do, chosen.device)
+    shop = Domain.load(chosen.domain)
+    sources = [Domain.load(folder) for folder in chosen.unseen_from]
+    total = count_queries(shop, chosen.split, chosen.split_seed, chosen.k_percent)
+    _warn_of_other_split(trained, shop, chosen.split_seed)
+    measured = _measure(_entries(chosen, trained, shop), shop, sources, total, chosen)
+    # An intervention, or users that a model was trained on, say nothing about transfer.
+    paragraphs = [] if chosen.do or chosen.split == "train" else transfer_summary.add_to_rows(measured, shop)
+    rows = [row for one in measured for row in one.rows]
+    with outputs.staged_file(chosen.out) as partial:
+        partial.write_text(outputs.json_text(rows), encoding="utf-8")
+    logger.info("wrote %s", chosen.out)
+    table.print_rows(rows, with_folders=len(trained) > 1)
     for paragraph in paragraphs:
         console.say(f"\n{paragraph}")
 
 
-@dataclass(frozen=True)
-class _Intervened:
-    """A model under ``do``, as a `Recommender`."""
-
-    model: Model | CalibratedPreRec
-    do: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    def scorer(self, encoded: EncodedDomain) -> Scorer:
-        return self.model.scorer(encoded, self.do)
+def _check_options(chosen: _Options) -> None:
+    outputs.check_out_file(chosen.out, (".json",), [chosen.domain, *chosen.models, *chosen.unseen_from])
+    if not chosen.models and not chosen.methods:
+        raise InputError("nothing to measure; give a --model or --methods random,pop,sbert")
+    if chosen.do and not chosen.models:
+        raise InputError("--do: needs a --model, because the methods of --methods have no nodes; leave one of them out")
+    if chosen.calibrate and chosen.split == "train":
+        raise InputError(
+            "--calibrate: reads the log of the training users, so it cannot be measured on them; give --split "
+            "validation or test"
+        )
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What is measured, the model that says how its domain is to be encoded, and where it was read from."""
+def _entries(chosen: _Options, trained: Mapping[Path, Model], shop: Domain) -> list[entries.Entry]:
+    """Return the recommenders to measure: models, calibrated models, methods without training."""
+    from prerec_pyro.data.splits import split_users
 
-    recommender: Recommender
-    wish: Model
-    path: Path | None = None
-
-    @property
-    def label(self) -> str:
-        return self.recommender.name if self.path is None else f"{self.recommender.name} ({self.path})"
-
-    def facts(self, do: Mapping[str, Any]) -> dict[str, Any]:
-        if self.path is None:
-            return {}
-        return {"model": str(self.path)} | ({"do": dict(do)} if do else {})
+    found = [entries.Entry(entries.Intervened(model, chosen.do), model, path) for path, model in trained.items()]
+    if chosen.calibrate:
+        log = split_users(shop, chosen.split_seed).train
+        for path, model in _calibrated(trained, shop, log):
+            found.append(entries.Entry(entries.Intervened(model, chosen.do), model, path))
+    if chosen.methods:
+        encoding = entries.baseline_model(list(trained.values()), shop, chosen.encoder, chosen.window, chosen.device)
+        found += [entries.Entry(entries.baseline(name), encoding) for name in chosen.methods]
+    return found
 
 
-class _Encodings:
-    """A domain as each model wants it, encoded once for those that want the same."""
+def _measure(
+    found: Sequence[entries.Entry], shop: Domain, sources: Sequence[Domain], total: int, chosen: _Options
+) -> list[transfer_summary.Measured]:
+    """Return the metrics of each recommender on the chosen users."""
+    from prerec_pyro.data.splits import split_users
+    from prerec_pyro.evaluation.protocol import evaluate
 
-    def __init__(self, domain: Domain) -> None:
-        self._domain = domain
-        self._done: dict[tuple, EncodedDomain] = {}
-
-    def of(self, model: Model) -> EncodedDomain:
-        own = self._domain.embeddings is not None
-        texts = None if own else (model.encoder_name, model.encoder_revision)
-        key = (texts, model.window, model.normalizer)
-        if key not in self._done:
-            encoded = model.encode(self._domain)
-            # A model that has not met its encoder yet knows its revision only now.
-            texts = None if own else (model.encoder_name, model.encoder_revision)
-            self._done[texts, model.window, model.normalizer] = encoded
-            return encoded
-        return self._done[key]
+    users = split_users(shop, chosen.split_seed).users(chosen.split)
+    encodings = entries.Encodings(shop)
+    measured = []
+    for entry in found:
+        encoded = encodings.of(entry.model)
+        with console.progress(total, f"evaluating {entry.label}", unit="queries") as bar:
+            result = evaluate(
+                entry.recommender, encoded, users, k_percent=chosen.k_percent, sources=sources, progress=bar.update
+            )
+        rows = [row | entry.facts(chosen.do) for row in result.rows(chosen.split)]
+        measured.append(transfer_summary.Measured(entry.path, entry.model, result, rows))
+    return measured
 
 
 def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> dict[Path, Model]:
@@ -241,72 +221,14 @@ def _calibrated(
             yield path, CalibratedPreRec(model, users)
 
 
-def _check_asked(domain: Domain, k_percent: float, split: str, total: int) -> None:
-    from prerec_pyro.evaluation.metrics import top_k_size
-
-    try:
-        top_k_size(domain.num_items, k_percent)
-    except InputError as error:
-        raise InputError(f"--k-percent {k_percent}: {error}") from None
-    if not total:
-        raise InputError(
-            f"--split {split}: no such user of domain {domain.name!r} has two events, so there is no query; choose "
-            "another split or domain"
-        )
-
-
-def _check_leaks(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
-    """Warn where a model was trained on users that are now measured, since it split them by another seed."""
+def _warn_of_other_split(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
+    """Warn about models trained on this domain with another split: they have seen some of the measured users."""
     for path, model in models.items():
-        seen = {source["fingerprint"] for source in model.facts.get("domains", [])}
+        trained_on = {source["fingerprint"] for source in model.facts.get("domains", [])}
         used = model.facts.get("split_seed", 0)
-        if domain.fingerprint in seen and used != split_seed:
+        if domain.fingerprint in trained_on and used != split_seed:
             logger.warning(
-                "%s was trained on users of this domain split by seed %d; --split-seed %d mixes them with the others",
+                "%s was trained on this domain with --split-seed %d; with --split-seed %d some of its training users "
+                "are measured",
                 *(path, used, split_seed),
             )
-
-
-def _plain_wish(models: list[Model], domain: Domain, encoder: str | None, window: int, device: str) -> PreRec:
-    """Return a model that is never trained, but wants the domain encoded as the baselines do."""
-    from prerec_pyro.data.text.encoder import load_encoder
-    from prerec_pyro.recommenders.prerec import PreRec
-
-    wish = PreRec(window=window, device=device)
-    if models:
-        wish.encoder_name, wish.encoder_revision = models[0].encoder_name, models[0].encoder_revision
-        wish.normalizer = models[0].normalizer
-    if encoder is not None and domain.embeddings is None:
-        loaded = load_encoder(encoder, str(wish.device))
-        wish.encoder_name, wish.encoder_revision = loaded.name, loaded.revision
-    return wish
-
-
-def _baseline(name: str) -> Recommender:
-    from prerec_pyro.models.baselines import SBERT, MostPopular, Random
-
-    return {"random": Random, "pop": MostPopular, "sbert": SBERT}[name]()
-
-
-def _print(rows: list[dict[str, Any]], several: bool) -> None:
-    """Print the rows with the best of each metric, among those of one subset, marked."""
-    import pandas as pd
-
-    cells: list[dict[str, Any]] = []
-    for row in rows:
-        rivals = [other for other in rows if other["subset"] == row["subset"]]
-        marked = {name: _marked(row.get(name), [other.get(name) for other in rivals]) for name in _METRICS}
-        cell = {"method": row["method"], **({"model": row.get("model", "")} if several else {})}
-        cell |= {"subset": row["subset"], **marked}
-        cells.append(cell | {"mean_popularity": row.get("mean_popularity"), "queries": row["num_queries"]})
-    console.print_table(pd.DataFrame(cells).astype(object), index=False)
-    if any(cell[name].endswith("*") for cell in cells for name in _METRICS):
-        console.say("* the best of its column")
-
-
-def _marked(value: float | None, all_values: Sequence[float | None]) -> str:
-    if value is None:
-        return "-"
-    values = [other for other in all_values if other is not None]
-    best = value == max(values) and value > min(values)
-    return f"{value:.4f}" + ("*" if best else "")

@@ -1,24 +1,20 @@
-"""``prerec-pyro infer``: the top items for each user, as a table."""
+"""``prerec-pyro infer``: a table with the top items for each user."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from prerec_pyro.cli import allocator, console, options, outputs
-from prerec_pyro.cli.lists import ray_job, users_file
-from prerec_pyro.cli.lists import uncertainty as list_uncertainty
+from prerec_pyro.cli.lists import local_job, ray_job, uncertainty, users_file
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
+    from prerec_pyro.data.batching.histories import Seen
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.ranking.approximate import Approximation
@@ -27,14 +23,36 @@ if TYPE_CHECKING:
     from prerec_pyro.recommenders.registry import Model
 
 logger = logging.getLogger(__name__)
-_COLUMNS = ("user_id", "item_id", "score", "rank")
-_SUFFIXES = (".parquet", ".csv", ".jsonl")
-USERS_AT_A_TIME = 8192  # bounds the rows in memory
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of the command; see `--help`."""
+
+    model: Path
+    domain: Path
+    out: Path
+    users: Path | None
+    top_k: int
+    do: dict[str, Any]
+    calibrate: bool
+    at: str | None
+    seen: Seen
+    approximate: int | None
+    uncertainty: bool
+    posterior: Path | None
+    draws: int
+    engine: str
+    workers: int
+    shard_users: int
+    device: str
 
 
 @click.command(short_help="Write the top items for each user of a domain.")
-@click.option("--model", required=True, metavar="MODEL", type=options.PATH, help="Folder made by `train`.")
-@click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Where to recommend.")
+@click.option(
+    "--model", required=True, metavar="MODEL", type=options.PATH, help="Model folder made by `prerec-pyro train`."
+)
+@click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Domain folder to recommend in.")
 @click.option(
     "--out", required=True, metavar="FILE", type=options.PATH, help="Table to write: .parquet, .csv or .jsonl."
 )
@@ -42,126 +60,127 @@ USERS_AT_A_TIME = 8192  # bounds the rows in memory
     "--users",
     metavar="FILE",
     type=options.PATH,
-    help="For whom: users of the domain, one id a line or a column user_id; or histories of people that it has never "
-    "seen, columns user_id, item_id and, if there is one, timestamp or order (CSV, TSV, Parquet, JSONL). By default "
-    "all users of the domain.",
+    help="Users to recommend to (text, CSV, TSV, Parquet or JSON Lines): users of the domain, as one id per line or a "
+    "column user_id; or new users with their histories, as columns user_id, item_id and optionally timestamp or "
+    "order.  [default: all users of the domain]",
 )
-@click.option("--top-k", type=click.IntRange(min=1), default=20, show_default=True, help="Items for each user.")
+@click.option(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Number of items for each user.",
+)
 @options.do
 @click.option(
     "--calibrate",
     is_flag=True,
-    help="In a domain that is new to the model, read off its log how far to trust texts, popularity and repeats.",
+    help="In a new domain, first estimate the effect scales S (weights of texts and history, popularity and repeats) "
+    "from its log.",
 )
 @click.option(
     "--at",
     metavar="TIME",
-    help="The moment to recommend at, an ISO time (2011-06-01T12:00, UTC) or seconds since 1970: only events before it "
-    "count. By default the day after the log ends.",
+    help="Time to recommend at: an ISO time in UTC (2011-06-01T12:00) or seconds since 1970. Only earlier events count."
+    "  [default: the day after the log ends]",
 )
 @click.option(
     "--seen",
     type=click.Choice(["drop", "keep"]),
     default="drop",
     show_default=True,
-    help="What becomes of items that a user had already.",
+    help="Drop or keep items of the user's history.",
 )
 @click.option(
     "--approximate",
     metavar="CELLS",
     type=click.IntRange(min=1),
-    help="Of 65,536 items or more, find the best by an index (pip install 'prerec-pyro[ann]') of about 2 √items cells, "
-    "of which each user looks at so many: 64 is a good start. How much of the exact lists is found is said. "
-    "By default lists are exact.",
+    help="In domains of 65,536 items or more, find the best items by an approximate index that searches this many of "
+    "about 2 √items cells; start with 64. The recall of the approximate lists is logged. Needs the extra `ann`.  "
+    "[default: exact lists]",
 )
 @click.option(
     "--uncertainty",
     is_flag=True,
-    help="Add columns p_top_k, the probability that the item is among the user's K best, and confidence, its mean over "
-    "the user's list, over draws of D and S: of --posterior, or, in a domain that is new to the model, of their prior.",
+    help="Add two columns: p_top_k, the probability that the item is among the user's top k, and confidence, the mean "
+    "of p_top_k over the user's list. Both average over draws of D and S from --posterior or, in a new domain, from "
+    "their prior.",
 )
 @click.option(
     "--posterior",
     metavar="FILE",
     type=options.PATH,
-    help="The domain's, written by `diagnose`: lists are made with D and S at its mean, D alone where S comes of "
-    "--calibrate.",
+    help="Posterior of the domain's D and S, written by `prerec-pyro diagnose`. D and S are set to their posterior "
+    "mean; with --calibrate, only D.",
 )
 @click.option(
-    "--draws", type=click.IntRange(min=1), default=64, show_default=True, help="For --uncertainty: how many draws."
+    "--draws",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="With --uncertainty: number of draws of D and S.",
 )
 @ray_job.options
 @options.device
 @console.verbosity
-def command(
-    model: Path,
-    domain: Path,
-    out: Path,
-    users: Path | None,
-    top_k: int,
-    do: dict[str, Any],
-    calibrate: bool,
-    at: str | None,
-    seen: str,
-    approximate: int | None,
-    uncertainty: bool,
-    posterior: Path | None,
-    draws: int,
-    engine: str,
-    workers: int,
-    shard_users: int,
-    device: str,
-) -> None:
-    """Write the top items for each user of a domain: user_id, item_id, score and rank, from 1.
+def command(**given: Any) -> None:
+    """Write the top items for each user of a domain: columns user_id, item_id, score and rank (from 1).
 
-    A domain that the model was trained on is recognised by its name and items; any other is served zero-shot.
+    The model recognises a domain that it was trained on by name and items. Any other domain is new: the model
+    recommends there zero-shot, without training.
     """
-    with console.timed("imports"), allocator.kept():
+    _run(_Options(**given))
+
+
+def _run(chosen: _Options) -> None:
+    with console.timed("imports"), allocator.without_garbage_collection():
         from prerec_pyro.data.domain import Domain
         from prerec_pyro.recommenders.registry import load_model
 
-    sources = [model, domain, *(path for path in (users, posterior) if path)]
-    if engine == "ray":
-        ray_job.check(out, sources, uncertainty)
-    else:
-        outputs.check_out_file(out, _SUFFIXES, sources)
-    _check_together(uncertainty, posterior, approximate, engine)
+    _check_options(chosen)
     with console.timed("loading the model"):
-        trained = load_model(model, device)
-    _check_do(trained, do)
+        trained = load_model(chosen.model, chosen.device)
+    _check_do(trained, chosen.do)
     with console.timed("loading the domain"):
-        shop = Domain.load(domain)
-    named = _whom(users, shop)
-    with console.timed("texts and popularity"):
+        shop = Domain.load(chosen.domain)
+    named = users_file.read_users(chosen.users, shop)
+    with console.timed("encoding texts and popularity"):
         encoded = trained.encode(shop)
-    if calibrate:
-        trained = _calibrated(trained, model)
-    if posterior is not None:
-        trained = _informed(trained, model, encoded, posterior)
-    if engine == "ray":
-        asked = {"top_k": top_k, "do": do, "at": at, "seen": seen, "calibrate": calibrate, "device": device}
-        ray_job.run(out, model, domain, encoded, named, asked, shard_users, workers)
+    calibrated = _calibrated(trained, chosen.model) if chosen.calibrate else trained
+    served: Model | CalibratedPreRec | PosteriorMeanPreRec = calibrated
+    if chosen.posterior is not None:
+        served = _at_posterior_mean(calibrated, chosen.model, encoded, chosen.posterior)
+    if chosen.engine == "ray":
+        _write_shards(chosen, encoded, named)
         return
-    ask = trained.recommend
-    if uncertainty:
-        ask = list_uncertainty.asker(trained, model, encoded, posterior, draws)
-    asked = {"k": top_k, "do": do, "at": at, "seen": seen}
-    if approximate is not None:
-        asked["approximation"] = _approximation(approximate, shop)
-    with console.timed("recommending"):
-        _write(
-            _recommend(ask, encoded, named, asked),
-            out,
-            [*_COLUMNS, *(list_uncertainty.COLUMNS if uncertainty else ())],
+    recommend, columns = served.recommend, local_job.COLUMNS
+    if chosen.uncertainty:
+        columns += uncertainty.COLUMNS
+        recommend = uncertainty.recommend_with_uncertainty(
+            served, chosen.model, encoded, chosen.posterior, chosen.draws
         )
+    settings: dict[str, Any] = {"k": chosen.top_k, "do": chosen.do, "at": chosen.at, "seen": chosen.seen}
+    if chosen.approximate is not None:
+        settings["approximation"] = _approximation(chosen.approximate, shop)
+    with console.timed("recommending"):
+        local_job.run(chosen.out, columns, recommend, encoded, named, settings)
 
 
-def _check_together(uncertainty: bool, posterior: Path | None, approximate: int | None, engine: str) -> None:
-    if posterior is not None and engine == "ray":
-        raise InputError("--posterior: not with --engine ray; leave one of the two out")
-    if approximate is not None and (uncertainty or engine == "ray"):
-        other = "--uncertainty" if uncertainty else "--engine ray"
-        raise InputError(f"--approximate: not with {other}; leave one of the two out")
+def _check_options(chosen: _Options) -> None:
+    """Check the output and the options that exclude each other."""
+    sources = [chosen.model, chosen.domain, *(path for path in (chosen.users, chosen.posterior) if path)]
+    if chosen.engine == "ray":
+        outputs.check_out_folder(chosen.out, lambda folder: True, sources)
+        for option, value in (("--uncertainty", chosen.uncertainty), ("--posterior", chosen.posterior)):
+            if value:
+                raise InputError(f"{option}: cannot be combined with --engine ray; leave one of them out")
+    else:
+        outputs.check_out_file(chosen.out, local_job.SUFFIXES, sources)
+    if chosen.approximate is not None and (chosen.uncertainty or chosen.engine == "ray"):
+        other = "--uncertainty" if chosen.uncertainty else "--engine ray"
+        raise InputError(f"--approximate: cannot be combined with {other}; leave one of them out")
 
 
 def _check_do(model: Model, do: dict[str, Any]) -> None:
@@ -171,18 +190,28 @@ def _check_do(model: Model, do: dict[str, Any]) -> None:
     if isinstance(model, TextBaseline):
         model.refuse(do)
     else:
-        Intervention.check(do, latent_dim=model.config.latent_dim)
+        Intervention.check(do, model.graph)
 
 
-def _write(pieces: Iterable[pd.DataFrame], out: Path, columns: list[str]) -> None:
-    rows = 0
-    with outputs.staged_file(out) as beside, _writer(beside, out.suffix.lower(), columns) as write:
-        for lists in pieces:
-            write(lists)
-            rows += len(lists)
-    if not rows:
-        logger.warning("nobody gets a list: %s has no row", out)
-    logger.info("wrote %s: %s rows", out, f"{rows:,}")
+def _write_shards(chosen: _Options, encoded: EncodedDomain, named: users_file.UsersFile) -> None:
+    from prerec_pyro.serving.arrow import ListRequest
+
+    if named.users is None:
+        raise InputError(
+            f"--users {chosen.users}: holds histories of new users, but --engine ray recommends to users of the domain "
+            "only; give a file without a column item_id"
+        )
+    request = ListRequest(
+        model=str(chosen.model.absolute()),
+        domain=str(chosen.domain.absolute()),
+        top_k=chosen.top_k,
+        do=chosen.do,
+        at=chosen.at,
+        seen=chosen.seen,
+        calibrate=chosen.calibrate,
+        device=chosen.device,
+    )
+    ray_job.run(chosen.out, encoded, named.users, request, chosen.shard_users, chosen.workers)
 
 
 def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
@@ -194,7 +223,7 @@ def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
     raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
 
 
-def _informed(
+def _at_posterior_mean(
     trained: Model | CalibratedPreRec, path: Path, encoded: EncodedDomain, posterior: Path
 ) -> PosteriorMeanPreRec:
     from prerec_pyro.inference.posterior.result import Posterior
@@ -205,11 +234,11 @@ def _informed(
         raise InputError(f"--posterior: {path} is a model of {trained.name}, which has no D and no S; leave it out")
     found = Posterior.load(posterior)
     try:
-        informed = PosteriorMeanPreRec(trained, found)
-        informed.scorer(encoded)  # says what does not fit
+        served = PosteriorMeanPreRec(trained, found)
+        served.scorer(encoded)  # checks that the posterior fits the domain and the model
     except InputError as error:
         raise InputError(f"--posterior {posterior}: {error}") from None
-    return informed
+    return served
 
 
 def _approximation(cells: int, domain: Domain) -> Approximation | None:
@@ -217,66 +246,6 @@ def _approximation(cells: int, domain: Domain) -> Approximation | None:
     from prerec_pyro.ranking.lists import MANY_ITEMS
 
     if domain.num_items < MANY_ITEMS:
-        logger.info("exact lists: domain %s has but %s items", domain.name, f"{domain.num_items:,}")
+        logger.info("exact lists: domain %s has only %s items", domain.name, f"{domain.num_items:,}")
         return None
     return Approximation(cells)
-
-
-def _whom(path: Path | None, domain: Domain) -> users_file.UsersFile:
-    """Return the people of a file, or all users, checked against the domain; say on stderr which it was."""
-    if path is None:
-        logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
-        return users_file.UsersFile(users=domain.user_ids)
-    named = users_file.read_users_file(path)
-    try:
-        if named.histories is None:
-            domain.user_position(named.users)
-            logger.info("%s: %s users of domain %s", path, f"{len(named.users):,}", domain.name)
-        else:
-            domain.item_position(named.histories["item_id"])
-            count = named.histories["user_id"].nunique()
-            logger.info("%s: %s people with histories of their own (it has a column item_id)", path, f"{count:,}")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return named
-
-
-def _recommend(
-    ask: Callable[..., pd.DataFrame], encoded: EncodedDomain, named: users_file.UsersFile, asked: Mapping[str, Any]
-) -> Iterator[pd.DataFrame]:
-    """Yield the lists, those of some users at a time."""
-    if named.users is None:
-        yield ask(encoded, histories=named.histories, **asked)
-        return
-    users: np.ndarray = named.users
-    with console.progress(len(users), "recommending", unit="users") as bar:
-        for begin in range(0, len(users), USERS_AT_A_TIME):
-            some = users[begin : begin + USERS_AT_A_TIME]
-            yield ask(encoded, some, **asked)
-            bar.update(len(some))
-
-
-@contextmanager
-def _writer(path: Path, suffix: str, columns: Sequence[str]) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """Give a function that appends lists to a new file."""
-    if suffix == ".parquet":
-        with _parquet_writer(path, columns) as write:
-            yield write
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if suffix == ".csv":
-            file.write(",".join(columns) + "\n")
-            yield lambda lists: lists.to_csv(file, index=False, header=False, lineterminator="\n")
-        else:
-            yield lambda lists: lists.to_json(file, orient="records", lines=True, force_ascii=False)
-
-
-@contextmanager
-def _parquet_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[pd.DataFrame], None]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {"user_id": pa.string(), "item_id": pa.string(), "score": pa.float32(), "rank": pa.int32()}
-    schema = pa.schema([(name, types.get(name, pa.float32())) for name in columns])
-    with pq.ParquetWriter(path, schema) as writer:
-        yield lambda lists: writer.write_table(pa.Table.from_pandas(lists, schema, preserve_index=False))

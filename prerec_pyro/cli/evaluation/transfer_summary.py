@@ -1,4 +1,4 @@
-"""The end of ``evaluate``: whether transfer helps on the domain at hand, from the rows that were measured."""
+"""Summary of transfer at the end of ``evaluate``: zero-shot models against the other measured rows."""
 
 from __future__ import annotations
 
@@ -12,55 +12,75 @@ if TYPE_CHECKING:
 
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.evaluation.protocol import Evaluation
-    from prerec_pyro.evaluation.transfer import Rival
-    from prerec_pyro.ranking.lists import Recommender
+    from prerec_pyro.evaluation.transfer import Kind, Rival
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
     from prerec_pyro.recommenders.registry import Model
 
-_PLAIN = {"pop": "popularity", "sbert": "texts"}
+_UNTRAINED: dict[str, Kind] = {"pop": "popularity", "sbert": "texts"}
+_ZERO_SHOT = ("prerec", "prerec_calibrated")
 _HOW_TO_ADD = {
     "pop": "popularity (--methods pop)",
     "sbert": "texts alone (--methods sbert)",
-    "prerec_n": "prerec_n (train it on the same sources with --method prerec_n, then --model)",
-    "trained here": "a model of this domain's own log (train --source with --method sasrec, or --from to fine-tune, "
-    "then --model)",
+    "prerec_n": "prerec_n (train it on the same sources with --method prerec_n, then add it by --model)",
+    "trained here": "a model trained on this domain (train --source with --method sasrec, or --from to fine-tune; then "
+    "add it by --model)",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One row of the table.
+    """Metrics of one recommender.
 
     Attributes
     ----------
     path
-        Of its model; None for a method without training.
-    recommender
-        What was measured.
+        Folder of a trained model; None for a method without training.
     model
-        The model, where there is one.
+        The trained model; for a method without training, the model that encoded the domain.
     result
-        Its ranks.
-    row
-        The JSON row of all queries.
+        Ranks of the targets.
+    rows
+        JSON rows: all queries, then the unseen ones if there are sources.
     """
 
     path: Path | None
-    recommender: Recommender
     model: Model | CalibratedPreRec
     result: Evaluation
-    row: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """JSON row of all queries."""
+        return self.rows[0]
+
+    @property
+    def trained(self) -> Model:
+        """The model without calibration."""
+        from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+
+        return self.model.model if isinstance(self.model, CalibratedPreRec) else self.model
+
+    def trained_on(self, domain: Domain) -> bool:
+        """Return whether this is a model that was trained on the domain."""
+        return self.path is not None and self.trained.sources.row(domain) is not None
 
 
 def add_to_rows(measured: Sequence[Measured], domain: Domain) -> list[str]:
-    """Put ``"transfer"`` into the row of each PreRec that served the domain zero-shot; return the verdicts in words.
+    """Return a paragraph for each PreRec model that is new to the domain, and add ``"transfer"`` to its row.
 
-    A model that was measured calibrated too is judged by that row. Without such a model, or a rival, there is nothing
-    to say.
+    If a model was also measured calibrated, the paragraph compares the calibrated row. The list is empty if there is no
+    such model or no row to compare it with.
+
+    Parameters
+    ----------
+    measured
+        Metrics of all recommenders; the calibrated ones come after the plain ones.
+    domain
+        Domain that they were measured on.
     """
     from prerec_pyro.evaluation.transfer import judge, paragraph
 
-    ours = {one.path: one for one in measured if _is_zero_shot_prerec(one, domain)}  # calibrated comes after plain
+    ours = {one.path: one for one in measured if _is_zero_shot_prerec(one, domain)}  # a calibrated row wins
     rivals, missing = list(_rivals(measured, domain)), _missing(measured, domain)
     texts = []
     for one in ours.values() if rivals else ():
@@ -72,36 +92,33 @@ def add_to_rows(measured: Sequence[Measured], domain: Domain) -> list[str]:
 
 
 def _is_zero_shot_prerec(one: Measured, domain: Domain) -> bool:
-    return one.row["method"] in ("prerec", "prerec_calibrated") and not _knows(one, domain)
-
-
-def _knows(one: Measured, domain: Domain) -> bool:
-    """Whether the row is that of a model that was trained on the domain."""
-    return one.path is not None and _trained(one).sources.row(domain) is not None
-
-
-def _trained(one: Measured) -> Model:
-    return getattr(one.model, "model", one.model)  # that of a calibrated one
+    return one.row["method"] in _ZERO_SHOT and not one.trained_on(domain)
 
 
 def _rivals(measured: Sequence[Measured], domain: Domain) -> Iterator[Rival]:
     from prerec_pyro.evaluation.transfer import Rival
 
-    taken: set[str] = set()
+    names: set[str] = set()
     for one in measured:
         method = one.row["method"]
-        if one.path is None:
-            kind, name = _PLAIN.get(method), method
-        elif _knows(one, domain):
-            # Calibration changes nothing where the model was trained.
-            kind = None if method.endswith("_calibrated") else "trained here"
-            name = f"{method} {_how_trained(_trained(one))}"
-        else:
-            kind, name = None if method in ("prerec", "prerec_calibrated") else "zero-shot", method
-        if kind is not None:
-            name = f"{name} ({one.path})" if name in taken else name
-            taken.add(name)
-            yield Rival(name, kind, _values(one))
+        name, kind = method, _kind(one, domain)
+        if kind is None:
+            continue
+        if kind == "trained here":
+            name = f"{method} {_how_trained(one.trained)}"
+        name = f"{name} ({one.path})" if name in names else name
+        names.add(name)
+        yield Rival(name, kind, _values(one))
+
+
+def _kind(one: Measured, domain: Domain) -> Kind | None:
+    """Return the kind of a rival of zero-shot PreRec; None if the row is none."""
+    method = one.row["method"]
+    if one.path is None:
+        return _UNTRAINED.get(method)
+    if one.trained_on(domain):  # calibration changes nothing there, so a calibrated row is left out
+        return None if method.endswith("_calibrated") else "trained here"
+    return None if method in _ZERO_SHOT else "zero-shot"
 
 
 def _how_trained(model: Model) -> str:
@@ -117,7 +134,8 @@ def _values(one: Measured) -> dict[str, np.ndarray]:
 
 
 def _missing(measured: Sequence[Measured], domain: Domain) -> list[str]:
-    there = {one.row["method"] for one in measured if not _knows(one, domain)}
-    if any(_knows(one, domain) for one in measured):
-        there.add("trained here")
-    return [how for name, how in _HOW_TO_ADD.items() if name not in there]
+    """Return the rivals that were not measured, each with how to add it."""
+    present = {one.row["method"] for one in measured if not one.trained_on(domain)}
+    if any(one.trained_on(domain) for one in measured):
+        present.add("trained here")
+    return [how for name, how in _HOW_TO_ADD.items() if name not in present]

@@ -1,4 +1,4 @@
-"""``infer --engine ray``: a folder of lists, a file for each shard of users."""
+"""``infer --engine ray``: recommendation lists as a folder with one Parquet file for each shard of users."""
 
 from __future__ import annotations
 
@@ -10,88 +10,94 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prerec_pyro.cli import console, outputs
-from prerec_pyro.errors import InputError
+from prerec_pyro.cli import console
+from prerec_pyro.cli import options as shared
 
 if TYPE_CHECKING:
-    from prerec_pyro.cli.lists.users_file import UsersFile
+    import numpy as np
+
     from prerec_pyro.data.encoded import EncodedDomain
+    from prerec_pyro.serving.arrow import ListRequest
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def options(function: F) -> F:
-    """Return `function` with the options that say where the work is done (for decorating)."""
-    for option in (
-        click.option(
-            "--shard-users",
-            type=click.IntRange(min=1),
-            default=8192,
-            show_default=True,
-            help="For ray: users to a file.",
-        ),
-        click.option(
-            "--workers",
-            type=click.IntRange(min=1),
-            default=2,
-            show_default=True,
-            help="For ray: processes, a CPU each.",
-        ),
+    """Return a command function with the options ``--engine``, ``--workers`` and ``--shard-users``; a decorator."""
+    return shared.apply(
+        function,
         click.option(
             "--engine",
             type=click.Choice(["local", "ray"]),
             default="local",
             show_default=True,
-            help="ray: on the workers of Ray Data, those of RAY_ADDRESS or of this machine. --out is then a folder, of "
-            "one Parquet file for each shard of users; run again, it goes on with the shards that are missing.",
+            help="local: this process. ray: workers of Ray Data, on the cluster of RAY_ADDRESS or on this machine; "
+            "--out is then a folder with one Parquet file for each shard of users, and running the command again "
+            "writes the missing files only.",
         ),
-    ):
-        function = option(function)
-    return function
-
-
-def check(out: Path, sources: list[Path], uncertainty: bool) -> None:
-    """Check what can be before the work begins; see `outputs.check_out_folder`."""
-    outputs.check_out_folder(out, lambda folder: True, sources)
-    if uncertainty:
-        raise InputError("--uncertainty: not with --engine ray; leave one of the two out")
+        click.option(
+            "--workers",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=2,
+            show_default=True,
+            help="Ray only: number of worker processes, each with one CPU.",
+        ),
+        click.option(
+            "--shard-users",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=8192,
+            show_default=True,
+            help="Ray only: number of users in a file.",
+        ),
+    )
 
 
 def run(
     out: Path,
-    model: Path,
-    domain: Path,
     encoded: EncodedDomain,
-    named: UsersFile,
-    asked: dict[str, Any],
+    users: np.ndarray,
+    request: ListRequest,
     shard_users: int,
     workers: int,
 ) -> None:
-    """Write the lists of some users, those shards of them that are missing.
+    """Write the shards that are missing in `out`.
+
+    Parameters
+    ----------
+    out
+        Folder to make or to complete.
+    encoded
+        Domain to recommend in.
+    users
+        ``(n,)`` ids of the users.
+    request
+        Model, domain and settings of the lists.
+    shard_users
+        Number of users in a file.
+    workers
+        Number of worker processes.
 
     Raises
     ------
     InputError
-        If an option does not go with Ray, or `out` was begun with another question.
+        If the time of the request cannot be read, or `out` holds lists of another request.
     """
     from prerec_pyro.data.batching.histories import moment
-    from prerec_pyro.serving.arrow import ListRequest
     from prerec_pyro.serving.ray_engine import run_on_ray
     from prerec_pyro.serving.shards import open_shards
 
-    if named.users is None:
-        raise InputError("--users: the file holds histories, and --engine ray serves users of the domain only")
-    moment(encoded, asked["at"])  # a time that means nothing is better refused here than by every worker
-    question = ListRequest(model=str(model.absolute()), domain=str(domain.absolute()), **asked)
-    manifest = hashlib.sha256((model / "manifest.json").read_bytes()).hexdigest()
-    shards = open_shards(out, named.users, shard_users, question, [manifest, encoded.domain.fingerprint])
+    moment(encoded, request.at)  # check the time here, before every worker fails on it
+    manifest = hashlib.sha256((Path(request.model) / "manifest.json").read_bytes()).hexdigest()
+    shards = open_shards(out, users, shard_users, request, [manifest, encoded.domain.fingerprint])
     missing = shards.missing()
     if len(missing) < len(shards):
-        logger.info("%d of %d files are there already", len(shards) - len(missing), len(shards))
-    users = sum(len(shards.users_of(shard)) for shard in missing)
-    with console.progress(users, "recommending", unit="users") as bar:
-        for done in run_on_ray(shards, question, workers=workers):
+        logger.info("%d of %d files exist already", len(shards) - len(missing), len(shards))
+    total = sum(len(shards.users_of(shard)) for shard in missing)
+    with console.progress(total, "recommending", unit="users") as bar:
+        for done in run_on_ray(shards, request, workers=workers):
             logger.debug("shard %d: %d rows", done["shard"], done["rows"])
             bar.update(done["users"])
     logger.info("wrote %s: %d files", out, len(shards))

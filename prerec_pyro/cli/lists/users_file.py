@@ -1,10 +1,11 @@
-"""The file of ``infer --users``: ids of users that the domain knows, or histories of people that it has never seen."""
+"""File of ``infer --users``: ids of users of the domain, or histories of new users."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,49 +17,92 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.readers.files import FileTable
 
+logger = logging.getLogger(__name__)
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_EXAMPLE = '{"user_id": "u1"}'
 _COLUMNS = ("user_id", "item_id", "timestamp", "order")
-_EXPECTED = "expected one user id a line, a column user_id, or the columns user_id and item_id for histories"
+_EXPECTED = (
+    "expected one user id per line, a column user_id, or columns user_id and item_id with histories of new users"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class UsersFile:
-    """Whom a file names; one of the two is None.
+    """Users to recommend to. One of the two attributes is None.
 
     Attributes
     ----------
     users
         ``(n,)`` distinct ids of users of the domain, in the order of the file.
     histories
-        ``user_id, item_id`` and, if it was there, ``timestamp``; oldest first.
+        Histories of new users: ``user_id, item_id`` and, if the file has it, ``timestamp``, oldest event first.
     """
 
     users: np.ndarray | None = None
     histories: pd.DataFrame | None = None
 
 
-def read_users_file(path: Path) -> UsersFile:
-    """Return whom a text, CSV, TSV, Parquet or JSONL file names: with a column ``item_id`` it holds histories.
+def read_users(path: Path | None, domain: Domain) -> UsersFile:
+    """Return the users to recommend to, after a check of the ids; log their number.
+
+    Parameters
+    ----------
+    path
+        File of users; None for all users of the domain.
+    domain
+        Domain to recommend in.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged or empty, or lacks a column or a value.
+        If the file cannot be read, or a user or an item is not in the domain.
     """
-    table = _read_table(path)
-    if isinstance(table, list):
-        return UsersFile(users=_distinct(table, path))
-    names = table.table.column_names
+    if path is None:
+        logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
+        return UsersFile(users=domain.user_ids)
+    named = read_users_file(path)
+    try:
+        if named.users is not None:
+            domain.user_position(named.users)
+            logger.info("%s: %s users of domain %s", path, f"{len(named.users):,}", domain.name)
+        if named.histories is not None:
+            domain.item_position(named.histories["item_id"])
+            count = named.histories["user_id"].nunique()
+            logger.info("%s: histories of %s new users (the file has a column item_id)", path, f"{count:,}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return named
+
+
+def read_users_file(path: Path) -> UsersFile:
+    """Return the users of a text, CSV, TSV, Parquet or JSON Lines file; with a column ``item_id``, their histories.
+
+    Parameters
+    ----------
+    path
+        File to read; its ending gives the format.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or empty, or a column or a value is missing.
+    """
+    content = _read_table(path)
+    if isinstance(content, list):
+        return UsersFile(users=_distinct(content, path))
+    names = content.table.column_names
     if "user_id" not in names:
         raise InputError(f"{path}: no column 'user_id'; it has {', '.join(map(repr, names))}; {_EXPECTED}")
     if "item_id" in names:
-        return UsersFile(histories=_histories(table))
-    return UsersFile(users=_distinct(_columns(table, ("user_id",))["user_id"].to_pylist(), path))
+        return UsersFile(histories=_histories(content))
+    return UsersFile(users=_distinct(_columns(content, ("user_id",))["user_id"].to_pylist(), path))
 
 
 def _read_table(path: Path) -> FileTable | list[str]:
+    """Return a table, or the user ids of a file without a header."""
     from prerec_pyro.data.readers.files import check_utf8, parse_delimited, read_bytes
     from prerec_pyro.data.readers.tables import read_file
 
@@ -74,18 +118,18 @@ def _read_table(path: Path) -> FileTable | list[str]:
     if kind in (".jsonl", ".ndjson"):
         return _parse_jsonl(path, text)
     delimiter = _DELIMITERS.get(kind, ",")
-    first = next(csv.reader(io.StringIO(text.lstrip()), delimiter=delimiter))
-    if {"user_id", "item_id"} & set(first):
+    first_row = next(csv.reader(io.StringIO(text.lstrip()), delimiter=delimiter))
+    if {"user_id", "item_id"} & set(first_row):
         return parse_delimited(path, data, delimiter=delimiter)
     if kind not in _DELIMITERS:
         return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
-    if len(first) > 1:
-        raise InputError(f"{path}: no column 'user_id'; it has {', '.join(map(repr, first))}; {_EXPECTED}")
+    if len(first_row) > 1:
+        raise InputError(f"{path}: no column 'user_id'; it has {', '.join(map(repr, first_row))}; {_EXPECTED}")
     return [row[0] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row and row[0].strip()]
 
 
 def _parse_jsonl(path: Path, text: str) -> FileTable:
-    """Return the columns that we know, of an object a line."""
+    """Return the known columns of a file with one JSON object per line."""
     import numpy as np
     import pyarrow as pa
 
@@ -99,26 +143,26 @@ def _parse_jsonl(path: Path, text: str) -> FileTable:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: no valid JSON ({error}); write one object a line") from None
+            raise InputError(f"{path}, line {number}: no valid JSON ({error}); write one object per line") from None
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: expected a JSON object with the key user_id")
+            raise InputError(f"{path}, line {number}: expected a JSON object with the key user_id, as in {_EXAMPLE}")
         rows.append(row)
         numbers.append(number)
-    found = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(name for row in rows for name in row)
     columns: dict[str, pa.Array] = {}
-    for name in found:
+    for name in names:
         if name in _COLUMNS:
             try:
                 columns[name] = pa.array([row.get(name) for row in rows])
             except (pa.ArrowException, OverflowError) as error:
-                raise InputError(f"{path}, key '{name}': mixed types ({error}); write all as text") from None
+                raise InputError(f"{path}, key '{name}': mixed types ({error}); write all values as text") from None
         else:
-            columns[name] = pa.nulls(len(rows))  # named in messages, never read
+            columns[name] = pa.nulls(len(rows))  # only its name is used, in error messages
     return FileTable(path, pa.table(columns), lines=lambda at: np.array(numbers)[at])
 
 
 def _columns(file: FileTable, names: tuple[str, ...]) -> dict[str, pa.Array]:
-    """Return ids as strings as they were written, times as seconds, positions as numbers."""
+    """Return ids as the strings in the file, times in seconds and positions as numbers."""
     import pyarrow as pa
 
     from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame
@@ -157,5 +201,5 @@ def _distinct(users: list[str], path: Path) -> np.ndarray:
     import numpy as np
 
     if not users:
-        raise InputError(f"{path}: names no user; {_EXPECTED}")
+        raise InputError(f"{path}: no user; {_EXPECTED}")
     return np.array(list(dict.fromkeys(users)), dtype=object)

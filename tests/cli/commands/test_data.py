@@ -1,3 +1,5 @@
+"""``prerec-pyro data``: import, simulate and describe."""
+
 from __future__ import annotations
 
 import json
@@ -20,7 +22,7 @@ Run = Callable[..., Result]
 TABLE3 = "Domain  #Items  #Users  #Inters\nshop         3       2        3\n"
 
 
-def test_import_says_what_was_read_dropped_and_noticed(run: Run, shop: Path, tmp_path: Path) -> None:
+def test_import_logs_rows_read_rows_dropped_and_notes(run: Run, shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "domain"
     result = run("data", "import", "csv", shop, "--out", out)
     assert (result.exit_code, result.stdout) == (0, TABLE3)
@@ -69,7 +71,7 @@ def test_import_recbole(run: Run, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1].split() == ["film", "2", "1", "2"]
 
 
-def test_online_retail_in_the_papers_numbers(run: Run, real_data: Path, tmp_path: Path) -> None:
+def test_online_retail_has_the_sizes_of_the_paper(run: Run, real_data: Path, tmp_path: Path) -> None:
     result = run("data", "import", "online-retail", real_data / "online-retail", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     assert "dropped: 1,454 rows (empty_description)" in result.stderr
@@ -78,7 +80,7 @@ def test_online_retail_in_the_papers_numbers(run: Run, real_data: Path, tmp_path
     assert described[0]["name"] == "online-retail"
 
 
-def test_simulate_writes_domains_and_truths(run: Run, tmp_path: Path) -> None:
+def test_simulate_writes_domains_and_their_variables(run: Run, tmp_path: Path) -> None:
     result = run("data", "simulate", "--out", tmp_path / "sim", "--domains", 2, "--seed", 5)
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "sim").iterdir()) == [
@@ -112,7 +114,7 @@ def test_describe_one_domain(run: Run, saved: Path) -> None:
     assert "dropped 1 rows (unknown_item)" in result.stdout
 
 
-def test_describe_several_domains_a_line_each(run: Run, saved: Path, tmp_path: Path) -> None:
+def test_describe_prints_one_line_for_each_of_several_domains(run: Run, saved: Path, tmp_path: Path) -> None:
     frame = {"user_id": ["u"] * 2000, "item_id": ["a"] * 2000, "order": range(2000)}
     items = {"item_id": ["a"], "text": ["apple"]}
     Domain.from_tables(pd.DataFrame(frame), pd.DataFrame(items), name="orchard").save(tmp_path / "orchard")
@@ -123,7 +125,7 @@ def test_describe_several_domains_a_line_each(run: Run, saved: Path, tmp_path: P
     assert any(line.startswith("shop: dropped 1 rows") for line in lines[3:])
 
 
-def test_describe_domains_none_of_which_has_times(run: Run, shop: Path, saved: Path, tmp_path: Path) -> None:
+def test_describe_domains_without_times(run: Run, shop: Path, saved: Path, tmp_path: Path) -> None:
     (shop / "interactions.csv").write_text("user,asin,position\nu,01,1\nu,1,2\n")
     assert run("data", "import", "csv", shop, "--out", tmp_path / "out").exit_code == 0
     result = run("data", "describe", tmp_path / "out", tmp_path / "out")
@@ -131,7 +133,7 @@ def test_describe_domains_none_of_which_has_times(run: Run, shop: Path, saved: P
     assert result.stdout.splitlines()[2].split()[:7] == ["shop", "3", "1", "2", "1", "-", "-"]
 
 
-def test_describe_as_json_and_nothing_else(run: Run, saved: Path) -> None:
+def test_describe_as_json_prints_nothing_else(run: Run, saved: Path) -> None:
     result = run("data", "describe", saved, saved, "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     described = json.loads(result.stdout)
@@ -140,7 +142,7 @@ def test_describe_as_json_and_nothing_else(run: Run, saved: Path) -> None:
     assert described[0]["dropped"] == {"duplicate_item_rows": 1, "unknown_item": 1}
 
 
-def test_the_real_program_imports_describes_and_refuses(shop: Path, tmp_path: Path) -> None:
+def test_the_program_imports_describes_and_rejects(shop: Path, tmp_path: Path) -> None:
     def program(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "prerec_pyro", "data", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)

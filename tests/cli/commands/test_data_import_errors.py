@@ -1,4 +1,4 @@
-"""Bad input to ``prerec-pyro data``: one message, status 2, nothing written, whatever is wrong."""
+"""Bad input to ``prerec-pyro data``: one message, exit status 2 and no output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prerec_pyro.cli.commands import data
+from prerec_pyro.cli.commands import data, data_import
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulation import simulate as simulation
 
@@ -97,9 +97,9 @@ def test_a_missing_source(tmp_path: Path, refused: Refused, kind: str) -> None:
         (["--column", "user_id=user", "--column", "user_id=who"], "user_id is mapped to 'user' already"),
         (["--column", "colour=red"], "no column 'colour'; map one of"),
         (["--column", "user_id=nobody"], "no file has a column 'nobody'"),
-        (["--name", " "], "--name ' ': cannot be the domain's name"),
-        (["--name", "a\nb"], "--name 'a\\nb': cannot be the domain's name"),
-        (["--name", "\udcff"], "--name '\\udcff': cannot be the domain's name"),
+        (["--name", " "], "--name ' ': expected a name without control characters"),
+        (["--name", "a\nb"], "--name 'a\\nb': expected a name without control characters"),
+        (["--name", "\udcff"], "--name '\\udcff': expected a name without control characters"),
     ],
 )
 def test_bad_options(shop: Path, tmp_path: Path, refused: Refused, options: list[str], says: str) -> None:
@@ -107,7 +107,7 @@ def test_bad_options(shop: Path, tmp_path: Path, refused: Refused, options: list
 
 
 @pytest.mark.parametrize("kind", ["recbole", "online-retail", "xmarket"])
-def test_columns_are_for_csv(tmp_path: Path, refused: Refused, kind: str) -> None:
+def test_column_is_rejected_for_fixed_formats(tmp_path: Path, refused: Refused, kind: str) -> None:
     arguments = ("data", "import", kind, tmp_path, "--out", tmp_path / "out", "--column", "user_id=who")
     refused(*arguments, says=["--column user_id=who", "use `data import csv`"])
 
@@ -115,13 +115,13 @@ def test_columns_are_for_csv(tmp_path: Path, refused: Refused, kind: str) -> Non
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        ("shop/items.csv", "items.csv: is a file, expected a folder to make"),
+        ("shop/items.csv", "items.csv: is a file, expected a folder"),
         ("shop/items.csv/out", "items.csv is a file"),
         ("full", "exists and is neither empty nor an earlier result"),
     ],
 )
 @pytest.mark.parametrize("arguments", [["import", "csv", "SHOP"], ["simulate"]])
-def test_a_bad_out_is_refused_before_the_work(
+def test_a_bad_out_is_rejected_before_the_work(
     shop: Path,
     tmp_path: Path,
     refused: Refused,
@@ -131,13 +131,14 @@ def test_a_bad_out_is_refused_before_the_work(
     arguments: list[str],
 ) -> None:
     (tmp_path / "full" / "precious").mkdir(parents=True)
-    monkeypatch.setattr(data.logger, "info", lambda *_: pytest.fail("the work began"))
+    for module in (data, data_import):
+        monkeypatch.setattr(module.logger, "info", lambda *_: pytest.fail("the work began"))
     arguments = [str(shop) if argument == "SHOP" else argument for argument in arguments]
     refused("data", *arguments, "--out", tmp_path / out, says=says)
 
 
-def test_an_out_that_holds_what_is_read(saved: Path, refused: Refused) -> None:
-    refused("data", "import", "csv", saved, "--out", saved, says="which is read; name another folder")
+def test_an_out_that_holds_the_source(saved: Path, refused: Refused) -> None:
+    refused("data", "import", "csv", saved, "--out", saved, says="which this command reads; name another folder")
 
 
 def test_a_simulation_that_cannot_be_written(tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,5 +179,5 @@ def test_a_damaged_domain(saved: Path, refused: Refused, damage: Damage, says: s
 
 
 @pytest.mark.parametrize("name", ["nowhere", "shop/items.csv", "shop"])
-def test_what_is_no_domain(shop: Path, tmp_path: Path, refused: Refused, name: str) -> None:
+def test_a_folder_that_is_no_domain(shop: Path, tmp_path: Path, refused: Refused, name: str) -> None:
     refused("data", "describe", tmp_path / name, says=[name, "expected a domain made by `prerec-pyro data import`"])

@@ -1,4 +1,4 @@
-"""``prerec-pyro data import xmarket``: a market of files as published, and what is wrong with them."""
+"""``prerec-pyro data import xmarket``: files as published, and bad files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def full(tmp_path: Path) -> Path:
     return root
 
 
-def test_import_says_what_was_read_dropped_and_noticed(run: Run, full: Path, tmp_path: Path) -> None:
+def test_import_logs_rows_read_rows_dropped_and_notes(run: Run, full: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("data", "import", "xmarket", full, "--market", "mx", "--out", out)
     assert result.exit_code == 0, result.stderr
@@ -51,7 +51,7 @@ def test_options_reach_the_reader(run: Run, full: Path, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1].split() == ["libros", "2", "2", "3"]
 
 
-def test_many_files_are_counted_rather_than_named(run: Run, full: Path, tmp_path: Path) -> None:
+def test_many_files_are_counted_in_the_log(run: Run, full: Path, tmp_path: Path) -> None:
     for category in ("A", "B", "C"):
         write_category(full, "ca", category, ratings=TOYS)
     result = run("data", "import", "xmarket", full / "ca", "--out", tmp_path / "out")
@@ -62,8 +62,8 @@ def test_items_without_text_are_warned_of_even_when_quiet(run: Run, full: Path, 
     result = run("data", "import", "xmarket", full / "ca", "--out", tmp_path / "out", "--quiet")
     assert result.exit_code == 0
     assert result.stderr == (
-        "Warning: no item of xmarket-ca has a text: POP and the popularity factors work on it, but whatever reads "
-        "texts sees all its items alike\n"
+        "Warning: no item of xmarket-ca has a text: popularity works on this domain, but models of texts "
+        "cannot tell its items apart\n"
     )
 
 
@@ -142,7 +142,7 @@ def test_bad_files(full: Path, tmp_path: Path, refused: Refused, file: Callable,
             ["--market", "mx", "--interactions", "ratings"],
             "--interactions ratings: market mx has no ratings file of Toys",
         ),
-        (["--market", "mx", "--name", " "], "--name ' ': cannot be the domain's name"),
+        (["--market", "mx", "--name", " "], "--name ' ': expected a name without control"),
     ],
 )
 def test_bad_options(full: Path, tmp_path: Path, refused: Refused, options: list[str], says: str) -> None:
@@ -156,4 +156,4 @@ def test_a_folder_of_other_files(shop: Path, tmp_path: Path, refused: Refused) -
 
 def test_help_names_the_files_a_line_each(run: Run) -> None:
     lines = [line.strip() for line in run("data", "import", "xmarket", "--help").stdout.splitlines()]
-    assert "reviews_<market>_<category>.json     a list of reviews on each line" in lines
+    assert "reviews_<market>_<category>.json     a list of reviews per line" in lines

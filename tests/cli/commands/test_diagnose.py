@@ -1,3 +1,5 @@
+"""``prerec-pyro diagnose``: the printed report, the posterior file, the figures, and rejected options."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,11 +21,11 @@ def diagnose(run: Callable, model: Path, domain: Path, out: Path, *more: object)
     return result.stdout
 
 
-def test_a_page_a_file_and_pictures(run: Callable, model: Path, world: Path, tmp_path: Path) -> None:
+def test_report_file_and_figures(run: Callable, model: Path, world: Path, tmp_path: Path) -> None:
     out, plots = tmp_path / "p.nc", tmp_path / "pictures"
     page = diagnose(run, model, world / "sim-0", out, "--plots", plots)
-    assert "Posterior of sim-0 (one that the model was trained on) by laplace" in page
-    for line in ("k-hat: ", "calibration: ", "popularity: ", "S[match]: ", "D: ", "Verdict: "):
+    assert "Posterior of sim-0 (trained domain) by laplace" in page
+    for line in ("k-hat: ", "calibration: ", "popularity: ", "S[match]: ", "D: ", "Summary: "):
         assert line in page
     assert sorted(path.name for path in plots.iterdir()) == ["calibration.png", "forest.png", "popularity.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
@@ -38,13 +40,13 @@ def test_a_page_a_file_and_pictures(run: Callable, model: Path, world: Path, tmp
 def test_a_new_domain_by_chains(run: Callable, model: Path, world: Path, tmp_path: Path) -> None:
     more = ("--method", "nuts", "--chains", "2", "--draws", "15", "--plots", tmp_path / "plots")
     page = diagnose(run, model, world / "sim-2", tmp_path / "p.nc", *more)
-    assert "(new to the model) by nuts" in page
+    assert "(new domain) by nuts" in page
     for check in ("R-hat: ", "ESS bulk: ", "ESS tail: ", "divergences: ", "energy: BFMI"):
         assert check in page
     assert (tmp_path / "plots" / "trace.png").is_file()
 
 
-def test_variational_inference_says_whether_its_runs_agree(
+def test_variational_inference_reports_whether_its_runs_agree(
     run: Callable, model: Path, world: Path, tmp_path: Path
 ) -> None:
     page = diagnose(run, model, world / "sim-0", tmp_path / "p.nc", "--method", "vi", "--steps", "20")
@@ -52,11 +54,11 @@ def test_variational_inference_says_whether_its_runs_agree(
     assert "k-hat: " in page
 
 
-def test_a_MAP_says_nothing_of_its_error(run: Callable, model: Path, world: Path, tmp_path: Path) -> None:
+def test_a_point_has_no_error(run: Callable, model: Path, world: Path, tmp_path: Path) -> None:
     page = diagnose(run, model, world / "sim-0", tmp_path / "p.nc", "--method", "delta", "--plots", tmp_path / "plots")
     assert "a MAP is a point" in page
-    assert not any(word in page for word in ("ESS", "R-hat", "k-hat", "clear of 0"))
-    assert " to " not in page[page.index("What the log says") : page.index("Finding")], "no interval"
+    assert not any(word in page for word in ("ESS", "R-hat", "k-hat", "excludes 0"))
+    assert " to " not in page[page.index("Posterior of the domain's variables") : page.index("Summary")], "no interval"
     assert not (tmp_path / "plots" / "forest.png").exists()
 
 
@@ -68,9 +70,7 @@ def test_models_are_compared_on_the_same_queries(
     assert {line.split()[0] for line in lines[2:4]} == {"prerec", model_n.name}
 
 
-def test_what_it_cannot_do_is_refused(
-    refused: Callable, model: Path, model_n: Path, world: Path, tmp_path: Path
-) -> None:
+def test_bad_options_are_rejected(refused: Callable, model: Path, model_n: Path, world: Path, tmp_path: Path) -> None:
     def ask(chosen: Path, *more: object, out: str = "p.nc", says: str) -> None:
         domain = ("--domain", world / "sim-0")
         refused("diagnose", "--model", chosen, *domain, "--out", tmp_path / out, *QUICK, *more, says=says)
@@ -80,7 +80,7 @@ def test_what_it_cannot_do_is_refused(
     ask(tmp_path / "none", says="none")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    ask(model, "--plots", tmp_path / "mine", says="so it is left alone")
+    ask(model, "--plots", tmp_path / "mine", says="so it is not replaced")
 
 
 @pytest.mark.parametrize("wrong", [("--method", "gibbs"), ("--draws", "1"), ("--queries", "0")])

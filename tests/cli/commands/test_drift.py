@@ -1,4 +1,4 @@
-"""``prerec-pyro drift``: exit statuses for a nightly job, and the report."""
+"""``prerec-pyro drift``: exit statuses and the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def since() -> str:
 
 @pytest.fixture(scope="module")
 def shops(since: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A store as it is, and one in which everybody turns to the items that were the least popular."""
+    """A store without drift, and one where all users later choose the least popular items."""
     folder = tmp_path_factory.mktemp("shops")
     drawn = simulate(1, seed=3, num_items=40, num_users=250, num_days=DAYS, latent_dim=4)[0]
     vectors = drawn.truth.item_mean @ np.random.default_rng(0).standard_normal((4, 6))
@@ -39,7 +39,7 @@ def ask(run, model: Path, shop: Path, since: str, out: Path, *more: object):
     return run(*("drift", "--model", model, "--domain", shop, "--since", since, "--out", out, "--device", "cpu"), *more)
 
 
-def test_status_3_says_that_a_log_has_drifted(run, model, shops: dict[str, Path], since: str, tmp_path: Path) -> None:
+def test_status_3_means_drift(run, model, shops: dict[str, Path], since: str, tmp_path: Path) -> None:
     expected = {0: "calm", DRIFTED: "odd"}
     for status, name in expected.items():
         out, picture = tmp_path / f"{name}.json", tmp_path / f"{name}.png"
@@ -51,9 +51,7 @@ def test_status_3_says_that_a_log_has_drifted(run, model, shops: dict[str, Path]
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_means_nothing_is_refused(
-    refused, model: Path, shops: dict[str, Path], since: str, tmp_path: Path
-) -> None:
+def test_bad_options_are_rejected(refused, model: Path, shops: dict[str, Path], since: str, tmp_path: Path) -> None:
     where = ("--model", model, "--out", tmp_path / "x.md", "-q", "--device", "cpu")
     refused("drift", "--domain", shops["calm"], *where, "--since", "someday", says="expected an ISO time")
     refused("drift", "--domain", shops["calm"], *where, "--since", "2001-01-01", says="one part of the log")

@@ -1,4 +1,4 @@
-"""``prerec-pyro evaluate``: the rows of the contract, the table, and what is refused."""
+"""``prerec-pyro evaluate``: the JSON rows, the table, and rejected options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METRICS = ["recall", "r_ndcg", "recall@10", "ndcg@10", "mrr", "coverage"]
 
 @pytest.fixture
 def measure(run: Callable[..., Result], world: Path, tmp_path: Path) -> Measure:
-    """Run ``evaluate`` on ``sim-2`` and return the rows that it wrote; what it printed is in ``measure.result``."""
+    """Run ``evaluate`` on ``sim-2`` and return the rows; ``measure.result`` holds the output."""
 
     def ask(*options: object) -> Rows:
         fixed = ("--domain", world / "sim-2", "--k-percent", 5, "--device", "cpu", "--out", tmp_path / "rows.json")
@@ -37,11 +37,6 @@ def measure(run: Callable[..., Result], world: Path, tmp_path: Path) -> Measure:
         return json.loads((tmp_path / "rows.json").read_text())
 
     return ask
-
-
-@pytest.fixture
-def shop2(world: Path) -> Domain:
-    return Domain.load(world / "sim-2")
 
 
 def test_rows_keep_the_contract(measure: Measure, model: Path, shop2: Domain, tmp_path: Path) -> None:
@@ -59,7 +54,7 @@ def test_rows_keep_the_contract(measure: Measure, model: Path, shop2: Domain, tm
     assert [path.name for path in tmp_path.iterdir()] == ["rows.json"]
 
 
-def test_the_numbers_are_those_of_the_protocol(measure: Measure, model: Path, shop2: Domain) -> None:
+def test_the_metrics_are_those_of_the_protocol(measure: Measure, model: Path, shop2: Domain) -> None:
     rows = measure("--model", model, "--methods", "pop", "--split", "validation", "--split-seed", 3)
     loaded, users = PreRec.load(model, "cpu"), split_users(shop2, 3).validation
     encoded = loaded.encode(shop2)
@@ -85,7 +80,7 @@ def test_the_table_marks_the_best(measure: Measure, model: Path) -> None:
     assert measure.result.stdout.count("*") > 5
 
 
-def test_one_method_is_the_best_of_nothing(measure: Measure) -> None:
+def test_one_method_gets_no_star(measure: Measure) -> None:
     measure("--methods", "pop")
     assert "*" not in measure.result.stdout
     assert measure.result.stderr.splitlines()[0].startswith("evaluating pop: ")
@@ -121,13 +116,13 @@ def test_the_domain_is_encoded_once(
     assert other[1]["mean_popularity"] < rows[2]["mean_popularity"]  # fewer days, fewer events
 
 
-def test_two_models_are_told_apart(measure: Measure, model: Path, model_n: Path) -> None:
+def test_two_models_are_named_by_folder(measure: Measure, model: Path, model_n: Path) -> None:
     rows = measure("--model", model, "--model", model_n)
     assert [(row["method"], row["model"]) for row in rows] == [("prerec", str(model)), ("prerec_n", str(model_n))]
     assert str(model_n) in measure.result.stdout
 
 
-def test_do_is_for_models(measure: Measure, model: Path) -> None:
+def test_do_changes_models_only(measure: Measure, model: Path) -> None:
     plain = measure("--model", model, "--methods", "pop")
     without = measure("--model", model, "--methods", "pop", "--do", "Z=mean", "--do", "D=1")
     assert without[0]["do"] == {"Z": "mean", "D": 1.0}
@@ -135,11 +130,16 @@ def test_do_is_for_models(measure: Measure, model: Path) -> None:
     assert without[1] == plain[1]
 
 
-def test_another_split_of_a_source_is_warned_of(run: Callable[..., Result], world: Path, model: Path, tmp_path: Path):
+def test_another_split_of_a_source_gives_a_warning(
+    run: Callable[..., Result], world: Path, model: Path, tmp_path: Path
+):
     arguments = ("evaluate", "--model", model, "--k-percent", 5, "-q", "--out", tmp_path / "rows.json", "--domain")
     assert run(*arguments, world / "sim-0").stderr == ""
     assert run(*arguments, world / "sim-2", "--split-seed", 1).stderr == ""
-    assert "split by seed 0; --split-seed 1 mixes them" in run(*arguments, world / "sim-0", "--split-seed", 1).stderr
+    assert (
+        "trained on this domain with --split-seed 0; with --split-seed 1 some of its"
+        in run(*arguments, world / "sim-0", "--split-seed", 1).stderr
+    )
 
 
 def test_a_bar_moves_by_queries(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,13 +162,13 @@ def test_a_bar_moves_by_queries(measure: Measure, monkeypatch: pytest.MonkeyPatc
         (["--methods", "pop", "--k-percent", "0.001"], ["--k-percent 0.001: ", "under one item"]),
         (["--methods", "pop", "--k-percent", "101"], "--k-percent 101.0: "),
         (["--methods", "pop", "--k-percent", "nan"], "--k-percent nan: "),
-        (["--methods", "pop", "--do", "Z=0"], "--do: is for models"),
+        (["--methods", "pop", "--do", "Z=0"], "--do: needs a --model"),
         (["--methods", "pop", "--unseen-from", "nowhere"], "nowhere: is no folder"),
         (["--methods", "pop", "--out", "rows.csv"], "must end in .json"),
         (["--model", "nowhere"], "nowhere: there is no such model folder"),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_bad_options_are_rejected(
     refused: Callable[..., None], world: Path, tmp_path: Path, options: list[str], says: str | list[str]
 ) -> None:
     out = tmp_path / "new" / "rows.json"
@@ -183,7 +183,7 @@ def test_nodes_are_checked_before_the_work(
     refused(*arguments, "--model", model_n, "--do", "Z=1", says=["--do Z: ", str(model_n), "PreRec_n"])
 
 
-def test_a_split_without_queries_is_refused(refused: Callable[..., None], shop2: Domain, tmp_path: Path) -> None:
+def test_a_split_without_queries_is_rejected(refused: Callable[..., None], shop2: Domain, tmp_path: Path) -> None:
     first = Domain(
         name="first",
         item_ids=shop2.item_ids,
@@ -198,7 +198,7 @@ def test_a_split_without_queries_is_refused(refused: Callable[..., None], shop2:
     refused("evaluate", "--domain", tmp_path / "first", "--out", tmp_path / "rows.json", *options, says="--split test")
 
 
-def test_calibrate_adds_a_row_for_a_model_that_is_new_here(
+def test_calibrate_adds_a_row_for_a_model_that_is_new_to_the_domain(
     measure: Measure, run: Callable[..., Result], world: Path, model: Path, shop2: Domain, tmp_path: Path
 ) -> None:
     rows = measure("--model", model, "--calibrate")
@@ -225,6 +225,6 @@ def test_calibrate_adds_a_row_for_a_model_that_is_new_here(
     assert [row["method"] for row in json.loads((tmp_path / "k.json").read_text())] == ["prerec"]
 
 
-def test_calibrate_does_not_read_what_it_measures(refused: Callable[..., None], world: Path, model: Path) -> None:
+def test_calibrate_rejects_the_users_that_it_reads(refused: Callable[..., None], world: Path, model: Path) -> None:
     known = ("--domain", world / "sim-2", "--model", model, "--out", "rows.json", "--split", "train", "--calibrate")
     refused("evaluate", *known, says="--calibrate: reads the log of the training users")

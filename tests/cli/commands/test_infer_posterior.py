@@ -1,4 +1,4 @@
-"""``infer --posterior``: lists with D and S at what the log says of them, and what it refuses."""
+"""``infer --posterior``: lists with D and S at their posterior mean, and rejected options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def saved(model: Path, world: Path, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("calibrate", [False, True])
-def test_lists_are_made_at_its_mean(
+def test_lists_use_the_posterior_mean(
     run, model: Path, world: Path, tmp_path: Path, saved: Path, calibrate: bool
 ) -> None:
     out = tmp_path / "lists.csv"
@@ -35,7 +35,7 @@ def test_lists_are_made_at_its_mean(
     pd.testing.assert_frame_equal(pd.read_csv(out), expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 
-def test_what_does_not_fit_is_refused(
+def test_a_posterior_that_does_not_fit_is_rejected(
     refused, model: Path, model_n: Path, world: Path, tmp_path: Path, saved: Path
 ) -> None:
     out = ("--out", tmp_path / "lists.csv", "--device", "cpu", "-q", "--posterior", saved)
@@ -49,5 +49,5 @@ def test_what_does_not_fit_is_refused(
     )
     refused(
         *("infer", "--model", model, "--domain", world / "sim-2", *out, "--engine", "ray"),
-        says="--posterior: not with --engine ray",
+        says="--posterior: cannot be combined with --engine ray",
     )

@@ -1,4 +1,4 @@
-"""The end of ``evaluate``: will transfer help?"""
+"""Summary of transfer at the end of ``evaluate``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
     return out
 
 
-def test_the_verdict_is_that_of_the_queries(measure, model: Path, model_n: Path, scratch: Path, world: Path) -> None:
+def test_the_summary_compares_the_queries(measure, model: Path, model_n: Path, scratch: Path, world: Path) -> None:
     rows = measure("--model", model, "--model", model_n, "--model", scratch, "--methods", "random,pop,sbert")
     assert [row["method"] for row in rows if "transfer" in row] == ["prerec"]
     transfer = rows[0]["transfer"]
@@ -62,7 +62,7 @@ def test_the_verdict_is_that_of_the_queries(measure, model: Path, model_n: Path,
     assert "Not measured" not in last
 
 
-def test_a_calibrated_row_is_the_one_that_is_judged(measure, model: Path) -> None:
+def test_a_calibrated_row_is_summarised(measure, model: Path) -> None:
     rows = measure("--model", model, "--calibrate", "--methods", "pop")
     assert [row["method"] for row in rows if "transfer" in row] == ["prerec_calibrated"]
     assert "prerec_calibrated, r-NDCG" in measure.result.stdout
@@ -70,7 +70,7 @@ def test_a_calibrated_row_is_the_one_that_is_judged(measure, model: Path) -> Non
         assert hint in rows[1]["transfer"]["text"]
 
 
-def test_two_models_get_a_verdict_each(measure, model: Path, tmp_path: Path) -> None:
+def test_two_models_get_a_summary_each(measure, model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "copy")
     rows = measure("--model", model, "--model", tmp_path / "copy", "--methods", "pop")
     texts = [row["transfer"]["text"] for row in rows[:2]]
@@ -78,7 +78,7 @@ def test_two_models_get_a_verdict_each(measure, model: Path, tmp_path: Path) -> 
     assert rows[0]["transfer"]["against"] == rows[1]["transfer"]["against"]
 
 
-def test_nothing_is_said_where_there_is_nothing_to_say(measure, model: Path, model_n: Path) -> None:
+def test_no_summary_without_a_new_model_and_a_rival(measure, model: Path, model_n: Path) -> None:
     for options in (
         ("--model", model),
         ("--model", model, "--methods", "random"),
@@ -88,5 +88,5 @@ def test_nothing_is_said_where_there_is_nothing_to_say(measure, model: Path, mod
     ):
         assert not any("transfer" in row for row in measure(*options))
         assert "transfer" not in measure.result.stdout
-    # A source that the model was trained on is not served zero-shot.
+    # A trained domain is not zero-shot.
     assert not any("transfer" in row for row in measure("--model", model, "--methods", "pop", domain="sim-0"))

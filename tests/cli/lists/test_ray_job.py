@@ -1,4 +1,4 @@
-"""``infer --engine ray``: what is refused before Ray is started, and what is passed on to it."""
+"""``infer --engine ray``: checks before Ray starts, and the request that it gets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asked(world: Path, model: Path, tmp_path: Path) -> list[object]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """Do the workers' work here; what was asked of Ray is in the list."""
+    """Write the shards in this process; return the list of calls of Ray."""
     calls = []
 
     def run_here(shards, question, *, workers):
@@ -54,12 +54,12 @@ def test_a_folder_of_files_holds_the_lists_of_all_users(run: Callable[..., Resul
 
     (tmp_path / "lists" / "part-00001.parquet").unlink()
     again = run(*asked, "--do", "Z=0")
-    assert f"{number - 1} of {number} files are there already" in again.stderr
+    assert f"{number - 1} of {number} files exist already" in again.stderr
     assert started[1] == ([1], 2)
 
 
-def test_what_does_not_go_with_ray_is_refused_before_it_starts(refused, asked, started, tmp_path):
-    refused(*asked, "--uncertainty", says="--uncertainty: not with --engine ray")
+def test_bad_options_are_rejected_before_ray_starts(refused, asked, started, tmp_path):
+    refused(*asked, "--uncertainty", says="--uncertainty: cannot be combined with --engine ray")
     refused(*asked, "--at", "tomorrow", "--users", tmp_path / "none.csv", says="none.csv")
     refused(*asked, "--quiet", "--at", "tomorrow", says="expected an ISO time")
     refused(*asked, "--do", "Q=0", says="Q")
@@ -69,10 +69,10 @@ def test_what_does_not_go_with_ray_is_refused_before_it_starts(refused, asked, s
     assert started == []
 
 
-def test_histories_of_strangers_are_not_for_ray(run, asked, started, tmp_path, world):
-    people = tmp_path / "people.csv"
-    people.write_text(f"user_id,item_id\nme,{Domain.load(world / 'sim-2').item_ids[0]}\n")
-    result = run(*asked, "--users", people)
+def test_histories_of_new_users_are_rejected(run, asked, started, tmp_path, world):
+    histories = tmp_path / "histories.csv"
+    histories.write_text(f"user_id,item_id\nme,{Domain.load(world / 'sim-2').item_ids[0]}\n")
+    result = run(*asked, "--users", histories)
     assert result.exit_code == 2
     assert "holds histories" in result.stderr
     assert not (tmp_path / "lists").exists()

@@ -1,4 +1,4 @@
-"""``infer --uncertainty``: the columns it adds, where its draws come from, and what it refuses."""
+"""``infer --uncertainty``: added columns, source of the draws, and rejected options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_columns_are_added(run, model: Path, world: Path, tmp_path: Path, end: s
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 
-def test_a_trained_domain_takes_its_posterior(
+def test_a_trained_domain_uses_its_posterior(
     run, model: Path, world: Path, tmp_path: Path, saved_posterior: Path
 ) -> None:
     out = tmp_path / "lists.csv"
@@ -52,13 +52,13 @@ def test_a_trained_domain_takes_its_posterior(
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-4, atol=1e-4)
 
 
-def test_what_means_nothing_is_refused(
+def test_missing_draws_are_reported(
     refused, model: Path, model_n: Path, world: Path, tmp_path: Path, saved_posterior: Path
 ) -> None:
     out = ("--out", tmp_path / "lists.csv", "--device", "cpu", "-q")
     refused(
         *("infer", "--model", model, "--domain", world / "sim-0", *out, "--uncertainty"),
-        says=["sim-0", "write one with `diagnose` and give it by --posterior"],
+        says=["sim-0", "write it with `prerec-pyro diagnose` and give it by --posterior"],
     )
     refused(
         *("infer", "--model", model, "--domain", world / "sim-2", *out, "--uncertainty"),
@@ -71,11 +71,11 @@ def test_what_means_nothing_is_refused(
     )
 
 
-def test_a_point_is_no_uncertainty(refused, model: Path, world: Path, tmp_path: Path, tmp_path_factory) -> None:
+def test_a_point_estimate_is_rejected(refused, model: Path, world: Path, tmp_path: Path, tmp_path_factory) -> None:
     point = tmp_path_factory.mktemp("posterior") / "point.nc"
     PreRec.load(model, "cpu").posterior(Domain.load(world / "sim-0"), "delta").save(point)
     refused(
         *("infer", "--model", model, "--domain", world / "sim-0", "--out", tmp_path / "lists.csv", "-q"),
         *("--uncertainty", "--posterior", point, "--device", "cpu"),
-        says="is a point, it does not say how sure it is",
+        says="is a point estimate without uncertainty",
     )
