@@ -31,7 +31,11 @@ def write_plots(posterior: Posterior, checks: PredictiveChecks, folder: Path) ->
     from prerec_pyro.plots.base import save
 
     save(plots_posterior.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
-    counts = {"chosen": checks.chosen_popularity, "drawn by the model": checks.drawn_popularity, "its first ten": checks.listed_popularity}
+    counts = {
+        "chosen": checks.chosen_popularity,
+        "drawn by the model": checks.drawn_popularity,
+        "its first ten": checks.listed_popularity,
+    }
     save(plots_posterior.plot_popularity_check(counts), str(folder / "popularity.png"))
     if posterior.is_point:
         return
