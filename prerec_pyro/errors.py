@@ -1,4 +1,4 @@
-"""The one error that is meant for the person at the keyboard."""
+"""Error for the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -8,4 +8,11 @@ class InputError(ValueError):
 
     The message is complete in itself: it names the file, row, column or option, says what was expected, and what
     to do about it. The command line prints it without a traceback and exits with status 2.
+
+    >>> from prerec_pyro import InputError, PreRec
+    >>> try:
+    ...     PreRec(graph="papre")
+    ... except InputError as error:
+    ...     print(error)
+    graph 'papre': expected one of paper, extended, unconfounded, or a class of your own
     """

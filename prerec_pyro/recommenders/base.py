@@ -1,4 +1,4 @@
-"""What a trained model that reads texts is asked: to encode a domain, to recommend, to score."""
+"""Base of every trained model that reads texts: it encodes a domain, recommends, scores and embeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from prerec_pyro.training.device import choose_device
 
 
 class ItemScorer(Protocol):
-    """A scorer that can also be asked for the vectors of the items."""
+    """A scorer that also gives the vectors of the items."""
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return ``(num_queries, num_items)`` scores."""
@@ -37,14 +37,14 @@ class ItemScorer(Protocol):
 
 
 class BaseRecommender:
-    """The questions that every trained model answers, whatever its `scorer` is.
+    """Verbs of every trained model, written in terms of its `scorer`.
 
     Parameters
     ----------
     encoder
         Text encoder, by name or folder; None is the packaged one.
     window, normalizer
-        Of the popularity index.
+        Days of the popularity window, and what counts are relative to; see `Popularity`.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one.
     """
@@ -66,7 +66,7 @@ class BaseRecommender:
         raise NotImplementedError
 
     def encode(self, domain: Domain, cache: str | None = None) -> EncodedDomain:
-        """Return the domain with its text embeddings and popularity index, as this model wants them."""
+        """Return the domain with the text embeddings and the popularity index that this model needs."""
         encoder = None if domain.embeddings is not None else load_encoder(self.encoder_name, str(self.device))
         if encoder is not None:
             if self.encoder_revision not in (None, encoder.revision):

@@ -1,4 +1,4 @@
-"""Calibrated zero-shot: `PreRec` with S of the domain at hand read off the domain's own log."""
+"""Calibrated zero-shot: `PreRec` with the effect scales S estimated from the log of the domain at hand."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 
 
 class CalibratedPreRec(RecommenderWrapper):
-    """A trained model that serves new domains with S at its posterior mode, given what came before each query's day.
+    """A trained model that serves a new domain with S at its posterior mode, given the log before each query's day.
 
-    All networks stay as they are. A domain that the model was trained on has its own S, and is served as by the model.
+    All networks stay as they are. A domain that the model was trained on has its own S and is served by the model itself.
 
     Parameters
     ----------
     model
-        A trained `PreRec`.
+        A trained `PreRec` of a graph with S.
     users
-        ``(n,)`` user rows of the domain whose log may be read: in an evaluation none of those that are measured. None
-        is everybody.
+        ``(n,)`` user rows of the domain whose log may be read; in an evaluation, none that are measured. None is all.
+
+    >>> from prerec_pyro import CalibratedPreRec, ExtendedConfig, PreRec, TrainConfig, simulate
+    >>> stores = [store.domain.with_embeddings(store.truth.V) for store in simulate(2, num_items=30, num_users=40)]
+    >>> model = PreRec(ExtendedConfig(latent_dim=8), training=TrainConfig(epochs=0), device="cpu").fit(stores[:1])
+    >>> CalibratedPreRec(model).recommend(stores[1], k=2).columns.tolist()
+    ['user_id', 'item_id', 'score', 'rank']
     """
 
     model: PreRec
@@ -32,11 +37,11 @@ class CalibratedPreRec(RecommenderWrapper):
     def __init__(self, model: PreRec, users: np.ndarray | None = None) -> None:
         super().__init__(model)
         self.users = users
-        self._done: tuple[EncodedDomain, Calibration | None] | None = None
+        self._estimated: tuple[EncodedDomain, Calibration | None] | None = None
 
     @property
     def name(self) -> str:
-        """That of the model, and ``"_calibrated"``."""
+        """Name of the model, and ``"_calibrated"``."""
         return f"{self.model.name}_calibrated"
 
     def scorer(
@@ -50,7 +55,7 @@ class CalibratedPreRec(RecommenderWrapper):
 
     def calibration(self, encoded: EncodedDomain) -> Calibration | None:
         """Return S of the domain over time, estimated once; None where the model was trained on it."""
-        if self._done is None or self._done[0] is not encoded:
+        if self._estimated is None or self._estimated[0] is not encoded:
             users = np.arange(encoded.domain.num_users) if self.users is None else self.users
-            self._done = encoded, self.model.calibrate(encoded, users)
-        return self._done[1]
+            self._estimated = encoded, self.model.calibrate(encoded, users)
+        return self._estimated[1]

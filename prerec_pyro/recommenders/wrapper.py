@@ -1,4 +1,4 @@
-"""A trained model served otherwise: what a wrapper takes over from the model within."""
+"""Base of recommenders that wrap a trained model and score with another scorer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from prerec_pyro.recommenders.base import BaseRecommender
 
 
 class RecommenderWrapper(CausalMixin, BaseRecommender):
-    """Base of what answers like a trained model, from another scorer: texts and popularity are read as the model does.
+    """Recommender around a trained model: it reads texts and popularity as the model does, and scores in its own way.
 
     Parameters
     ----------
     model
-        The model within.
+        The wrapped model.
     """
 
     def __init__(self, model: CausalModel) -> None:
@@ -30,10 +30,10 @@ class RecommenderWrapper(CausalMixin, BaseRecommender):
 
     @property
     def graph(self) -> Graph:
-        """That of the model."""
+        """Graph of the wrapped model."""
         return self.model.graph
 
     @property
     def sources(self) -> TrainedDomains:
-        """Those of the model."""
+        """Trained domains of the wrapped model."""
         return self.model.sources

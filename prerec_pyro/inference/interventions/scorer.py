@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pyro
@@ -15,9 +14,9 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, candidates_batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
+from prerec_pyro.inference.interventions.statements import mean_in_slot, only, rows_of, run_under_do
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.domain_nodes import DomainNodes, Weights, dot
 from prerec_pyro.models.graphs.item_layout import ItemRows
@@ -28,24 +27,6 @@ from prerec_pyro.ranking.exact import ScoreFactors
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
 
 __all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
-
-
-@contextmanager
-def _program(graph: Graph, known: Mapping[str, Tensor], do: Mapping[str, Tensor]) -> Iterator[None]:
-    """Run statements of the graph under ``do`` (inside) with what is known conditioned on (outside).
-
-    Nodes that are neither stand at their prior mean. `do` must be the innermost handler: the fresh site that it leaves
-    behind is then an ordinary node to all others.
-    """
-    free = {"V"} if "V_decentered" in known else set()
-    config = noncentered(free | ({"D", "S"} & set(known))) | fixed_hyperpriors(graph)
-    with ExitStack() as stack:
-        stack.enter_context(pyro.poutine.block())
-        stack.enter_context(pyro.poutine.condition(data=dict(known)))
-        stack.enter_context(pyro.poutine.reparam(config=config))
-        if do:
-            stack.enter_context(pyro.poutine.do(data=dict(do)))
-        yield
 
 
 class InterventionalScorer:
@@ -281,7 +262,7 @@ class InterventionalScorer:
         do: dict[str, Tensor] = {}
         for node, width in graph.domain_widths.items():
             do |= self._set(node, (graph.num_domains, width))
-        with _program(graph, known, do):
+        with run_under_do(graph, known, do):
             return graph.domain(self.domain)
 
     def _domain_node(self) -> Tensor | None:
@@ -294,12 +275,12 @@ class InterventionalScorer:
             return None
         mean, value = None, self.intervention.values.get("Z")
         if isinstance(value, str | Scaled):
-            with _program(graph, {}, {}):
+            with run_under_do(graph, {}, {}):
                 mean = graph.popularity(batch.factors)  # (num_levels, B)
             if isinstance(value, str) and mean is not None:
-                mean = _mean_in_slot(mean, batch.candidate_level)
+                mean = mean_in_slot(mean, batch.candidate_level)
         shape = (len(batch.factors), graph.config.latent_dim)
-        with _program(graph, {}, self._set("Z", shape, mean)):
+        with run_under_do(graph, {}, self._set("Z", shape, mean)):
             return graph.popularity(batch.factors)
 
     def _items_in(self, batch: Batch, Z: Tensor | None) -> Tensor:
@@ -316,12 +297,12 @@ class InterventionalScorer:
         return self._items
 
     def _item_vectors(self, D: Tensor | None, Z: Tensor | None = None, level: Tensor | None = None) -> Tensor:
-        known, do = _only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))
+        known, do = only(self._known, "V_decentered"), self._set("V", tuple(self._text.shape))
         parts = []
         for begin in range(0, len(self._text), _ITEMS):
             rows = slice(begin, begin + _ITEMS)
             own = None if level is None else level[rows]
-            with _program(self.graph, _rows(known, rows), _rows(do, rows)):
+            with run_under_do(self.graph, rows_of(known, rows), rows_of(do, rows)):
                 covariates = {name: self._covariates[name][rows] for name in self.graph.covariates}
                 parts.append(self.graph.items(ItemRows(self._text[rows], Z, own, None, covariates), D))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
@@ -330,24 +311,5 @@ class InterventionalScorer:
         graph = self.graph
         H = self._fixed_items(D) if "V" in graph.edges["U"] else self._text
         shape = (batch.num_queries, graph.config.latent_dim)
-        with _program(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
+        with run_under_do(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
             return graph.users(H[batch.history], batch.positions, D)
-
-
-def _mean_in_slot(Z: Tensor, candidate_level: Tensor) -> Tensor:
-    """Return, for each level, the mean of Z over all items in its time slot, ``(num_levels, B)``.
-
-    Slot by slot, so that a query's answer does not depend on those that share its batch.
-    """
-    num_slots, num_items = candidate_level.shape
-    one = Z.new_full((), 1.0 / num_items).expand(candidate_level.shape)
-    share = Z.new_zeros(num_slots, len(Z)).scatter_add(1, candidate_level, one)
-    return (share @ Z)[share.argmax(dim=0)]  # a level occurs in one slot only
-
-
-def _rows(values: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    return {node: value[..., rows, :] for node, value in values.items()}
-
-
-def _only(known: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {name: known[name]} if name in known else {}

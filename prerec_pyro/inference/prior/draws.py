@@ -55,7 +55,7 @@ def prior_draws(
     >>> (shop,) = simulate(1, num_items=20, num_users=20, num_days=10)
     >>> domain = shop.domain.with_embeddings(np.random.default_rng(0).normal(size=(20, 8)))
     >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([domain])
-    >>> prior_draws(model.trained_graph, 4)["D"].shape
+    >>> prior_draws(model.graph, 4)["D"].shape
     torch.Size([4, 256])
     """
     if num_draws < 1:
