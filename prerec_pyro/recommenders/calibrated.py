@@ -16,7 +16,7 @@ from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 class CalibratedPreRec(RecommenderWrapper):
     """A trained model that serves a new domain with S at its posterior mode, given the log before each query's day.
 
-    All networks stay as they are. A domain that the model was trained on has its own S and is served by the model itself.
+    All networks stay as they are. A domain that the model was trained on has its own S, and the model itself serves it.
 
     Parameters
     ----------
