@@ -1,4 +1,4 @@
-"""The protocol of appendix C: every event of a user but the first is a query, all items are candidates."""
+"""Evaluation protocol of appendix C: every event of a user except the first is a query, all items are candidates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from prerec_pyro.data.batching.batch import query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.evaluation.metrics import ExposureMetrics, RankingMetrics, target_ranks, usable_k_percent
+from prerec_pyro.evaluation.exposure import ExposureMetrics
+from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks, usable_k_percent
 from prerec_pyro.ranking.lists import Recommender, top_k
 
 EXPOSURE_SIZE = 20
@@ -21,21 +23,31 @@ EXPOSURE_SIZE = 20
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What one recommender reached on one domain.
+    """Metrics of one recommender on one domain.
 
     Attributes
     ----------
     method, domain
-        Names.
+        Names of the recommender and of the domain.
     ranking, exposure
         Accumulated metrics.
     events
-        ``(num_queries,)`` the event that each query predicts, in the order of ``ranking.per_query``: the same for
-        every recommender that is measured on the same users, which is what paired tests need.
+        ``(num_queries,)`` event that each query predicts, in the order of ``ranking.per_query``. It is the same for
+        every recommender measured on the same users, as paired tests require.
     users
         ``(num_queries,)`` user row of each query.
     unseen
-        ``(num_queries,)`` bool, queries whose user and item occur in no source domain, or None where not asked.
+        ``(num_queries,)`` bool, queries with a user and an item that occur in no source domain; None without sources.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> ranking, exposure = RankingMetrics(num_items=4, k_percent=50), ExposureMetrics(num_items=4)
+    >>> ranking.update(torch.tensor([0, 2]), torch.tensor([0, 0]))
+    >>> found = Evaluation("pop", "shop", ranking, exposure, events=np.array([1, 3]), users=np.array([0, 1]))
+    >>> found.rows("test")[0]["recall"]
+    0.5
     """
 
     method: str
@@ -47,13 +59,19 @@ class Evaluation:
     unseen: np.ndarray | None = None
 
     def rows(self, split: str) -> list[dict[str, Any]]:
-        """Return a plain row for all queries, and one for the unseen where asked: the contract of ``evaluate``."""
-        head = {"method": self.method, "domain": self.domain, "split": split}
+        """Return the rows that ``prerec-pyro evaluate`` writes: all queries, then the unseen ones if there are sources.
+
+        Parameters
+        ----------
+        split
+            Name of the split, copied into the rows.
+        """
+        head: dict[str, Any] = {"method": self.method, "domain": self.domain, "split": split}
         k = {"k_percent": self.ranking.k_percent}
-        rows = [head | {"subset": "all"} | k | self.ranking.compute() | self.exposure.compute()]
+        rows = [{**head, "subset": "all", **k, **self.ranking.compute(), **self.exposure.compute()}]
         if self.unseen is not None:
-            rows.append(head | {"subset": "unseen"} | k | self.ranking.compute(self.unseen))
-        return [{name: _plain(value) for name, value in row.items()} for row in rows]
+            rows.append({**head, "subset": "unseen", **k, **self.ranking.compute(self.unseen)})
+        return [{name: _nan_to_none(value) for name, value in row.items()} for row in rows]
 
 
 @torch.no_grad()
@@ -67,22 +85,24 @@ def evaluate(
     max_scores: int = 1 << 21,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Rank the full catalogue for every query of `users`, on its exact last 64 items.
+    """Return the metrics of a recommender that ranks the full catalogue for every query of `users`.
+
+    A query reads the exact last 64 items of the user.
 
     Parameters
     ----------
     recommender
-        Anything that answers to the contract.
+        Any object of the `Recommender` protocol.
     encoded
-        The domain.
+        Domain to rank in.
     users
-        ``(n,)`` user rows, those of the test split say.
+        ``(n,)`` user rows, such as those of the test split.
     k_percent
         K% in percent.
     sources
-        Domains whose users and items, by raw id, do not count as unseen; none: no unseen row.
+        Source domains. A query is unseen if neither its user nor its item, by raw id, occurs in one of them.
     max_scores
-        Bound on the scores in memory at a time.
+        Bound on the number of scores in memory at a time.
     progress
         Called with the number of queries of each finished batch.
 
@@ -90,25 +110,63 @@ def evaluate(
     ------
     InputError
         If K% of the items is less than one item, or a score is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data.encoded import encode_domain
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro.models.baselines import MostPopular
+    >>> (shop,) = simulate(1, num_items=30, num_users=40, num_days=20)
+    >>> encoded = encode_domain(shop.domain.with_embeddings(shop.truth.item_mean))
+    >>> found = evaluate(MostPopular(), encoded, np.arange(10), k_percent=10)
+    >>> (row,) = found.rows("test")
+    >>> row["method"], row["subset"], row["num_queries"] == len(found.events)
+    ('pop', 'all', True)
     """
     ranking = RankingMetrics(encoded.num_items, k_percent)
     exposure = ExposureMetrics(encoded.num_items)
     scorer = recommender.scorer(encoded)
     sources = list(sources)
-    events = []
-    lots = torch.Generator().manual_seed(0)
-    for batch, targets in query_batches(encoded, users, max_scores=max_scores):
+    parts = [np.empty(0, np.int64)]
+    tie_breaker = torch.Generator().manual_seed(0)
+    for batch, batch_events in query_batches(encoded, users, max_scores=max_scores):
         scores = scorer(batch).cpu()
-        ranking.update(*target_ranks(scores, batch.targets))
-        _, shown = top_k(scores, min(EXPOSURE_SIZE, encoded.num_items), lots)
-        exposure.update(shown, batch.counts[batch.slot].gather(1, shown).float())
-        events.append(targets)
+        ranking.update(*target_ranks(scores, target_items(encoded, batch_events)))
+        _, shown = top_k(scores, min(EXPOSURE_SIZE, encoded.num_items), tie_breaker)  # (num_queries, k)
+        exposure.update(shown, shown_counts(batch, shown).float())
+        parts.append(batch_events)
         if progress is not None:
             progress(batch.num_queries)
-    asked = np.concatenate([np.empty(0, np.int64), *events])
-    unseen = unseen_queries(encoded.domain, asked, sources) if sources else None
-    whose = encoded.domain.user_of_event[asked]
-    return Evaluation(recommender.name, encoded.name, ranking, exposure, asked, whose, unseen)
+    events = np.concatenate(parts)
+    unseen = unseen_queries(encoded.domain, events, sources) if sources else None
+    query_users = encoded.domain.user_of_event[events]
+    return Evaluation(recommender.name, encoded.name, ranking, exposure, events, query_users, unseen)
+
+
+def target_items(encoded: EncodedDomain, events: np.ndarray) -> Tensor:
+    """Return the item index of some events of the log, ``(num_queries,)`` int64: the targets of their queries."""
+    return torch.from_numpy(encoded.domain.item_index[events].astype(np.int64))
+
+
+def shown_counts(batch: Batch, shown: Tensor) -> Tensor:
+    """Return the interactions of each shown item in the window before its query's day, ``(num_queries, k)``.
+
+    Parameters
+    ----------
+    batch
+        Queries against the full catalogue.
+    shown
+        ``(num_queries, k)`` item indices.
+
+    Raises
+    ------
+    ValueError
+        If the batch holds no counts, as one of training does.
+    """
+    if batch.counts is None:
+        raise ValueError("the batch holds no interaction counts; give one against the full catalogue")
+    return batch.counts[batch.slot].gather(1, shown)
 
 
 def validation_score(
@@ -117,54 +175,82 @@ def validation_score(
     k_percent: float,
     max_queries: int,
 ) -> float:
-    """Return the mean r-NDCG@K% over domains, the score that stops training (appendix C.3).
+    """Return the mean r-NDCG@K% over domains, the score of early stopping (appendix C.3).
 
     Parameters
     ----------
     recommender
-        What is being trained.
+        Recommender in training.
     parts
         Domains, each with its validation users.
     k_percent
-        K% in percent; where that is less than one item, one item.
+        K% in percent. Where K% of the items is less than one item, K is one item.
     max_queries
-        Users are drawn, the same each time, until they give about this many queries. (Those that come first in a
-        domain are often the earliest, and no sample of it.)
+        Approximate number of queries of each domain. Users are drawn at random, the same ones each time, until they
+        give this many. The first users of a domain are no random sample: they are often the earliest.
 
     Raises
     ------
     InputError
         If no domain has a validation user with two events.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data.encoded import encode_domain
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro.models.baselines import SBERT, Random
+    >>> (shop,) = simulate(1, num_items=30, num_users=40, num_days=20)
+    >>> encoded = encode_domain(shop.domain.with_embeddings(shop.truth.item_mean))
+    >>> texts, chance = (validation_score(m, [(encoded, np.arange(40))], 10, 500) for m in (SBERT(), Random()))
+    >>> texts > chance
+    True
     """
     scores = []
     for encoded, users in parts:
         drawn = np.random.default_rng(0).permutation(users)
         queries = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
-        some = np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
-        if num_queries(encoded.domain, some):
+        sample = np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
+        if num_queries(encoded.domain, sample):
             percent = usable_k_percent(encoded.num_items, k_percent)
-            scores.append(evaluate(recommender, encoded, some, k_percent=percent).ranking.compute()["r_ndcg"])
+            scores.append(evaluate(recommender, encoded, sample, k_percent=percent).ranking.compute()["r_ndcg"])
     if not scores:
-        raise InputError("no source domain has a validation user with two events; there is nothing to stop training on")
+        raise InputError("no source domain has a validation user with two events; early stopping needs one")
     return float(np.mean(scores))
 
 
 def unseen_queries(domain: Domain, events: np.ndarray, sources: Iterable[Domain]) -> np.ndarray:
-    """Return ``(len(events),)`` bool: neither the event's user nor its item occurs in a source, by raw id."""
-    users, items = set(), set()
+    """Return a mask of the events with a user and an item that occur in no source, by raw id.
+
+    Parameters
+    ----------
+    domain
+        Domain of the events.
+    events
+        ``(num_queries,)`` positions in its log.
+    sources
+        Source domains.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(num_queries,)`` bool.
+    """
+    known_users: set[str] = set()
+    known_items: set[str] = set()
     for source in sources:
-        users.update(source.user_ids)
-        items.update(source.item_ids)
-    new_user = np.array([user not in users for user in domain.user_ids], dtype=bool)
-    new_item = np.array([item not in items for item in domain.item_ids], dtype=bool)
+        known_users.update(source.user_ids)
+        known_items.update(source.item_ids)
+    new_user = np.array([user not in known_users for user in domain.user_ids], dtype=bool)
+    new_item = np.array([item not in known_items for item in domain.item_ids], dtype=bool)
     return new_user[domain.user_of_event[events]] & new_item[domain.item_index[events]]
 
 
 def num_queries(domain: Domain, users: np.ndarray) -> int:
-    """Return how many queries these users give."""
+    """Return the number of queries of some user rows: all of their events except the first of each user."""
     return int(np.maximum(np.diff(domain.offsets)[users] - 1, 0).sum())
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: a mean over nothing is null."""
+def _nan_to_none(value: Any) -> Any:
+    """Return None for NaN or infinity, which JSON cannot hold, and any other value as it is."""
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Will transfer help? Zero-shot against its rivals on the domain at hand, and what to do about it."""
+"""Transfer summary: zero-shot compared with its rivals on a domain, and a recommendation."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from prerec_pyro.evaluation.bootstrap import Difference, paired_bootstrap
 
 Kind = Literal["popularity", "texts", "zero-shot", "trained here"]
 Recommendation = Literal["zero-shot", "fine-tune first", "stay with popularity"]
-METRICS = ("r_ndcg", "recall")  # the first decides
+METRICS = ("r_ndcg", "recall")  # the first one decides
 
 
 @dataclass(frozen=True, eq=False)
 class Rival:
-    """What zero-shot is compared with.
+    """One recommender to compare zero-shot with.
 
     Attributes
     ----------
     name
-        What to call it.
+        Name in the summary.
     kind
-        Whether it is popularity, texts alone, another model that has not seen the domain, or one trained on it.
+        ``"popularity"``; ``"texts"``, texts alone; ``"zero-shot"``, another model not trained on the domain; or
+        ``"trained here"``, a model trained on the domain.
     values
-        Metric → ``(num_queries,)`` of the same queries as ours; those of `METRICS`.
+        Each metric of `METRICS` → ``(num_queries,)``, on the same queries as zero-shot.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Rival("pop", "popularity", {"r_ndcg": np.zeros(3), "recall": np.zeros(3)}).kind
+    'popularity'
     """
 
     name: str
@@ -35,15 +42,24 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """The verdict.
+class TransferSummary:
+    """Result of `transfer_summary`.
 
     Attributes
     ----------
     against
-        Rival → metric → how much better zero-shot is than it.
-    recommendation, reason
-        What to do, and why, a clause.
+        Rival → metric → difference of zero-shot minus the rival.
+    recommendation
+        Recommended course.
+    reason
+        Reason for it, a clause.
+
+    Examples
+    --------
+    >>> gain = Difference(0.2, 0.1, 0.3, 0.0)
+    >>> against = {"pop": {"r_ndcg": gain, "recall": gain}}
+    >>> TransferSummary(against, "zero-shot", "it ranks better than pop").as_json()["against"]["pop"]["low"]
+    0.1
     """
 
     against: Mapping[str, Mapping[str, Difference]]
@@ -51,58 +67,75 @@ class Transfer:
     reason: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return ``{"against": {rival: numbers}, "recommendation": …}``: r-NDCG's, and recall's in ``"recall"``."""
+        """Return ``{"against": {rival: numbers}, "recommendation": …}``, plain JSON.
+
+        The numbers of a rival are those of r-NDCG; those of recall are under its key ``"recall"``.
+        """
         first, *others = METRICS
-        against = {
-            name: found[first].as_json() | {metric: found[metric].as_json() for metric in others}
+        against: dict[str, dict[str, Any]] = {
+            name: {**found[first].as_json(), **{metric: found[metric].as_json() for metric in others}}
             for name, found in self.against.items()
         }
         return {"against": against, "recommendation": self.recommendation}
 
 
-def judge(ours: Mapping[str, np.ndarray], rivals: Sequence[Rival], users: np.ndarray, *, seed: int = 0) -> Transfer:
-    """Compare zero-shot with every rival, by the paired bootstrap over users, and say what to do.
+def transfer_summary(
+    zero_shot: Mapping[str, np.ndarray], rivals: Sequence[Rival], users: np.ndarray, *, seed: int = 0
+) -> TransferSummary:
+    """Return the comparison of zero-shot with every rival, by the paired bootstrap over users, and a recommendation.
 
-    r-NDCG decides, and a difference counts only where its whole 95 % interval is on one side of 0. In this order:
+    r-NDCG decides. A difference counts only if its whole 95 % interval is on one side of 0. The rules, in this order:
 
-    1. *fine-tune first*, where a model trained on the domain is better than zero-shot, and than popularity where that
-       was measured;
-    2. *stay with popularity*, where zero-shot is not shown to be better than it: what is simpler stays;
-    3. *fine-tune first*, where texts alone or another zero-shot model are better, which is negative transfer;
+    1. *fine-tune first*, if a model trained on the domain is better than zero-shot, and also better than popularity
+       where that was measured;
+    2. *stay with popularity*, if zero-shot is not shown to be better than popularity: the simpler method wins;
+    3. *fine-tune first*, if texts alone or another zero-shot model are better: transfer is negative;
     4. *zero-shot* otherwise.
 
     Parameters
     ----------
-    ours
-        Metric → ``(num_queries,)`` of zero-shot; those of `METRICS`.
+    zero_shot
+        Each metric of `METRICS` → ``(num_queries,)`` of zero-shot.
     rivals
         One or more.
     users
-        ``(num_queries,)`` whose query each is.
+        ``(num_queries,)`` user of each query.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> users, noise = np.arange(50), np.random.default_rng(0).random(50) / 10
+    >>> ours = {"r_ndcg": 0.5 + noise, "recall": 0.6 + noise}
+    >>> pop = Rival("pop", "popularity", {"r_ndcg": 0.3 + noise[::-1], "recall": 0.4 + noise[::-1]})
+    >>> found = transfer_summary(ours, [pop], users)
+    >>> found.recommendation, found.reason
+    ('zero-shot', 'it ranks better than pop')
     """
     pairs = [(rival, metric) for rival in rivals for metric in METRICS]
-    columns = [ours[metric] - rival.values[metric] for rival, metric in pairs]
-    popular = [rival for rival in rivals if rival.kind == "popularity"]
+    columns = [zero_shot[metric] - rival.values[metric] for rival, metric in pairs]
+    popularity = [rival for rival in rivals if rival.kind == "popularity"]
     trained = [rival for rival in rivals if rival.kind == "trained here"]
-    beside = [(own, pop) for own in trained for pop in popular]
-    columns += [own.values[METRICS[0]] - pop.values[METRICS[0]] for own, pop in beside]
+    trained_pairs = [(model, pop) for model in trained for pop in popularity]
+    columns += [model.values[METRICS[0]] - pop.values[METRICS[0]] for model, pop in trained_pairs]
     found = paired_bootstrap(np.stack(columns, axis=1), users, seed=seed)
     against: dict[str, dict[str, Difference]] = {rival.name: {} for rival in rivals}
     for (rival, metric), difference in zip(pairs, found, strict=False):
         against[rival.name][metric] = difference
-    not_above = {own.name for (own, _), gain in zip(beside, found[len(pairs) :], strict=True) if not gain.better}
+    gains = zip(trained_pairs, found[len(pairs) :], strict=True)
+    not_above_popularity = {model.name for (model, _), gain in gains if not gain.better}
     decisive = {name: differences[METRICS[0]] for name, differences in against.items()}
-    worthwhile = [r.name for r in trained if decisive[r.name].worse and r.name not in not_above]
-    return Transfer(against, *_decide(rivals, decisive, worthwhile))
+    worth_training = [r.name for r in trained if decisive[r.name].worse and r.name not in not_above_popularity]
+    return TransferSummary(against, *_recommend(rivals, decisive, worth_training))
 
 
-def _decide(
-    rivals: Sequence[Rival], decisive: Mapping[str, Difference], worthwhile: Sequence[str]
+def _recommend(
+    rivals: Sequence[Rival], decisive: Mapping[str, Difference], worth_training: Sequence[str]
 ) -> tuple[Recommendation, str]:
-    if worthwhile:
-        return "fine-tune first", f"{_ranks(worthwhile)} better than zero-shot, trained on this domain"
+    """Return the recommendation and its reason, by the rules of `transfer_summary`."""
+    if worth_training:
+        return "fine-tune first", f"{_ranks(worth_training)} better than zero-shot, trained on this domain"
     not_beaten = [r.name for r in rivals if r.kind == "popularity" and not decisive[r.name].better]
     if not_beaten:
         if any(decisive[name].worse for name in not_beaten):
@@ -113,43 +146,54 @@ def _decide(
         return "fine-tune first", f"{_ranks(better)} better than zero-shot here: transfer is negative"
     beaten = [name for name, difference in decisive.items() if difference.better]
     if beaten:
-        open_ = [name for name in decisive if name not in beaten]
-        rest = f", and is not shown to differ from {_listed(open_)}" if open_ else ""
-        return "zero-shot", f"it ranks better than {_listed(beaten)}{rest}"
-    return "zero-shot", f"nothing measured is shown to rank better, nor worse: {_listed(decisive)}"
+        undecided = [name for name in decisive if name not in beaten]
+        rest = f", and is not shown to differ from {_enumerate(undecided)}" if undecided else ""
+        return "zero-shot", f"it ranks better than {_enumerate(beaten)}{rest}"
+    return "zero-shot", f"no rival is shown to rank better or worse: {_enumerate(decisive)}"
 
 
-def paragraph(name: str, domain: str, verdict: Transfer, missing: Sequence[str] = ()) -> str:
-    """Return the verdict in words.
+def describe_transfer(name: str, domain: str, summary: TransferSummary, missing: Sequence[str] = ()) -> str:
+    """Return the summary as a paragraph.
 
     Parameters
     ----------
     name
-        What served the domain zero-shot.
+        Name of the zero-shot recommender.
     domain
-        Its name.
-    verdict
-        Of `judge`.
+        Name of the domain.
+    summary
+        From `transfer_summary`.
     missing
-        Rivals that were not measured, each with how to add it.
+        Rivals that were not measured, each with the way to add it.
+
+    Examples
+    --------
+    >>> gain = Difference(0.2, 0.1, 0.3, 0.0)
+    >>> summary = TransferSummary({"pop": {"r_ndcg": gain}}, "zero-shot", "it ranks better than pop")
+    >>> numbers, recommendation = describe_transfer("prerec", "shop", summary).split(". ")
+    >>> numbers
+    'Transfer to shop: r-NDCG of prerec minus that of pop +0.2000 (95 % +0.1000 to +0.3000), better'
+    >>> recommendation
+    'Recommendation: zero-shot, since it ranks better than pop.'
     """
     parts = []
-    for rival, found in verdict.against.items():
+    for rival, found in summary.against.items():
         gain = found[METRICS[0]]
-        sure = "" if np.isnan(gain.low) else f" (95 % {gain.low:+.4f} to {gain.high:+.4f})"
-        negative = ", worse" if gain.worse else ", better" if gain.better else ", open"
-        parts.append(f"{rival} {gain.difference:+.4f}{sure}{negative}")
-    text = f"Will transfer help in {domain}? {name}, r-NDCG less that of: {'; '.join(parts)}."
-    text += f" Recommendation: {verdict.recommendation}, since {verdict.reason}."
+        interval = "" if np.isnan(gain.low) else f" (95 % {gain.low:+.4f} to {gain.high:+.4f})"
+        finding = ", worse" if gain.worse else ", better" if gain.better else ", undecided"
+        parts.append(f"{rival} {gain.difference:+.4f}{interval}{finding}")
+    text = f"Transfer to {domain}: r-NDCG of {name} minus that of {'; '.join(parts)}."
+    text += f" Recommendation: {summary.recommendation}, since {summary.reason}."
     if missing:
         text += f" Not measured: {'; '.join(missing)}."
     return text
 
 
 def _ranks(names: Sequence[str]) -> str:
-    return f"{_listed(names)} {'rank' if len(names) > 1 else 'ranks'}"
+    return f"{_enumerate(names)} {'rank' if len(names) > 1 else 'ranks'}"
 
 
-def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+def _enumerate(names: Sequence[str] | Mapping[str, Any]) -> str:
+    """Return names as ``"a, b and c"``."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -50,9 +50,12 @@ class Scorer(Protocol):
 
 
 class Recommender(Protocol):
-    """What everything that ranks items answers to, baseline or not."""
+    """Anything that ranks the items of a domain: trained models and baselines alike."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the method, as result tables print it."""
+        ...
 
     def scorer(self, encoded: EncodedDomain) -> Scorer:
         """Return a function from a batch over the full catalogue to ``(num_queries, num_items)`` scores."""

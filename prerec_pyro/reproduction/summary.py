@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prerec_pyro.evaluation.bootstrap import over_seeds, paired_bootstrap
+from prerec_pyro.evaluation.bootstrap import mean_over_seeds, paired_bootstrap
 from prerec_pyro.reproduction.cells import METRICS, Cell
 from prerec_pyro.reproduction.rows import Row
 
@@ -49,7 +49,7 @@ def records(measured: Sequence[Measured], target: str, **more: Any) -> list[dict
             record |= {"num_queries": rows[0]["num_queries"], "seeds": len(rows)}
             for metric in METRICS:
                 values = [row[metric] for row in rows]
-                record[metric] = None if None in values else over_seeds(values) | {"values": values}
+                record[metric] = None if None in values else {**mean_over_seeds(values), "values": values}
             here.append(record)
         for record in here:
             record["best"] = [metric for metric in METRICS if _is_best(record, here, metric)]

@@ -1,4 +1,4 @@
-"""The bootstrap against a loop, against scipy and against the normal approximation; the interval over seeds."""
+"""The bootstrap against a loop, scipy and the normal approximation; the interval over seeds against scipy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from scipy import stats
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation import bootstrap
-from prerec_pyro.evaluation.bootstrap import Difference, over_seeds, paired_bootstrap
+from prerec_pyro.evaluation.bootstrap import Difference, mean_over_seeds, paired_bootstrap
 
 
 def drawn(num_users: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Queries of users who have one to six of them, and an effect of their own."""
+    """Values and users of queries: one to six queries per user, and an effect of each user."""
     rng = np.random.default_rng(seed)
     users = np.repeat(rng.permutation(num_users) * 7, rng.integers(1, 7, num_users))
     return rng.normal(0.1, 0.3, len(users)) + rng.normal(0, 0.2, 7 * num_users)[users], users
 
 
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 23])
-def test_it_is_a_loop_over_draws_of_users(monkeypatch, chunk):
+def test_the_bootstrap_equals_a_loop_over_draws_of_users(monkeypatch, chunk):
     monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
     values, users = drawn()
     known, means, rng = np.unique(users), [], np.random.default_rng(3)
@@ -34,7 +34,7 @@ def test_it_is_a_loop_over_draws_of_users(monkeypatch, chunk):
     assert found.share_not_better == np.mean(np.array(means) <= 0)
 
 
-def test_it_agrees_with_scipy_where_each_user_has_one_query():
+def test_the_bootstrap_agrees_with_scipy_where_each_user_has_one_query():
     values = np.random.default_rng(1).exponential(1.0, 60) - 0.8
     (found,) = paired_bootstrap(values[:, None], np.arange(60))
     theirs = stats.bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=0).confidence_interval
@@ -42,7 +42,7 @@ def test_it_agrees_with_scipy_where_each_user_has_one_query():
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.05 * width)
 
 
-def test_the_queries_of_a_user_stand_and_fall_together():
+def test_the_queries_of_a_user_are_drawn_together():
     rng = np.random.default_rng(2)
     users = np.repeat(np.arange(100), 20)
     values = np.repeat(rng.normal(0, 1, 100), 20)
@@ -83,11 +83,11 @@ def test_nothing_to_compare_is_refused():
 
 
 def test_the_interval_over_seeds_is_students():
-    found = over_seeds([0.30, 0.32, 0.31])
+    found = mean_over_seeds([0.30, 0.32, 0.31])
     assert found["mean"] == pytest.approx(0.31)
     assert found["half_width"] == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-5)
     interval = stats.ttest_1samp([0.30, 0.32, 0.31], 0.0).confidence_interval(0.95)
     assert found["half_width"] == pytest.approx((interval.high - interval.low) / 2)
-    assert over_seeds([0.3]) == {"mean": 0.3, "half_width": None}
+    assert mean_over_seeds([0.3]) == {"mean": 0.3, "half_width": None}
     with pytest.raises(ValueError, match="no values"):
-        over_seeds([])
+        mean_over_seeds([])

@@ -1,4 +1,4 @@
-"""The protocol against a loop over users and events that anyone can check."""
+"""The protocol against a plain loop over users and events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Constant:
 
 
 def long_domain() -> Domain:
-    """A user with more than 64 events, one with a single event, and the small ones."""
+    """A user with more than 64 events, one with a single event, and the users of a small domain."""
     small = small_domain(num_users=6)
     events = np.random.default_rng(1).integers(0, 12, 81)
     return Domain(
@@ -97,7 +97,7 @@ def test_memory_does_not_change_the_result(encoded):
         evaluate(Drawn(), encoded, users, k_percent=K_PERCENT, max_scores=size).rows("test")[0]
         for size in (1, 100, 1 << 23)
     ]
-    random = {"coverage", "mean_popularity", "gini_exposure"}  # lists are cut among ties by lot
+    random = {"coverage", "mean_popularity", "gini_exposure"}  # ties in the lists are broken at random
     for row in rows:
         assert {name: value for name, value in row.items() if name not in random} == pytest.approx(
             {name: value for name, value in rows[0].items() if name not in random}
@@ -133,10 +133,10 @@ def test_rows_are_the_contract_and_plain_json(encoded):
     assert rows[1]["recall"] is None, "a mean over nothing is null"
 
 
-def test_unseen_queries_are_those_of_a_new_user_and_a_new_item(encoded):
+def test_unseen_queries_have_a_new_user_and_a_new_item(encoded):
     domain = encoded.domain
     source = Domain("source", domain.item_ids[:4], domain.item_ids[:4], domain.user_ids[:2], [0, 1, 2], [0, 1])
-    other = Domain("other", domain.item_ids[4:5], domain.item_ids[4:5], np.array(["stranger"], object), [0, 1], [0])
+    other = Domain("other", domain.item_ids[4:5], domain.item_ids[4:5], np.array(["new user"], object), [0, 1], [0])
     users, recommender = np.arange(8), Drawn()
     found = evaluate(recommender, encoded, users, k_percent=K_PERCENT, sources=[source, other], max_scores=60)
     keep, expected = [], by_loop(encoded, users, recommender.table)
@@ -156,7 +156,7 @@ def test_without_sources_there_is_no_unseen_row(encoded):
 
 
 @pytest.mark.parametrize("k_percent", [0.0, -1.0, 101.0, 8.0])
-def test_k_must_name_an_item(encoded, k_percent):
+def test_k_must_be_at_least_one_item(encoded, k_percent):
     with pytest.raises(InputError, match="K%"):
         evaluate(Drawn(), encoded, np.arange(2), k_percent=k_percent)
 
@@ -174,11 +174,11 @@ def test_validation_is_the_mean_over_domains(encoded):
     assert each[0] != each[1]
 
 
-def test_validation_draws_users_until_there_are_queries_enough(encoded):
+def test_validation_draws_users_until_there_are_enough_queries(encoded):
     users = np.arange(6)
     queries = (np.diff(encoded.domain.offsets)[users] - 1).clip(0)
     drawn = np.random.default_rng(0).permutation(users)
-    assert drawn[0] != 0, "not the first, who are the earliest"
+    assert drawn[0] != 0, "not the first users, who are often the earliest"
     some = validation_score(Drawn(), [(encoded, users)], K_PERCENT, int(queries[drawn[0]]) + 1)
     expected = evaluate(Drawn(), encoded, np.sort(drawn[:2]), k_percent=K_PERCENT).ranking.compute()["r_ndcg"]
     assert some == pytest.approx(expected)

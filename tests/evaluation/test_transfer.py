@@ -1,4 +1,4 @@
-"""The verdict on worlds where the answer is known."""
+"""The recommendation where the right one is known."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import json
 import numpy as np
 import pytest
 
-from prerec_pyro.evaluation.transfer import METRICS, Rival, judge, paragraph
+from prerec_pyro.evaluation.transfer import METRICS, Rival, describe_transfer, transfer_summary
 
 USERS = np.repeat(np.arange(200), 3)
 
 
-def world(level: float, seed: int) -> dict[str, np.ndarray]:
-    """Queries whose metric is `level` on average, give or take 0.01 for the mean."""
+def metrics(level: float, seed: int) -> dict[str, np.ndarray]:
+    """Metrics of queries around `level`; the standard error of their mean is below 0.01."""
     rng = np.random.default_rng(seed)
     return {metric: level + rng.normal(0, 0.1, len(USERS)) for metric in METRICS}
 
 
-def verdict(ours: float = 0.5, **rivals: float):
+def summary(ours: float = 0.5, **rivals: float):
     kinds = {"pop": "popularity", "sbert": "texts", "prerec_n": "zero-shot", "sasrec": "trained here"}
-    return judge(
-        world(ours, 0), [Rival(n, kinds[n], world(level, i + 1)) for i, (n, level) in enumerate(rivals.items())], USERS
+    return transfer_summary(
+        metrics(ours, 0),
+        [Rival(n, kinds[n], metrics(level, i + 1)) for i, (n, level) in enumerate(rivals.items())],
+        USERS,
     )
 
 
@@ -30,27 +32,27 @@ def verdict(ours: float = 0.5, **rivals: float):
     [
         ({"pop": 0.3, "sbert": 0.3, "prerec_n": 0.4, "sasrec": 0.2}, "zero-shot", "pop, sbert, prerec_n and sasrec"),
         ({"pop": 0.3, "sbert": 0.5}, "zero-shot", "better than pop, and is not shown to differ from sbert"),
-        ({"sbert": 0.5}, "zero-shot", "nothing measured is shown to rank better"),
+        ({"sbert": 0.5}, "zero-shot", "no rival is shown to rank better"),
         ({"pop": 0.7}, "stay with popularity", "transfer is negative"),
         ({"pop": 0.5}, "stay with popularity", "not shown to rank better than popularity"),
         ({"pop": 0.3, "sbert": 0.7}, "fine-tune first", "sbert ranks better than zero-shot here: transfer is negative"),
         ({"sbert": 0.7, "prerec_n": 0.8}, "fine-tune first", "sbert and prerec_n rank better"),
         ({"pop": 0.3, "sasrec": 0.7}, "fine-tune first", "sasrec ranks better than zero-shot, trained on this domain"),
         ({"pop": 0.7, "sasrec": 0.8}, "fine-tune first", "sasrec ranks better"),
-        # A model of the domain's own that does not beat popularity either is no reason to train.
+        # A trained model that does not beat popularity is no reason to train.
         ({"pop": 0.8, "sasrec": 0.7}, "stay with popularity", "transfer is negative"),
         ({"pop": 0.3, "sasrec": 0.5}, "zero-shot", "not shown to differ from sasrec"),
     ],
 )
 def test_the_recommendation(rivals, recommendation, says):
-    found = verdict(**rivals)
+    found = summary(**rivals)
     assert found.recommendation == recommendation
     assert says in found.reason
 
 
-def test_differences_are_ours_less_theirs():
-    ours, theirs = world(0.5, 0), world(0.3, 1)
-    found = judge(ours, [Rival("pop", "popularity", theirs)], USERS)
+def test_differences_are_zero_shot_minus_rival():
+    ours, theirs = metrics(0.5, 0), metrics(0.3, 1)
+    found = transfer_summary(ours, [Rival("pop", "popularity", theirs)], USERS)
     for metric in METRICS:
         gain = found.against["pop"][metric]
         assert gain.difference == pytest.approx((ours[metric] - theirs[metric]).mean())
@@ -59,14 +61,14 @@ def test_differences_are_ours_less_theirs():
 
 
 def test_json_and_words_say_the_same():
-    found = verdict(pop=0.7, sbert=0.3)
+    found = summary(pop=0.7, sbert=0.3)
     row = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert row["recommendation"] == "stay with popularity"
     assert list(row["against"]) == ["pop", "sbert"]
     assert row["against"]["pop"]["high"] < 0 < row["against"]["sbert"]["low"]
     assert set(row["against"]["pop"]["recall"]) == {"difference", "low", "high", "share_not_better"}
-    text = paragraph("prerec", "shop", found, ["prerec_n (train it)"])
-    assert text.startswith("Will transfer help in shop? prerec, ")
+    text = describe_transfer("prerec", "shop", found, ["prerec_n (train it)"])
+    assert text.startswith("Transfer to shop: r-NDCG of prerec minus that of pop ")
     assert f"pop {row['against']['pop']['difference']:+.4f} (95 % {row['against']['pop']['low']:+.4f} to " in text
     assert "worse; sbert +0.2" in text
     assert "Recommendation: stay with popularity, since" in text
@@ -74,10 +76,10 @@ def test_json_and_words_say_the_same():
 
 
 def test_one_user_decides_nothing():
-    one = judge(
+    one = transfer_summary(
         {m: np.array([1.0]) for m in METRICS},
         [Rival("pop", "popularity", {m: np.array([0.0]) for m in METRICS})],
         np.array([0]),
     )
     assert one.recommendation == "stay with popularity"
-    assert "pop +1.0000, open" in paragraph("prerec", "shop", one)
+    assert "pop +1.0000, undecided" in describe_transfer("prerec", "shop", one)

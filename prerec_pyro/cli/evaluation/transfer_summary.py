@@ -78,15 +78,15 @@ def add_to_rows(measured: Sequence[Measured], domain: Domain) -> list[str]:
     domain
         Domain that they were measured on.
     """
-    from prerec_pyro.evaluation.transfer import judge, paragraph
+    from prerec_pyro.evaluation import describe_transfer, transfer_summary
 
     ours = {one.path: one for one in measured if _is_zero_shot_prerec(one, domain)}  # a calibrated row wins
     rivals, missing = list(_rivals(measured, domain)), _missing(measured, domain)
     texts = []
     for one in ours.values() if rivals else ():
-        found = judge(_values(one), rivals, one.result.users)
+        found = transfer_summary(_values(one), rivals, one.result.users)
         name = one.row["method"] if len(ours) == 1 else f"{one.row['method']} ({one.path})"
-        texts.append(paragraph(name, domain.name, found, missing))
+        texts.append(describe_transfer(name, domain.name, found, missing))
         one.row["transfer"] = found.as_json() | {"text": texts[-1]}
     return texts
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prerec_pyro.causal.measurement import exposure
 from prerec_pyro.causal.measurement.exposure import ExposureBootstrap, interval, popularity_groups
-from prerec_pyro.evaluation.metrics import ExposureMetrics
+from prerec_pyro.evaluation.exposure import ExposureMetrics
 
 USERS = np.repeat([3, 3, 8, 9, 11, 12, 12], 2)
 SHOWN = np.random.default_rng(0).integers(0, 17, (len(USERS), 4)).astype(np.int32)

@@ -76,7 +76,7 @@ def test_the_table_marks_the_best(measure: Measure, model: Path) -> None:
             best = len(values) > 1 and row[name] == max(values)
             assert cells[name] == f"{row[name]:.4f}" + "*" * best
     assert lines[4] == "* the best of its column"
-    assert (lines[5], lines[6][:24]) == ("", "Will transfer help in si")
+    assert (lines[5], lines[6][:14]) == ("", "Transfer to si")
     assert measure.result.stdout.count("*") > 5
 
 

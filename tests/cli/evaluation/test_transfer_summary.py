@@ -14,7 +14,7 @@ from prerec_pyro.cli.main import main
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.evaluation.transfer import METRICS, Rival, judge
+from prerec_pyro.evaluation.transfer import METRICS, Rival, transfer_summary
 from prerec_pyro.models.baselines import MostPopular
 from prerec_pyro.recommenders.registry import load_model
 
@@ -51,7 +51,7 @@ def test_the_summary_compares_the_queries(measure, model: Path, model_n: Path, s
     encoded, users = ours.encode(shop), split_users(shop).test
     found = [evaluate(one, encoded, users, k_percent=5.0) for one in (ours, MostPopular())]
     values = [{metric: one.ranking.per_query(metric) for metric in METRICS} for one in found]
-    expected = judge(values[0], [Rival("pop", "popularity", values[1])], found[0].users)
+    expected = transfer_summary(values[0], [Rival("pop", "popularity", values[1])], found[0].users)
     gain = expected.against["pop"]["r_ndcg"]
     assert transfer["against"]["pop"]["difference"] == pytest.approx(rows[0]["r_ndcg"] - rows[4]["r_ndcg"])
     assert transfer["against"]["pop"]["low"] == pytest.approx(gain.low)
@@ -65,7 +65,7 @@ def test_the_summary_compares_the_queries(measure, model: Path, model_n: Path, s
 def test_a_calibrated_row_is_summarised(measure, model: Path) -> None:
     rows = measure("--model", model, "--calibrate", "--methods", "pop")
     assert [row["method"] for row in rows if "transfer" in row] == ["prerec_calibrated"]
-    assert "prerec_calibrated, r-NDCG" in measure.result.stdout
+    assert "r-NDCG of prerec_calibrated minus" in measure.result.stdout
     for hint in ("--methods sbert", "--method prerec_n", "--method sasrec"):
         assert hint in rows[1]["transfer"]["text"]
 
