@@ -18,13 +18,13 @@ matplotlib.use("Agg")
 
 import pandas as pd
 
+from prerec_pyro import plots
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.simulation.ground_truth import load_truth, truth_path
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.oracle import Oracle
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.plots.base import plot_comparison, save
 
 K_PERCENT = 1.0
 METHODS = {
@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
     print(f"\nZero-shot on sim-3, a domain no model was trained on (K% = {K_PERCENT:g} %, all items are candidates):\n")
     print(shown.to_string(index=False, float_format="{:.4f}".format))
     picture = folder / "comparison.png"
-    save(plot_comparison(rows, highlight="PreRec"), str(picture))
+    plots.save(plots.plot_comparison(rows, highlight="PreRec"), str(picture))
     print(f"\nWrote {lists}, {table} and {picture} in {time.perf_counter() - started:.0f} s.")
 
 

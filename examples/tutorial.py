@@ -16,10 +16,8 @@ matplotlib.use("Agg")  # pictures go to files
 
 import pandas as pd
 
-from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig
+from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig, plots
 from prerec_pyro.data.simulation.simulate import simulate
-from prerec_pyro.plots import causal as plots_causal
-from prerec_pyro.plots.base import save
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)
@@ -40,7 +38,7 @@ posterior.plot().ravel()[0].figure.savefig(out / "forest.png", dpi=160, bbox_inc
 
 # What if popularity had no effect, or twice the effect? And if this were another store?
 dial = model.popularity_dial(shop, [0, 0.5, 1, 1.5, 2], k_percent=2)
-save(plots_causal.plot_dial(dial.table), str(out / "dial.png"))
+plots.save(plots.plot_dial(dial.table), str(out / "dial.png"))
 report = model.effect_report(shop, k_percent=2)
 (out / "effect.md").write_text(report.to_markdown(), encoding="utf-8")
 print(dial.to_markdown())

@@ -240,7 +240,7 @@ def test_files_are_named_for_what_they_do() -> None:
             "from prerec_pyro.recommenders.prerec import PreRec",
             "may not import prerec_pyro.recommenders",
         ),
-        ("plots.base", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
+        ("plots.evaluation", "from prerec_pyro.data.domain import Domain", "may not import prerec_pyro.data.domain"),
         ("reproduction.tuning", "import optuna", "within a function only"),
         ("reproduction.tables", "from prerec_pyro.cli import outputs", "may not import prerec_pyro.cli.outputs"),
         ("serving.ray_engine", "import ray.data", "within a function only"),

@@ -228,7 +228,7 @@ def write(out: Path, texts: Mapping[str, Callable[[], str]], plot: Path | None, 
         partial = stack.enter_context(outputs.staged_file(out))
         partial.write_text(texts[out.suffix.lower()](), encoding="utf-8")
         if plot is not None:
-            from prerec_pyro.plots import base as plots
+            from prerec_pyro import plots
 
             plots.save(draw(), str(picture), formats=[plot.suffix.lower().removeprefix(".")])
     for path in (out, plot):

@@ -1,3 +1,5 @@
+"""Pictures of posteriors: intervals, traces, calibration and popularity."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")
-from prerec_pyro.plots import base as plots
-from prerec_pyro.plots import posterior as plots_posterior
+from prerec_pyro import plots
 
 
 def intervals(names: list[str]) -> pd.DataFrame:
@@ -18,20 +19,20 @@ def intervals(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=names)
 
 
-def test_a_panel_a_site_and_a_row_a_number() -> None:
-    axes = plots_posterior.plot_intervals({"S": intervals(["a", "b"]), "D": intervals([f"D[{i}]" for i in range(20)])})
+def test_each_site_has_a_panel_and_each_coordinate_a_row() -> None:
+    axes = plots.plot_intervals({"S": intervals(["a", "b"]), "D": intervals([f"D[{i}]" for i in range(20)])})
     assert [axis.get_title() for axis in axes] == ["S", "D"]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["a", "b"]
     dots = axes[1].get_lines()[0].get_xydata()
     np.testing.assert_allclose(dots, [[i, i] for i in range(20)])
     low, high = axes[1].get_ylim()
-    assert low > high, "the first row stands on top"
+    assert low > high, "the first row is at the top"
     matplotlib.pyplot.close(axes[0].figure)
 
 
-def test_traces_have_a_line_a_chain() -> None:
+def test_traces_have_one_line_per_chain() -> None:
     values = np.random.default_rng(0).normal(size=(3, 40, 2))
-    axes = plots_posterior.plot_traces(values, ["a", "b"])
+    axes = plots.plot_traces(values, ["a", "b"])
     assert [len(axis.get_lines()) for axis in axes] == [3, 3]
     np.testing.assert_allclose(axes[1].get_lines()[2].get_ydata(), values[2, :, 1])
     matplotlib.pyplot.close(axes[0].figure)
@@ -39,11 +40,11 @@ def test_traces_have_a_line_a_chain() -> None:
 
 def test_calibration_and_popularity_are_drawn_and_saved(tmp_path: Path) -> None:
     claimed = np.linspace(0, 1, 11)
-    (axis,) = plots_posterior.plot_calibration(claimed, claimed**2, 100)
+    (axis,) = plots.plot_calibration(claimed, claimed**2, 100)
     np.testing.assert_allclose(axis.get_lines()[1].get_ydata(), claimed**2)
     plots.save([axis], str(tmp_path / "calibration.png"))
     counts = {"chosen": np.array([1, 2, 3, 40]), "drawn": np.array([0, 2, 2, 5]), "listed": np.arange(12)}
-    (axis,) = plots_posterior.plot_popularity_check(counts)
+    (axis,) = plots.plot_popularity_check(counts)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == list(counts)
     np.testing.assert_allclose(axis.get_lines()[0].get_ydata(), [0.25, 0.5, 0.75, 1.0])
     plots.save([axis], str(tmp_path / "popularity.png"))

@@ -94,7 +94,7 @@ def test_differences_by_hand() -> None:
 def test_the_plot_has_a_row_for_each_prior(found: PriorSensitivity) -> None:
     left, right = found.plot()
     assert [text.get_text() for text in left.get_yticklabels()] == ["default", "same", "narrow"]
-    assert right.get_xlabel() == "share of the lists that is as under default"
+    assert right.get_xlabel() == "share of the lists in common with default"
     assert left.get_xlabel() == "validation r-NDCG"
     assert found.plot("recall")[0].get_xlabel() == "validation Recall"
 

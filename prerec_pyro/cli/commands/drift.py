@@ -108,7 +108,7 @@ def _run(chosen: _Options) -> bool:
     def draw() -> list[Any]:
         from prerec_pyro.plots.causal import plot_drift
 
-        return plot_drift(found.table)
+        return plots.plot_drift(found.table)
 
     texts = {".json": lambda: outputs.json_text(found.to_json()), ".md": found.to_markdown}
     causal_options.write(chosen.out, texts, chosen.plot, draw)

@@ -120,12 +120,12 @@ def figure3(samples: list[int | None] | None, **asked: Any) -> None:
 
     Rows that see none of them are level lines. Writes the picture as PNG and SVG, and its numbers.
     """
-    from prerec_pyro.plots.base import plot_curves
+    from prerec_pyro import plots
     from prerec_pyro.reproduction.figure3 import FIGURE3, curve_frame, curves
 
     study, rows = _study(FIGURE3, **asked)
     report = curves(study, rows, samples)
-    _draw(plot_curves(curve_frame(report)), asked["out"] / report.name)
+    _draw(plots.plot_curves(curve_frame(report)), asked["out"] / report.name)
     _write(report, asked["out"])
 
 
@@ -149,8 +149,8 @@ def figure4(
 
     Where the lines of the domains lie on each other, a measure means the same in all of them.
     """
+    from prerec_pyro import plots
     from prerec_pyro.data.domain import Domain
-    from prerec_pyro.plots.base import plot_popularity
     from prerec_pyro.reproduction import markdown
     from prerec_pyro.reproduction.figure4 import popularity_frame, popularity_summary
 
@@ -164,7 +164,7 @@ def figure4(
         raise InputError(f"two domains share a name: {', '.join(names)}; give each its own (data import --name)")
     frame = popularity_frame(domains, trained, window=window or 15)
     summary = popularity_summary(frame)
-    _draw(plot_popularity(frame), out / "figure4")
+    _draw(plots.plot_popularity(frame), out / "figure4")
     _write_text(f"# Figure 4: popularity\n\n{markdown.popularity(summary)}\n", out / "figure4.md")
     _write_json({"name": "figure4", "rows": summary}, out / "figure4.json")
     console.say((out / "figure4.md").read_text(encoding="utf-8").rstrip("\n"))
@@ -263,7 +263,7 @@ def _replaceable(folder: Path) -> bool:
 
 def _draw(axes: list[Any], path: Path) -> None:
     """Write a figure as PNG and SVG, each whole or not at all."""
-    from prerec_pyro.plots import base as plots
+    from prerec_pyro import plots
 
     with outputs.staged_file(path.with_suffix(".png")) as png, outputs.staged_file(path.with_suffix(".svg")) as svg:
         plots.save(axes, png, svg, formats=("png", "svg"))

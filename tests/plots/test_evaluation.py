@@ -1,3 +1,5 @@
+"""Pictures of evaluations show the numbers of the rows."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,18 +10,18 @@ import pandas as pd
 
 matplotlib.use("Agg")
 
-from prerec_pyro.plots.base import plot_comparison, plot_curves, plot_popularity, save
+from prerec_pyro import plots
 
 
-def test_comparison_draws_one_bar_a_method_worst_first(tmp_path: Path) -> None:
+def test_comparison_draws_one_bar_per_method_worst_first(tmp_path: Path) -> None:
     rows = pd.DataFrame({"method": ["prerec", "pop"], "recall": [0.3, 0.1], "r_ndcg": [0.2, 0.05], "k_percent": 1.0})
-    axes = plot_comparison(rows)
+    axes = plots.plot_comparison(rows)
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["pop", "prerec"]
     assert [bar.get_width() for bar in axes[1].patches] == [0.05, 0.2]
     assert axes[0].get_xlabel() == "Recall @ 1 %"
     colours = {bar.get_facecolor() for bar in axes[0].patches}
     assert len(colours) == 2, "the highlighted method stands out"
-    save(axes, str(tmp_path / "picture.png"))
+    plots.save(axes, str(tmp_path / "picture.png"))
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -33,8 +35,8 @@ def curve_rows() -> pd.DataFrame:
     return pd.concat([frame.assign(target=target, k_percent=0.5) for target in ("shop", "stall")])
 
 
-def test_curves_are_solid_dashed_or_level(tmp_path: Path) -> None:
-    axes = plot_curves(curve_rows())
+def test_curves_are_solid_dashed_or_horizontal(tmp_path: Path) -> None:
+    axes = plots.plot_curves(curve_rows())
     assert len(axes) == 4
     first = axes[0]
     lines = {line.get_label(): line for line in first.get_lines()}
@@ -46,22 +48,22 @@ def test_curves_are_solid_dashed_or_level(tmp_path: Path) -> None:
     assert (first.get_title(), first.get_ylabel(), axes[2].get_ylabel()) == ("shop", "r-NDCG @ 0.5 %", "Recall @ 0.5 %")
     assert axes[2].get_xscale() == "log"
     assert [label.get_text() for label in axes[2].get_xticklabels()] == ["10", "100", "all\n432"]
-    assert axes[2].get_ylim() == (0, 1.2), "of the lines, not of the bands"
+    assert axes[2].get_ylim() == (0, 1.2), "the range of the lines, not of the bands"
     paths = [tmp_path / "one.partial", tmp_path / "two.partial"]
-    save(axes, *paths, formats=("png", "svg"))
+    plots.save(axes, *paths, formats=("png", "svg"))
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in paths[1].read_bytes()
 
 
-def test_level_lines_alone_can_be_drawn(tmp_path: Path) -> None:
+def test_horizontal_lines_alone_can_be_drawn(tmp_path: Path) -> None:
     rows = curve_rows()
-    save(plot_curves(rows[rows["samples"] == 0]), str(tmp_path / "level.svg"))
+    plots.save(plots.plot_curves(rows[rows["samples"] == 0]), str(tmp_path / "level.svg"))
     assert (tmp_path / "level.svg").stat().st_size > 1000
 
 
-def test_popularity_is_drawn_as_the_share_that_reaches_it() -> None:
+def test_popularity_is_drawn_as_the_share_at_least_as_large() -> None:
     rows = pd.DataFrame({"domain": ["a"] * 4 + ["b"] * 2, "count": [1, 1, 2, 8, 3, 3], "score": [0.0] * 6})
-    axes = plot_popularity(rows)
+    axes = plots.plot_popularity(rows)
     assert [axis.get_xlabel() for axis in axes] == ["interactions $c_j$", "popularity score $Z \\cdot W_z$"]
     a, b = axes[0].get_lines()
     assert a.get_xdata().tolist() == [1, 2, 8]
@@ -71,9 +73,9 @@ def test_popularity_is_drawn_as_the_share_that_reaches_it() -> None:
     matplotlib.pyplot.close(axes[0].figure)
 
 
-def test_many_points_are_thinned_but_for_the_tail() -> None:
+def test_many_points_are_thinned_except_the_tail() -> None:
     values = pd.Series(range(1, 50_001))
-    axes = plot_popularity(pd.DataFrame({"domain": "a", "count": values}))
+    axes = plots.plot_popularity(pd.DataFrame({"domain": "a", "count": values}))
     (line,) = axes[0].get_lines()
     assert 500 < len(line.get_xdata()) <= 1001
     assert line.get_xdata()[-3:].tolist() == [49_998, 49_999, 50_000]
