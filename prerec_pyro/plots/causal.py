@@ -103,9 +103,7 @@ def plot_effect(
     widths = {"width_ratios": [1.0] * len(metrics) + [1.5]}
     figure, grid = plt.subplots(1, len(metrics) + 1, figsize=size, gridspec_kw=widths)
     *left, right = grid
-    colours = dict(
-        zip(arms, ["#000000", *(SERIES[place % len(SERIES)] for place in range(len(arms) - 1))], strict=True)
-    )
+    colours = {arm: SERIES[(place - 1) % len(SERIES)] if place else "#000000" for place, arm in enumerate(arms)}
     for metric, axis in zip(metrics, left, strict=True):
         _draw_changes(axis, changes[changes["metric"] == metric], arms[1:], colours)
         axis.set_title(f"change in {_METRIC_NAMES.get(metric, metric)}", fontsize=10)

@@ -33,8 +33,6 @@ def test_prior_sensitivity_has_a_row_per_prior_and_a_colour_per_domain() -> None
     assert [label.get_text() for label in left.get_yticklabels()] == ["default", "wide"]
     dots = [line for line in left.get_lines() if line.get_marker() == "o"]
     assert [line.get_xdata().tolist() for line in dots] == [[0, 2], [1, 3]]
-    assert (
-        len({line.get_color() if isinstance(line.get_color(), str) else tuple(line.get_color()) for line in dots}) == 2
-    )
+    assert len({tuple(line.get_color()) for line in dots}) == 2
     assert right.get_lines()[0].get_xdata().tolist() == [0.0, 1.0]
     plt.close(left.figure)
