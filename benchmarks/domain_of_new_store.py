@@ -66,8 +66,8 @@ def read(encoded: EncodedDomain, users: np.ndarray, cut: int | None, max_log: in
     else:
         windows = log_slice.between(encoded.domain, None, cut)
         windows = windows[np.flatnonzero(np.isin(encoded.domain.user_of_event[windows.start], users))]
-    given = windows[log_slice.sampled(windows, max_log, rng)]
-    part = given[log_slice.sampled(given, evaluated, rng)]
+    given = windows[log_slice.sample(windows, max_log, rng)]
+    part = given[log_slice.sample(given, evaluated, rng)]
     return LogSample(encoded, given, part, int(windows.num_queries.sum()))
 
 

@@ -1,4 +1,4 @@
-"""How often does `drift` raise an alarm where nothing has changed, and how often where something has?
+"""How often does `drift_report` raise an alarm where nothing has changed, and how often where something has?
 
     python benchmarks/drift.py [--logs 40] [--users 1500] [--items 200]
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from prerec_pyro import GraphConfig, PreRec, TrainConfig
-from prerec_pyro.causal.drift.drift import drift
+from prerec_pyro.causal import drift_report
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulation.simulate import FIRST_DAY, SimulationConfig, simulate
 from prerec_pyro.data.times import SECONDS_PER_DAY
@@ -66,7 +66,7 @@ def once(model: PreRec, seed: int, story: SimulationConfig, size: dict[str, int]
     if not (np.array_equal(plain.timestamps, other.timestamps) and np.array_equal(plain.item_ids, other.item_ids)):
         raise RuntimeError("the two stories do not share their schedule and catalogue")
     spliced = replace(plain, item_index=np.where(late, other.item_index, plain.item_index))
-    return drift(model, spliced, cut, seed=seed).p_value
+    return drift_report(model, spliced, cut, seed=seed).p_value
 
 
 if __name__ == "__main__":

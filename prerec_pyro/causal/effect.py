@@ -1,8 +1,8 @@
-"""What each confounder does: factual recommendations against do(D), do(Z) and both."""
+"""Effect report: factual recommendations compared with do(D), do(Z) and both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,54 +10,50 @@ import numpy as np
 import pandas as pd
 
 from prerec_pyro.causal import markdown
+from prerec_pyro.causal.arms import FACTUAL, Arm, default_arms
 from prerec_pyro.causal.measurement.affected_users import affected_users, user_summary
-from prerec_pyro.causal.measurement.answers import Lists
+from prerec_pyro.causal.measurement.alternatives import RankedLists
 from prerec_pyro.causal.measurement.estimates import Estimates
-from prerec_pyro.causal.measurement.measurement import Measurement, groups_of
+from prerec_pyro.causal.measurement.measurement import Measurement, item_tenths
 from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.interventions.intervention import Semantics, Value
-from prerec_pyro.inference.prior.draws import prior_draws
+from prerec_pyro.inference.interventions.intervention import Semantics
 
-FACTUAL = "factual"
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One alternative to how things are: an intervention, or several that are averaged over.
-
-    Attributes
-    ----------
-    name
-        What to call it.
-    interventions
-        Each node → value, as ``do`` takes it.
-    """
-
-    name: str
-    interventions: tuple[Mapping[str, Value], ...]
+_ARMS_SHOWN = 8  # lines of a repr
 
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """What `effect_report` found.
+    """Result of `effect_report`.
 
     Attributes
     ----------
     estimates
-        Arm → accuracy and exposure, and what changes in them against the factual arm, with 95 % intervals over users.
+        Arm → accuracy and exposure, and their change from the factual arm, with 95 % intervals over users.
     by_popularity
-        A row an arm and tenth of the catalogue, 1 the least popular: ``arm``, ``group``, ``share`` of the places
-        shown, ``share_low``, ``share_high``, ``share_change`` with its ends, and ``recall`` of the queries whose
-        target is in the group, with ``num_queries`` of them.
+        One row per arm and tenth of the catalogue (1: the least popular): ``arm``, ``group``; ``share`` of the shown
+        places, with ``share_low`` and ``share_high``; ``share_change`` with its interval; ``recall`` of the queries
+        with a target in the tenth, and their number ``num_queries``.
     users
-        A row an arm and user: ``arm``, ``user_id``, ``num_queries``, ``overlap`` (share of the list that stays),
-        ``moved`` (mean of how many times as high a rank the target has, or 1 / that, whichever is above 1), ``r_ndcg``
-        and ``r_ndcg_change``. Sorted, the most affected first.
+        One row per arm and user, the most affected first: ``arm``, ``user_id``, ``num_queries``; ``overlap``, the share
+        of the list that stays; ``moved``, the mean factor by which the rank of the target changes, up or down (1: no
+        change); ``r_ndcg`` and ``r_ndcg_change``.
     facts
-        Plain JSON.
+        Model, domain, queries and settings, plain JSON.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from prerec_pyro.causal.measurement.estimates import METRICS, Estimates
+    >>> from prerec_pyro.causal.measurement.exposure import Estimate
+    >>> same, less = (dict.fromkeys(METRICS, Estimate(x, x - 0.01, x + 0.01)) for x in (0.0, -0.1))
+    >>> estimates = {"factual": Estimates(same, same, (), ()), "do(Z = 0)": Estimates(less, less, (), ())}
+    >>> facts = {"model": "prerec", "domain": "shop", "num_queries": 60, "num_users": 12}
+    >>> Effect(estimates, pd.DataFrame(), pd.DataFrame(), facts)
+    Effect of prerec on shop: 60 queries of 12 users; change from factual (95 % interval)
+      do(Z = 0): r_ndcg -0.1000 (-0.1100 to -0.0900), coverage -0.1000 (-0.1100 to -0.0900)
     """
 
     estimates: dict[str, Estimates]
@@ -65,8 +61,19 @@ class Effect:
     users: pd.DataFrame
     facts: dict[str, Any]
 
+    def __repr__(self) -> str:
+        lines = [f"Effect of {markdown.scope(self.facts)}; change from {FACTUAL} (95 % interval)"]
+        arms = [name for name in self.estimates if name != FACTUAL]
+        for name in arms[:_ARMS_SHOWN]:
+            change = {metric: self.estimates[name].change[metric] for metric in ("r_ndcg", "coverage")}
+            cells = [f"{metric} {one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f})" for metric, one in change.items()]
+            lines.append(f"  {name}: {', '.join(cells)}")
+        if len(arms) > _ARMS_SHOWN:
+            lines.append(f"  … and {len(arms) - _ARMS_SHOWN} more arms")
+        return "\n".join(lines)
+
     def changes(self) -> pd.DataFrame:
-        """Return ``arm, metric, value, low, high``: what changes in each arm against the factual one."""
+        """Return ``arm, metric, value, low, high``: the change of each metric in each arm from the factual one."""
         rows = [
             {"arm": name, "metric": metric, "value": one.value, "low": one.low, "high": one.high}
             for name, found in self.estimates.items()
@@ -76,8 +83,8 @@ class Effect:
         return pd.DataFrame(rows)
 
     def to_json(self, most_affected: int = 20) -> dict[str, Any]:
-        """Return everything, of the users the most affected, plain JSON."""
-        arms = {}
+        """Return the report as plain JSON, with the `most_affected` users of each arm."""
+        arms: dict[str, dict[str, Any]] = {}
         for name, found in self.estimates.items():
             groups = self.by_popularity[self.by_popularity["arm"] == name].drop(columns="arm")
             arms[name] = {
@@ -86,60 +93,14 @@ class Effect:
                 "by_popularity": markdown.records(groups),
             }
             if name != FACTUAL:
-                mine = self.users[self.users["arm"] == name].drop(columns="arm")
-                arms[name]["users"] = user_summary(mine)
-                arms[name]["most_affected"] = markdown.records(mine.head(most_affected))
+                users = self.users[self.users["arm"] == name].drop(columns="arm")
+                arms[name]["users"] = user_summary(users)
+                arms[name]["most_affected"] = markdown.records(users.head(most_affected))
         return {"facts": self.facts, "arms": arms}
 
     def to_markdown(self, most_affected: int = 5) -> str:
-        """Return the report in Markdown."""
+        """Return the report as Markdown, with the `most_affected` users of each arm."""
         return markdown.effect(self.facts, self.estimates, self.by_popularity, self.users, most_affected)
-
-
-def default_arms(
-    model: CausalModel, domain: Domain, *, as_if: Iterable[str] = (), num_draws: int = 4, seed: int = 0
-) -> list[Arm]:
-    """Return the arms do(D), do(Z) and both.
-
-    Z is set to 0, no popularity. D of a domain that the model was trained on is set to 0, the average domain. A new
-    domain is served as an average one already: its D is set to draws from the prior, any domain that there may be,
-    and what is found is averaged over them. With `as_if` it is set to the D of trained domains instead, each an arm.
-
-    Parameters
-    ----------
-    model, domain
-        Which, and where.
-    as_if
-        Names of trained domains.
-    num_draws, seed
-        Draws of D for a new domain.
-
-    Raises
-    ------
-    InputError
-        If the model has no confounders, or a name is not one of its trained domains.
-    """
-    graph = require_nodes(model, "DZ", "the effect report")
-    sources = model.sources
-    names = list(dict.fromkeys(as_if))
-    if unknown := [name for name in names if name not in sources.item_ids]:
-        raise InputError(
-            f"as if it were {unknown[0]!r}: the model was not trained on that; expected some of "
-            f"{', '.join(sources.item_ids)}"
-        )
-    if names and "D" not in sources.nodes:
-        raise InputError("as_if: D was not free when this model was trained, so all of its domains have D = 0")
-    if names:
-        rows = {name: sources.nodes["D"][list(sources.item_ids).index(name)] for name in names}
-        settings = {f"do(D = {name})": ({"D": row},) for name, row in rows.items()}
-    elif sources.row(domain) is not None:
-        settings = {"do(D = 0)": ({"D": 0.0},)}
-    else:
-        drawn = prior_draws(graph, num_draws, seed=seed)["D"]
-        settings = {"do(D ~ prior)": tuple({"D": row} for row in drawn)}
-    arms = [Arm(name, dos) for name, dos in settings.items()]
-    both = [Arm(f"{name[:-1]}, Z = 0)", tuple({**do, "Z": 0.0} for do in dos)) for name, dos in settings.items()]
-    return [*arms, Arm("do(Z = 0)", ({"Z": 0.0},)), *both]
 
 
 def effect_report(
@@ -151,69 +112,90 @@ def effect_report(
     semantics: Semantics = "interventional",
     measurement: Measurement | None = None,
 ) -> Effect:
-    """Return what confounders do to accuracy, to exposure and to single users: factual against each arm.
+    """Return the change of accuracy, exposure and single users' lists in each arm, compared with the factual one.
 
-    Every arm answers the same queries; differences are paired, and their intervals come from the bootstrap over users.
+    Every arm ranks for the same queries. Differences are paired; their intervals come from the bootstrap over users.
 
     Parameters
     ----------
     model
         A trained `PreRec` or `CalibratedPreRec`.
     domain
-        Where.
+        Domain to measure on.
     arms
-        What to compare with; None is `default_arms`.
+        Arms to compare; None takes `default_arms`.
     as_if
-        For `default_arms`.
+        Passed to `default_arms`.
     semantics
-        Of every arm; see `Intervention`.
+        Semantics of every arm; see `Intervention`.
     measurement
-        On whose queries; None is the test users.
+        Queries and settings; None takes the test users.
 
     Raises
     ------
     InputError
-        If an arm cannot be asked of the model, or there is no query.
+        If the model has no confounders, an arm is not possible in this model, or there is no query.
+
+    Examples
+    --------
+    >>> from prerec_pyro import Measurement, PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
+    >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> found = effect_report(model, shop, measurement=Measurement(k_percent=10, draws=50))
+    >>> list(found.estimates)
+    ['factual', 'do(D ~ prior)', 'do(Z = 0)', 'do(D ~ prior, Z = 0)']
     """
     require_nodes(model, "DZ", "the effect report")
     encoded, measurement = model.encoded(domain), measurement or Measurement()
     if arms is not None and list(as_if):
         raise InputError("give arms or as_if, not both")
-    arms = list(arms) if arms is not None else default_arms(model, encoded.domain, as_if=as_if, seed=measurement.seed)
+    chosen = default_arms(model, encoded.domain, as_if=as_if, seed=measurement.seed) if arms is None else list(arms)
+    everything = _with_factual(chosen)
+    dos = [do for arm in everything for do in arm.interventions]
+    scorers = [model.scorer(encoded, do, semantics) for do in dos]
+    queries, found = measurement.rank(lambda batch: (scorer(batch) for scorer in scorers), len(dos), encoded)
+    ends = np.cumsum([len(arm.interventions) for arm in everything])
+    lists = [found[end - len(arm.interventions) : end] for arm, end in zip(everything, ends, strict=True)]
+    estimates = measurement.estimates(encoded, queries, lists)
+    target_group = item_tenths(encoded)[encoded.domain.item_index[queries.events]]
+    groups = [
+        _by_popularity(arm.name, one, ranked, target_group)
+        for arm, one, ranked in zip(everything, estimates, lists, strict=True)
+    ]
+    users = [
+        affected_users(encoded.domain, queries, lists[0][0], ranked).assign(arm=arm.name)
+        for arm, ranked in zip(chosen, lists[1:], strict=True)
+    ]
+    facts = {"model": model.name, **measurement.facts(encoded, queries), "semantics": semantics}
+    facts["draws"] = {arm.name: len(arm.interventions) for arm in everything}
+    facts["trained_on_domain"] = model.sources.row(encoded.domain) is not None
+    named = {arm.name: one for arm, one in zip(everything, estimates, strict=True)}
+    return Effect(named, pd.concat(groups, ignore_index=True), pd.concat(users, ignore_index=True), facts)
+
+
+def _with_factual(arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms after the factual one; raise `InputError` if there is none, or two share a name."""
     if not arms or not all(arm.interventions for arm in arms):
         raise InputError("the effect report: expected one arm or more, each with an intervention")
     everything = [Arm(FACTUAL, ({},)), *arms]
     if len({arm.name for arm in everything}) < len(everything):
         raise InputError("the effect report: two arms have the same name")
-    dos = [do for arm in everything for do in arm.interventions]
-    scorers = [model.scorer(encoded, do, semantics) for do in dos]
-    queries, found = measurement.lists(lambda batch: (scorer(batch) for scorer in scorers), len(dos), encoded)
-    ends = np.cumsum([len(arm.interventions) for arm in everything])
-    answers = [found[end - len(arm.interventions) : end] for arm, end in zip(everything, ends, strict=True)]
-    estimates = measurement.estimates(encoded, queries, answers)
-    named = {arm.name: one for arm, one in zip(everything, estimates, strict=True)}
-    targets = encoded.domain.item_index[queries.events]
-    group = groups_of(encoded)[targets]
-    groups = [
-        _by_popularity(name, one, answer, group) for (name, one), answer in zip(named.items(), answers, strict=True)
-    ]
-    users = [
-        affected_users(encoded.domain, queries, answers[0][0], answer).assign(arm=arm.name)
-        for arm, answer in zip(arms, answers[1:], strict=True)
-    ]
-    facts = {"model": model.name, **measurement.facts(encoded, queries), "semantics": semantics}
-    facts["draws"] = {arm.name: len(arm.interventions) for arm in everything}
-    facts["trained_on_domain"] = model.sources.row(encoded.domain) is not None
-    return Effect(named, pd.concat(groups, ignore_index=True), pd.concat(users, ignore_index=True), facts)
+    return everything
 
 
-def _by_popularity(name: str, found: Estimates, answer: list[Lists], target_group: np.ndarray) -> pd.DataFrame:
-    recall = np.mean([lists.ranking.per_query("recall") for lists in answer], axis=0)
+def _by_popularity(
+    name: str, found: Estimates, ranked: Sequence[RankedLists], target_group: np.ndarray
+) -> pd.DataFrame:
+    """Return the rows of ``by_popularity`` of one arm; `target_group` is ``(num_queries,)``."""
+    recall = np.mean([lists.ranking.per_query("recall") for lists in ranked], axis=0)
     size = np.bincount(target_group, minlength=len(found.share))
     hits = np.bincount(target_group, recall, minlength=len(found.share))
-    columns = {"arm": name, "group": np.arange(1, len(found.share) + 1)}
+    columns: dict[str, Any] = {"arm": name, "group": np.arange(1, len(found.share) + 1)}
     for label, estimates in (("share", found.share), ("share_change", found.share_change)):
-        columns |= {label: [one.value for one in estimates]}
-        columns |= {f"{label}_{end}": [getattr(one, end) for one in estimates] for end in ("low", "high")}
-    with np.errstate(invalid="ignore"):
+        columns[label] = [one.value for one in estimates]
+        columns[f"{label}_low"] = [one.low for one in estimates]
+        columns[f"{label}_high"] = [one.high for one in estimates]
+    with np.errstate(invalid="ignore"):  # no query in a tenth: NaN
         return pd.DataFrame(columns | {"recall": hits / size, "num_queries": size})

@@ -1,4 +1,4 @@
-"""What a model must answer to be asked causal questions."""
+"""Protocol of the models that causal reports accept."""
 
 from __future__ import annotations
 
@@ -28,37 +28,46 @@ class CausalModel(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Name of the model, as reports print it."""
         ...
 
     @property
     def graph(self) -> Graph:
-        """The trained graph; `InputError` where nothing was trained."""
+        """The trained graph; raises `InputError` if the model is not trained."""
         ...
 
     @property
     def sources(self) -> TrainedDomains:
-        """The domains that it was trained on."""
+        """The domains on which the model was trained."""
         ...
 
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
-        """Return the domain encoded."""
+        """Return the domain encoded; an encoded one as it is."""
         ...
 
     def scorer(
         self, encoded: EncodedDomain, do: Mapping[str, Value] | None = None, semantics: Semantics = "interventional"
     ) -> InterventionalScorer:
-        """Return P(R | do(…)) on a domain as a function of batches."""
+        """Return the scorer of P(R | do(…)) on a domain."""
         ...
 
 
 def require_nodes(model: CausalModel, nodes: str, what: str) -> Graph:
-    """Return the graph of a model that has all of some nodes, ``"DZ"`` say.
+    """Return the graph of a model, which has all of some nodes.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    nodes
+        Names of the nodes, ``"DZ"`` for D and Z.
+    what
+        Name of the report, the start of the error message.
 
     Raises
     ------
     InputError
-        If it lacks one.
+        If the model is not trained, or its graph lacks a node.
     """
     graph = model.graph
     if missing := [node for node in nodes if node not in graph.edges]:

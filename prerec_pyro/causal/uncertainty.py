@@ -1,4 +1,4 @@
-"""How sure a list is: how often each item makes it to the top k over draws of what is not known."""
+"""Uncertain lists: how often each item is in the top k over draws of the unknown nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.causal.protocol import CausalModel, require_nodes
-from prerec_pyro.data.batching.histories import Histories, Seen, read_histories
+from prerec_pyro.data.batching.histories import Seen, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
@@ -27,19 +27,45 @@ NUM_DRAWS = 64
 def domain_draws(
     model: CausalModel, domain: Domain | EncodedDomain, *, num_draws: int = NUM_DRAWS, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Return draws of D and S from their prior: all that is known of a domain that the model was not trained on.
+    """Return draws of D and S from their prior, which holds all that is known about a new domain.
+
+    Parameters
+    ----------
+    model
+        A trained `PreRec` or `CalibratedPreRec`.
+    domain
+        A domain that the model was not trained on.
+    num_draws
+        Number of draws.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    dict
+        Site → ``(num_draws, …)``.
 
     Raises
     ------
     InputError
-        If the model was trained on the domain, whose posterior is not its prior; or has no confounders.
+        If the model was trained on the domain, so that its prior is not its posterior, or has no confounders.
+
+    Examples
+    --------
+    >>> from prerec_pyro import PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
+    >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> len(domain_draws(model, shop, num_draws=8)["D"])
+    8
     """
     graph = require_nodes(model, "D", "uncertainty")
     name = domain.name
     if model.sources.row(domain.domain if isinstance(domain, EncodedDomain) else domain) is not None:
         raise InputError(
-            f"domain {name!r}: the model was trained on it, so what it does not know is the posterior of D and S, not "
-            "their prior; give draws of it, such as model.posterior(domain).thinned(64)"
+            f"domain {name!r}: the model was trained on it, so its uncertainty is the posterior of D and S and not the "
+            "prior; give draws of the posterior, such as model.posterior(domain).thinned(64)"
         )
     return prior_draws(graph, num_draws, nodes=("D", "S"), seed=seed)
 
@@ -57,11 +83,11 @@ def uncertain_lists(
     at: str | int | None = None,
     seen: Seen = "drop",
 ) -> pd.DataFrame:
-    """Return the lists of `recommend` with two columns more, ``p_top_k`` and ``confidence``.
+    """Return the lists of `recommend` with two more columns, ``p_top_k`` and ``confidence``.
 
     ``p_top_k`` is the probability that the item is among the user's k best: the share of draws in which it is.
-    ``confidence``, one number a user, is its mean over the list: the share of it that is expected to stay, were what is
-    not known to be known.
+    ``confidence``, one number per user, is the mean of ``p_top_k`` over the list: the share of the list that is
+    expected to stay once the unknown nodes are known.
 
     Parameters
     ----------
@@ -70,12 +96,23 @@ def uncertain_lists(
     domain, users, histories, k, do, semantics, at, seen
         As in `recommend`.
     draws
-        Site → ``(num_draws, …)``, as ``Posterior.thinned`` gives them; None is `domain_draws`.
+        Site → ``(num_draws, …)``, as ``Posterior.thinned`` returns them; None takes `domain_draws`.
 
     Raises
     ------
     InputError
-        As `recommend`, and as `domain_draws`.
+        As `recommend` and `domain_draws` do.
+
+    Examples
+    --------
+    >>> from prerec_pyro import PreRec, TrainConfig
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
+    >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> lists = uncertain_lists(model, shop, shop.user_ids[:2], draws=domain_draws(model, shop, num_draws=8), k=3)
+    >>> len(lists), list(lists.columns[-2:])
+    (6, ['p_top_k', 'confidence'])
     """
     if seen not in ("drop", "keep"):
         raise InputError(f"seen {seen!r}: expected 'drop' or 'keep'")
@@ -85,21 +122,64 @@ def uncertain_lists(
     draws = domain_draws(model, encoded) if draws is None else draws
     read = read_histories(encoded, users, histories, at)
     scorer = model.scorer(encoded, do, semantics)
-    known = AveragedScorer(scorer, draws)
+    averaged = AveragedScorer(scorer, draws)
     plain = score_histories(scorer, encoded, read)
-    varied = [score_histories(known.at(number), encoded, read) for number in range(known.num_draws)]
+    varied = [score_histories(averaged.at(number), encoded, read) for number in range(averaged.num_draws)]
+    size = min(k, encoded.num_items)
     tables = [_empty(encoded)]
     for (rows, scores), *others in zip(plain, *varied, strict=True):
-        size, drop = min(k, encoded.num_items), seen == "drop"
-        best, index = top_k(_hidden(scores, read, rows, drop), size)
-        share = membership((_hidden(found, read, rows, drop) for _, found in others), size)
-        table = list_table(read.user_ids[rows], encoded.domain.item_ids, best, index)
-        p = share.gather(1, index).where(torch.isfinite(best), torch.nan)  # (num_rows, k)
-        kept = torch.isfinite(best).numpy().ravel()
-        table["p_top_k"] = p.numpy().ravel()[kept]
-        table["confidence"] = p.nanmean(1, keepdim=True).expand_as(p).numpy().ravel()[kept]
-        tables.append(table)
+        found = [scores, *(draw for _, draw in others)]
+        if seen == "drop":
+            found = [hide(one, *read.seen(rows)) for one in found]
+        tables.append(_block(encoded, read.user_ids[rows], found[0], found[1:], size))
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+
+
+def _block(
+    encoded: EncodedDomain, user_ids: np.ndarray, scores: Tensor, draws: Iterable[Tensor], size: int
+) -> pd.DataFrame:
+    """Return the lists of one block of users; `scores` and each draw are ``(num_rows, num_items)``."""
+    best, index = top_k(scores, size)
+    table = list_table(user_ids, encoded.domain.item_ids, best, index)
+    p = membership(draws, size).gather(1, index).where(torch.isfinite(best), torch.nan)  # (num_rows, k)
+    kept = torch.isfinite(best).numpy().ravel()
+    table["p_top_k"] = p.numpy().ravel()[kept]
+    table["confidence"] = p.nanmean(1, keepdim=True).expand_as(p).numpy().ravel()[kept]
+    return table
+
+
+class Membership:
+    """Share of draws in which each item is among the k best, accumulated draw by draw.
+
+    Parameters
+    ----------
+    k
+        Length of the lists, at most the number of items.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._total = torch.zeros(())
+        self._number = 0
+
+    def add(self, scores: Tensor) -> None:
+        """Add one draw, ``(num_queries, num_items)`` scores; an item at -inf never counts."""
+        best, index = top_k(scores, self.k)
+        member = torch.zeros_like(scores).scatter_(1, index, torch.isfinite(best).to(scores.dtype))
+        self._total = self._total + member
+        self._number += 1
+
+    def share(self) -> Tensor:
+        """Return the share of the draws, ``(num_queries, num_items)`` from 0 to 1.
+
+        Raises
+        ------
+        InputError
+            If no draw was added.
+        """
+        if not self._number:
+            raise InputError("membership: expected one draw or more")
+        return self._total / self._number
 
 
 def membership(scores: Iterable[Tensor], k: int) -> Tensor:
@@ -108,26 +188,22 @@ def membership(scores: Iterable[Tensor], k: int) -> Tensor:
     Parameters
     ----------
     scores
-        Each ``(num_queries, num_items)``, a draw; an item at -inf is never counted.
+        One ``(num_queries, num_items)`` tensor per draw; an item at -inf never counts.
     k
-        At most ``num_items``.
+        Length of the lists, at most ``num_items``.
+
+    Raises
+    ------
+    InputError
+        If there is no draw.
     """
-    total, number = None, 0
-    for found in scores:
-        best, index = top_k(found, k)
-        if total is None:
-            total = torch.zeros_like(found)
-        total.scatter_add_(1, index, torch.isfinite(best).to(total.dtype))
-        number += 1
-    if total is None:
-        raise InputError("membership: expected one draw or more")
-    return total / number
-
-
-def _hidden(scores: Tensor, read: Histories, rows: slice, drop: bool) -> Tensor:
-    return hide(scores, *read.seen(rows)) if drop else scores
+    found = Membership(k)
+    for draw in scores:
+        found.add(draw)
+    return found.share()
 
 
 def _empty(encoded: EncodedDomain) -> pd.DataFrame:
+    """Return a table without rows, which keeps the columns where there is no list."""
     table = list_table(np.empty(0, object), encoded.domain.item_ids, torch.empty(0, 1), torch.empty(0, 1).long())
     return table.assign(p_top_k=np.empty(0, np.float32), confidence=np.empty(0, np.float32))

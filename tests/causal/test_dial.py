@@ -1,4 +1,4 @@
-"""The popularity dial: observed is the plain recommendation, no popularity shows less of it, and what is refused."""
+"""The popularity dial: the observed stop is the plain recommendation, and lower stops show less popular items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from tests.support.models import prerec, small_domain
 
-ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
+OPTIONS = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 
 
 def stop(dial, value: float) -> pd.Series:
@@ -26,22 +26,22 @@ def stop(dial, value: float) -> pd.Series:
 
 @pytest.fixture(scope="module")
 def dial(model, new_shop, everybody):
-    return model.popularity_dial(new_shop, (0, 0.5, 2), users=everybody, **ASKED)
+    return model.popularity_dial(new_shop, (0, 0.5, 2), users=everybody, **OPTIONS)
 
 
-def test_observed_is_what_evaluate_says_to_the_last_bit(model, new_shop, everybody):
-    """With lists of 20, those of `evaluate`, ties drawn alike."""
+def test_the_observed_stop_equals_evaluate_bit_for_bit(model, new_shop, everybody):
+    """With lists of 20 as in `evaluate`, and ties broken alike."""
     found = model.popularity_dial(new_shop, [0], users=everybody, k_percent=20.0, draws=10)
     plain = evaluate(model, model.encode(new_shop), everybody, k_percent=20.0)
     row = plain.rows("test")[0]
     for name in METRICS:
         assert stop(found, 1.0)[name] == pytest.approx(row[name], rel=1e-12), name
         for suffix in ("", "_low", "_high"):
-            assert stop(found, 1.0)[f"{name}_change{suffix}"] == 0.0, "the reference differs from itself in nothing"
+            assert stop(found, 1.0)[f"{name}_change{suffix}"] == 0.0, "the reference does not differ from itself"
 
 
 @pytest.mark.parametrize("shop", ["trained_shop", "new_shop"])
-def test_observed_is_the_plain_recommendation_with_the_edge_from_popularity_to_items_too(
+def test_the_observed_stop_is_the_plain_recommendation_with_the_edge_from_popularity_to_items(
     request, model_with_edge, shop
 ):
     domain = request.getfixturevalue(shop)
@@ -52,19 +52,19 @@ def test_observed_is_the_plain_recommendation_with_the_edge_from_popularity_to_i
 
 
 def test_the_interventional_dial_drops_the_items_noise_at_every_stop(model_with_edge, trained_shop):
-    users = Measurement(users=np.arange(trained_shop.num_users), **ASKED)
-    asked = {"semantics": "interventional", "measurement": users}
-    found = popularity_dial(model_with_edge, trained_shop, [0], **asked)
+    users = Measurement(users=np.arange(trained_shop.num_users), **OPTIONS)
+    options = {"semantics": "interventional", "measurement": users}
+    found = popularity_dial(model_with_edge, trained_shop, [0], **options)
     plain = popularity_dial(model_with_edge, trained_shop, [0], measurement=users)
     assert stop(found, 1.0)["mrr"] != stop(plain, 1.0)["mrr"]
     encoded = model_with_edge.encode(trained_shop)
     for value in (0.0, 1.0):
         scorer = model_with_edge.scorer(encoded, {"Z": f"x{value:g}"})
-        _, lists = users.lists(lambda batch, scorer=scorer: [scorer(batch)], 1, encoded)
+        _, lists = users.rank(lambda batch, scorer=scorer: [scorer(batch)], 1, encoded)
         assert stop(found, value)["mrr"] == pytest.approx(lists[0].ranking.per_query("mrr").mean())
 
 
-def test_without_popularity_what_is_shown_is_less_popular(dial):
+def test_without_popularity_the_shown_items_are_less_popular(dial):
     shown = dial.table["mean_popularity"].tolist()
     assert dial.table["value"].tolist() == [0.0, 0.5, 1.0, 2.0]
     assert shown == sorted(shown)
@@ -101,7 +101,7 @@ def test_every_number_has_an_interval_around_it(dial):
             assert (np.diff(one, axis=1) >= -1e-12).all(), name
 
 
-def test_it_can_be_written_down(dial):
+def test_the_dial_as_json_markdown_and_repr(dial):
     found = json.loads(json.dumps(dial.to_json(), allow_nan=False))
     assert found["facts"]["num_users"] == 60
     assert [row["value"] for row in found["stops"]] == [0.0, 0.5, 1.0, 2.0]
@@ -109,32 +109,35 @@ def test_it_can_be_written_down(dial):
     assert "| 1 (observed) |" in text
     assert f"| {found['stops'][0]['mrr']:.4f} ± " in text
     assert text.count("\n|") == 2 + 4
+    head, *stops = repr(dial).splitlines()
+    assert head.startswith("Dial of prerec on new: ")
+    assert [line.split(":")[0].strip() for line in stops] == ["Z x 0", "Z x 1", "Z x 2"]
 
 
-def test_a_calibrated_model_can_be_asked(model, new_shop, everybody):
+def test_a_calibrated_model_has_a_dial(model, new_shop, everybody):
     calibrated = CalibratedPreRec(model)
-    found = calibrated.popularity_dial(new_shop, [0], users=everybody, **ASKED)
+    found = calibrated.popularity_dial(new_shop, [0], users=everybody, **OPTIONS)
     row = evaluate(calibrated, model.encode(new_shop), everybody, k_percent=20.0).rows("test")[0]
     assert found.facts["model"] == "prerec_calibrated"
     assert stop(found, 1.0)["r_ndcg"] == pytest.approx(row["r_ndcg"], rel=1e-12)
 
 
-def test_other_nodes_can_be_set_beside_it(model, new_shop, everybody):
-    asked = {"measurement": Measurement(users=everybody, **ASKED)}
-    found = popularity_dial(model, new_shop, [0], do={"U": 0}, **asked)
+def test_other_nodes_can_be_set_at_all_stops(model, new_shop, everybody):
+    options = {"measurement": Measurement(users=everybody, **OPTIONS)}
+    found = popularity_dial(model, new_shop, [0], do={"U": 0}, **options)
     assert found.table["mrr"].nunique() == 2
     with pytest.raises(InputError, match="sets Z itself; take Z out of do"):
-        popularity_dial(model, new_shop, [0], do={"Z": 0}, **asked)
+        popularity_dial(model, new_shop, [0], do={"Z": 0}, **options)
 
 
 def test_one_user_has_no_interval(model, new_shop):
-    found = model.popularity_dial(new_shop, [0], users=np.array([3]), **ASKED)
+    found = model.popularity_dial(new_shop, [0], users=np.array([3]), **OPTIONS)
     assert found.table["coverage_low"].isna().all()
     assert "±" not in found.to_markdown().split("\n\n")[-1]
 
 
 @pytest.mark.parametrize(
-    ("values", "asked", "message"),
+    ("values", "options", "message"),
     [
         (["loud"], {}, "values must be numbers"),
         ([float("nan")], {}, "values must be finite"),
@@ -143,9 +146,9 @@ def test_one_user_has_no_interval(model, new_shop):
         ([0], {"users": np.array([], dtype=int)}, "there is no query; choose another split"),
     ],
 )
-def test_what_means_nothing_is_refused(model, new_shop, values, asked, message):
+def test_invalid_options_are_refused(model, new_shop, values, options, message):
     with pytest.raises(InputError, match=message):
-        model.popularity_dial(new_shop, values, **(ASKED | asked))
+        model.popularity_dial(new_shop, values, **(OPTIONS | options))
 
 
 def test_prerec_n_has_no_popularity():

@@ -1,4 +1,4 @@
-"""The effect report: arms, paired differences, tenths of the catalogue, single users."""
+"""Effect report: paired differences, tenths of the catalogue, single users."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from prerec_pyro.causal.effect import FACTUAL, Arm, default_arms, effect_report
-from prerec_pyro.causal.measurement.affected_users import overlap
+from prerec_pyro.causal.arms import FACTUAL, Arm, default_arms
+from prerec_pyro.causal.effect import effect_report
 from prerec_pyro.causal.measurement.estimates import METRICS
 from prerec_pyro.causal.measurement.measurement import Measurement
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.inference.prior.draws import prior_draws
 from tests.support.models import prerec, small_domain
 
-ASKED = {"k_percent": 20.0, "list_size": 5, "draws": 200}
+OPTIONS = {"k_percent": 20.0, "list_size": 5, "draws": 200}
 
 
 @pytest.fixture(scope="module")
 def report(model, new_shop, everybody):
-    return model.effect_report(new_shop, users=everybody, **ASKED)
+    return model.effect_report(new_shop, users=everybody, **OPTIONS)
 
 
-class _Under:
-    name = "under"
+class _Intervened:
+    """The model under an intervention."""
+
+    name = "intervened"
 
     def __init__(self, model, do):
         self.model, self.do = model, do
@@ -36,38 +36,20 @@ class _Under:
         return self.model.scorer(encoded, self.do)
 
 
-def test_a_new_domain_is_asked_with_draws_of_D(model, new_shop):
-    arms = default_arms(model, new_shop, num_draws=3, seed=4)
-    assert [arm.name for arm in arms] == ["do(D ~ prior)", "do(Z = 0)", "do(D ~ prior, Z = 0)"]
-    drawn = prior_draws(model.graph, 3, seed=4)["D"]
-    assert all(torch.equal(do["D"], row) for do, row in zip(arms[0].interventions, drawn, strict=True))
-    assert [set(do) for do in arms[2].interventions] == [{"D", "Z"}] * 3
-    assert len({tuple(do["D"].tolist()) for do in arms[2].interventions}) == 3
-
-
-def test_a_trained_domain_is_asked_as_an_average_one(model, trained_shop):
-    arms = default_arms(model, trained_shop)
-    assert [(arm.name, arm.interventions) for arm in arms] == [
-        ("do(D = 0)", ({"D": 0.0},)),
-        ("do(Z = 0)", ({"Z": 0.0},)),
-        ("do(D = 0, Z = 0)", ({"D": 0.0, "Z": 0.0},)),
-    ]
-
-
-def test_a_domain_can_be_asked_about_as_if_it_were_another(model, new_shop, everybody):
-    found = model.effect_report(new_shop, as_if=["b", "a"], users=everybody, **ASKED)
+def test_a_domain_can_take_the_D_of_a_trained_domain(model, new_shop, everybody):
+    found = model.effect_report(new_shop, as_if=["b", "a"], users=everybody, **OPTIONS)
     names = [FACTUAL, "do(D = b)", "do(D = a)", "do(Z = 0)", "do(D = b, Z = 0)", "do(D = a, Z = 0)"]
     assert list(found.estimates) == names
     encoded = model.encode(new_shop)
-    under = evaluate(_Under(model, {"D": model.sources.nodes["D"][1]}), encoded, everybody, k_percent=20.0)
+    under = evaluate(_Intervened(model, {"D": model.sources.nodes["D"][1]}), encoded, everybody, k_percent=20.0)
     assert found.estimates["do(D = b)"].level["mrr"].value == pytest.approx(under.ranking.compute()["mrr"])
-    with pytest.raises(InputError, match=r"as if it were 'c': the model was not trained on that; expected .* a, b"):
+    with pytest.raises(InputError, match=r"as_if 'c': the model was not trained on this domain; expected .* a, b"):
         model.effect_report(new_shop, as_if=["c"])
 
 
 def test_differences_are_paired_query_by_query(model, new_shop, everybody, report):
     encoded = model.encode(new_shop)
-    plain, without = (evaluate(_Under(model, do), encoded, everybody, k_percent=20.0) for do in ({}, {"Z": 0.0}))
+    plain, without = (evaluate(_Intervened(model, do), encoded, everybody, k_percent=20.0) for do in ({}, {"Z": 0.0}))
     gain = without.ranking.per_query("recall") - plain.ranking.per_query("recall")
     (expected,) = paired_bootstrap(gain[:, None], plain.users, draws=200)
     one = report.estimates["do(Z = 0)"].change["recall"]
@@ -80,7 +62,7 @@ def test_differences_are_paired_query_by_query(model, new_shop, everybody, repor
 def test_an_arm_of_several_draws_is_their_mean(model, new_shop, everybody, report):
     encoded = model.encode(new_shop)
     parts = [
-        evaluate(_Under(model, do), encoded, everybody, k_percent=20.0).ranking.compute()["r_ndcg"]
+        evaluate(_Intervened(model, do), encoded, everybody, k_percent=20.0).ranking.compute()["r_ndcg"]
         for do in default_arms(model, new_shop)[0].interventions
     ]
     assert report.estimates["do(D ~ prior)"].level["r_ndcg"].value == pytest.approx(np.mean(parts))
@@ -109,9 +91,9 @@ def test_single_users(model, new_shop, everybody, report):
     assert change == pytest.approx(report.estimates["do(Z = 0)"].change["r_ndcg"].value)
     one = rows.iloc[0]
     encoded = model.encode(new_shop)
-    asked = Measurement(users=new_shop.user_position([one["user_id"]]), **ASKED)
+    measurement = Measurement(users=new_shop.user_position([one["user_id"]]), **OPTIONS)
     parts = [
-        asked.lists(lambda batch, do=do: [model.scorer(encoded, do)(batch)], 1, encoded)[1][0]
+        measurement.rank(lambda batch, do=do: [model.scorer(encoded, do)(batch)], 1, encoded)[1][0]
         for do in ({}, {"Z": 0.0})
     ]
     same = [len(set(a) & set(b)) / 5 for a, b in zip(parts[0].shown, parts[1].shown, strict=True)]
@@ -120,13 +102,7 @@ def test_single_users(model, new_shop, everybody, report):
     assert one["moved"] == pytest.approx(np.exp(np.abs(ratio).mean()))
 
 
-def test_overlap_of_lists():
-    one = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    other = np.array([[3, 1, 2], [4, 9, 8], [1, 2, 3]])
-    assert overlap(one, other) == pytest.approx([1, 1 / 3, 0])
-
-
-def test_it_can_be_written_down(report):
+def test_the_report_as_json_markdown_and_repr(report):
     found = json.loads(json.dumps(report.to_json(most_affected=3), allow_nan=False))
     assert list(found["arms"]) == list(report.estimates)
     arm = found["arms"]["do(Z = 0)"]
@@ -138,21 +114,24 @@ def test_it_can_be_written_down(report):
     assert f"| do(Z = 0) | {arm['change']['recall']['value']:+.4f} ± " in text
     assert "Most affected by do(D ~ prior, Z = 0):" in text
     assert f"| {arm['most_affected'][0]['user_id']} | " in text
+    head, *arms = repr(report).splitlines()
+    assert head.startswith("Effect of prerec on new: ")
+    assert [line.split(": ")[0].strip() for line in arms] == list(report.estimates)[1:]
 
 
-def test_arms_of_ones_own(model, new_shop, everybody):
-    arms = [Arm("as popular as each other", ({"Z": "mean"},)), Arm("half", ({"Z": "x0.5"},))]
-    found = effect_report(model, new_shop, arms, measurement=Measurement(users=everybody, **ASKED))
-    assert list(found.estimates) == [FACTUAL, "as popular as each other", "half"]
+def test_custom_arms(model, new_shop, everybody):
+    arms = [Arm("equally popular", ({"Z": "mean"},)), Arm("half", ({"Z": "x0.5"},))]
+    found = effect_report(model, new_shop, arms, measurement=Measurement(users=everybody, **OPTIONS))
+    assert list(found.estimates) == [FACTUAL, "equally popular", "half"]
 
 
-@pytest.mark.parametrize("name", ["counterfactual", "interventional"])
-def test_meanings_differ_in_a_trained_domain(model, trained_shop, name):
-    asked = Measurement(users=np.arange(trained_shop.num_users), **ASKED)
-    found = effect_report(model, trained_shop, semantics=name, measurement=asked)
+@pytest.mark.parametrize("semantics", ["counterfactual", "interventional"])
+def test_semantics_differ_in_a_trained_domain(model, trained_shop, semantics):
+    measurement = Measurement(users=np.arange(trained_shop.num_users), **OPTIONS)
+    found = effect_report(model, trained_shop, semantics=semantics, measurement=measurement)
     encoded = model.encode(trained_shop)
-    scorer = model.scorer(encoded, {"D": 0}, name)
-    _, (lists,) = asked.lists(lambda batch: [scorer(batch)], 1, encoded)
+    scorer = model.scorer(encoded, {"D": 0}, semantics)
+    _, (lists,) = measurement.rank(lambda batch: [scorer(batch)], 1, encoded)
     assert found.estimates["do(D = 0)"].level["mrr"].value == pytest.approx(lists.ranking.per_query("mrr").mean())
 
 
@@ -167,7 +146,7 @@ def test_meanings_differ_in_a_trained_domain(model, trained_shop, name):
         ([Arm("a", ({"Z": 0},))], ("a",), "give arms or as_if, not both"),
     ],
 )
-def test_what_means_nothing_is_refused(model, new_shop, arms, as_if, message):
+def test_invalid_arms_are_refused(model, new_shop, arms, as_if, message):
     with pytest.raises(InputError, match=message):
         effect_report(model, new_shop, arms, as_if=as_if)
 
@@ -176,9 +155,3 @@ def test_prerec_n_has_no_confounders():
     model = prerec({"confounders": False}).fit([small_domain()])
     with pytest.raises(InputError, match="the effect report: this model is PreRec_n"):
         model.effect_report(small_domain("new", seed=3))
-
-
-def test_a_model_whose_domains_are_all_average_ones(new_shop):
-    model = prerec(free=("V",)).fit([small_domain()])
-    with pytest.raises(InputError, match="D was not free"):
-        model.effect_report(new_shop, as_if=["small"])

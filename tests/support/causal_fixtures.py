@@ -1,4 +1,4 @@
-"""A small trained model in which popularity matters, and domains to ask about."""
+"""A small trained model in which popularity matters, and domains to measure on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_shop() -> Domain:
 
 
 def popular(model: PreRec) -> PreRec:
-    """Give popular items higher scores, whatever a short training made of them."""
+    """Return the model with higher scores for popular items, whatever its short training learned."""
     with torch.no_grad():
         model.graph.f_pop.linear.weight.abs_()
         model.graph.W_z.abs_().add_(0.5)
@@ -36,7 +36,7 @@ def model(trained_shop: Domain) -> PreRec:
 
 @pytest.fixture(scope="session")
 def model_with_edge(trained_shop: Domain) -> PreRec:
-    """One in which Z moves V too."""
+    """A model with the edge Z → V."""
     return popular(shaken(prerec({"popularity_to_item": True}).fit([trained_shop])))
 
 

@@ -1,4 +1,4 @@
-"""S, and D along a few directions: the coordinates in which two parts of a domain's log are compared."""
+"""Coordinates in which two parts of a log are compared: S, and D along a few directions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
-_STEP = 0.25  # of the Hessian's differences, in prior standard deviations
+_STEP = 0.25  # of the Hessian's central differences, in prior standard deviations
 _PRIOR_DRAWS = 1024
 _MAX_STEPS = 30
-_FLAT = 0.1  # nats a unit of S: where a mode is found
-_DOUBLE_UP_TO = 5000  # items: smaller catalogues are computed in double precision
+_FLAT = 0.1  # gradient at a mode, in nats per unit of S
+_DOUBLE_UP_TO = 5000  # items: smaller catalogues use double precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +34,15 @@ class Coordinates:
     Attributes
     ----------
     program
-        P(choices | D, S), networks and items at their MAP.
+        P(choices | D, S), with networks and items at their MAP.
     encoded
         The domain.
     values
-        Where the coordinates are 0: ``D`` (1, B), ``S`` (1, 4), and any lifted weights.
+        The point where the coordinates are 0: ``D`` (1, B) and ``S`` (1, 4).
     basis
-        ``(directions, B)`` orthonormal.
+        ``(directions, B)`` orthonormal directions of D.
     unit
-        ``(size,)`` float64, prior standard deviations.
+        ``(size,)`` float64 prior standard deviations of the coordinates.
     """
 
     program: DomainProgram
@@ -52,16 +52,25 @@ class Coordinates:
     unit: Tensor
 
     @classmethod
-    def of(cls, model: CausalModel, encoded: EncodedDomain, directions: int) -> Coordinates:
-        """Return coordinates around where a domain is served.
+    def around_model(cls, model: CausalModel, encoded: EncodedDomain, directions: int) -> Coordinates:
+        """Return the coordinates around the D and S that the model uses for a domain.
 
-        Directions of D are the principal directions of the item vectors: D moves U, and along these a move of U
-        changes most what is chosen.
+        D moves U. Its directions are the principal directions of the item vectors, because a move of U along them
+        changes the choices most.
+
+        Parameters
+        ----------
+        model
+            A trained model.
+        encoded
+            The domain.
+        directions
+            Number of directions of D.
 
         Raises
         ------
         InputError
-            If there are not so many directions.
+            If there are fewer directions than this.
         """
         graph, sources = model.graph.eval(), model.sources
         if not 0 <= directions <= graph.config.latent_dim:
@@ -76,39 +85,47 @@ class Coordinates:
         unit = torch.cat([drawn["S"].std(0), drawn["D"].std().expand(directions)]).double()
         program = DomainProgram(graph, known, torch.float64 if encoded.num_items < _DOUBLE_UP_TO else torch.float32)
         values = {site: values[site].to(program.dtype) for site in "DS"}
-        return cls(program, encoded, values, principal(vectors, directions), unit)
+        return cls(program, encoded, values, principal_directions(vectors, directions), unit)
 
     @property
     def names(self) -> list[str]:
-        """What to call the coordinates."""
+        """Names of the coordinates."""
         return [f"S {name}" for name in EFFECTS] + [f"D {number + 1}" for number in range(len(self.basis))]
 
     @property
     def center(self) -> Tensor:
-        """S and D along the directions where the coordinates are 0, ``(size,)`` float64."""
-        return self.along(self.values["S"], self.values["D"])[0]
+        """S, and D along the directions, where the coordinates are 0: ``(size,)`` float64."""
+        return self.project(self.values["S"], self.values["D"])[0]
 
-    def along(self, S: Tensor, D: Tensor) -> Tensor:
-        """Return S and D along the directions, ``(n, size)`` float64, of ``(n, 4)`` and ``(n, B)``."""
+    def project(self, S: Tensor, D: Tensor) -> Tensor:
+        """Return S and D along the directions, ``(n, size)`` float64, from ``(n, 4)`` and ``(n, B)``."""
         return torch.cat([S.double().cpu(), D.double().cpu() @ self.basis.double().mT], dim=1)
 
-    def moved(self, shift: Tensor) -> Coordinates:
-        """Return the coordinates around another point."""
-        return replace(self, values=self._at(shift))
+    def shifted(self, shift: Tensor) -> Coordinates:
+        """Return the coordinates around the point at `shift`, ``(size,)``."""
+        return replace(self, values=self._values_at(shift))
 
     def gradient(self, shift: Tensor, windows: Windows) -> tuple[float, Tensor]:
-        """Return the log-likelihood of some windows at a shift from 0, and its gradient, ``(size,)`` float64."""
+        """Return the log-likelihood of some windows at `shift`, ``(size,)``, and its gradient, ``(size,)`` float64."""
         ready = (self.program.ready(batch) for batch in log_slice.batches(self.encoded, windows))
-        value, slope, _ = self.program.gradient(self._at(shift), ready)
-        return value, self.along(slope["S"], slope["D"])[0]
+        value, slope, _ = self.program.gradient(self._values_at(shift), ready)
+        return value, self.project(slope["S"], slope["D"])[0]
 
-    def grouped(self, windows: Windows, groups: Sequence) -> Tensor:
-        """Return the gradient at 0 of each group of windows, ``(num_groups, size)``."""
+    def group_gradients(self, windows: Windows, groups: Sequence[np.ndarray]) -> Tensor:
+        """Return the gradient at 0 of each group of windows, ``(num_groups, size)``.
+
+        Parameters
+        ----------
+        windows
+            Queries of a part of the log.
+        groups
+            Rows of `windows` in each group.
+        """
         zero = torch.zeros(len(self.unit))
         return torch.stack([self.gradient(zero, windows[group])[1] for group in groups])
 
     def hessian(self, windows: Windows) -> Tensor:
-        """Return the negative Hessian at 0 by central differences, ``(size, size)``, no eigenvalue below 0."""
+        """Return the negative Hessian at 0 by central differences, ``(size, size)``, with no eigenvalue below 0."""
         columns = []
         for place, unit in enumerate(self.unit.tolist()):
             step = torch.zeros(len(self.unit), dtype=torch.float64)
@@ -119,26 +136,26 @@ class Coordinates:
         return (vectors * values.clamp_min(0)) @ vectors.mT
 
     def at_mode(self, windows: Windows) -> Coordinates:
-        """Return the coordinates around the mode of the likelihood of some windows times the prior.
+        """Return the coordinates around the posterior mode given some windows.
 
-        By BFGS, from the curvature at 0. The prior counts as the Normal one with its spread.
+        BFGS starts at 0 with the curvature there. The prior is taken as a Normal with its standard deviations.
         """
 
-        def loss(place: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slope = self._posterior(torch.from_numpy(place), windows)
+        def loss(shift: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = self._log_posterior(torch.from_numpy(shift), windows)
             return -value, -slope.numpy()
 
         curvature = self.hessian(windows) + torch.diag(self.unit**-2)
-        settings = {"maxiter": _MAX_STEPS, "gtol": _FLAT, "hess_inv0": _symmetric(torch.linalg.inv(curvature)).numpy()}
-        found = optimize.minimize(loss, np.zeros(len(self.unit)), jac=True, method="BFGS", options=settings)
-        return self.moved(torch.from_numpy(found.x))
+        options = {"maxiter": _MAX_STEPS, "gtol": _FLAT, "hess_inv0": _symmetric(torch.linalg.inv(curvature)).numpy()}
+        found = optimize.minimize(loss, np.zeros(len(self.unit)), jac=True, method="BFGS", options=options)
+        return self.shifted(torch.from_numpy(found.x))
 
-    def _posterior(self, shift: Tensor, windows: Windows) -> tuple[float, Tensor]:
+    def _log_posterior(self, shift: Tensor, windows: Windows) -> tuple[float, Tensor]:
         value, slope = self.gradient(shift, windows)
         place = (self.center + shift) / self.unit
         return value - 0.5 * float(place @ place), slope - place / self.unit
 
-    def _at(self, shift: Tensor) -> dict[str, Tensor]:
+    def _values_at(self, shift: Tensor) -> dict[str, Tensor]:
         values = dict(self.values)
         values["S"] = values["S"] + shift[: len(EFFECTS)].to(values["S"])
         values["D"] = values["D"] + shift[len(EFFECTS) :].to(values["D"]) @ self.basis.to(values["D"])
@@ -149,7 +166,15 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return (matrix + matrix.mT) / 2
 
 
-def principal(vectors: Tensor, number: int) -> Tensor:
-    """Return the directions in which some vectors differ most, ``(number, B)``, orthonormal."""
+def principal_directions(vectors: Tensor, number: int) -> Tensor:
+    """Return the orthonormal directions of largest variance of some vectors, ``(number, B)``.
+
+    Parameters
+    ----------
+    vectors
+        ``(num_items, B)``.
+    number
+        Number of directions.
+    """
     centered = (vectors - vectors.mean(0)).double()
     return torch.linalg.eigh(centered.mT @ centered).eigenvectors.flip(1).mT[:number].float().cpu()

@@ -1,4 +1,4 @@
-"""Has a domain drifted? D and S re-estimated on a later part of its log, against what was known of them before."""
+"""Drift report: D and S re-estimated on a later part of a log, compared with their state before."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor
 
-from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.drift.coordinates import Coordinates
+from prerec_pyro.causal.drift.distance import Distance, hotelling_distance, sum_covariance
+from prerec_pyro.causal.drift.log_slice import LogPart
 from prerec_pyro.causal.protocol import CausalModel, require_nodes
 from prerec_pyro.data.batching.histories import moment
-from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.times import SECONDS_PER_DAY
@@ -23,31 +22,37 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.posterior.result import Posterior
 
 ALPHA = 0.01
-NUM_GROUPS = 64
 NUM_DIRECTIONS = 4
 MAX_QUERIES = 4000
 
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """What `drift` found.
+    """Result of `drift_report`.
 
     Attributes
     ----------
     p_value
-        Probability of so large a distance where nothing has changed.
+        Probability of a distance this large where nothing has changed.
     distance
-        Mahalanobis distance between D and S as they were known and as they are re-estimated, in the standard
-        deviations of their difference.
+        Mahalanobis distance between D and S before and since, in standard deviations of their difference.
     alpha
-        False alarms that are put up with.
+        Accepted rate of false alarms.
     table
-        A row a coordinate: ``coordinate``; ``before`` and ``before_sd``, posterior mean and standard deviation;
-        ``after`` and ``after_sd``, re-estimated and its standard error; ``z``, their difference in standard
-        deviations. Coordinates: ``S match``, ``S popularity``, ``S repeat``, ``S background``, in units of their
-        spread; ``D 1``, … along the directions in which the items differ most.
+        One row per coordinate: ``coordinate``; ``before`` and ``before_sd``, posterior mean and standard deviation;
+        ``after`` and ``after_sd``, the new estimate and its standard error; ``z``, their difference in standard
+        deviations. The coordinates are the effect scales, ``S match``, ``S popularity``, … in units of their spread,
+        then ``D 1``, … along the directions in which the items differ most.
     facts
-        Plain JSON.
+        Model, domain, time and sizes, plain JSON.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame([{"coordinate": "S match", "before": 0.1, "before_sd": 0.2, "z": -4.0}])
+    >>> found = Drift(0.0004, 4.3, 0.01, table, {"domain": "shop", "since": "2024-02-01"})
+    >>> found
+    Drift(domain='shop', since='2024-02-01', drifted=True, p_value=0.0004, distance=4.30, largest='S match' z=-4.0)
     """
 
     p_value: float
@@ -56,13 +61,21 @@ class Drift:
     table: pd.DataFrame
     facts: dict[str, Any]
 
+    def __repr__(self) -> str:
+        largest = self._largest()
+        return (
+            f"Drift(domain={self.facts['domain']!r}, since={self.facts['since']!r}, drifted={self.drifted}, "
+            f"p_value={self.p_value:.2g}, distance={self.distance:.2f}, "
+            f"largest={largest['coordinate']!r} z={largest['z']:+.1f})"
+        )
+
     @property
     def drifted(self) -> bool:
-        """Whether it is an alarm."""
+        """Whether the p-value is below alpha: an alarm."""
         return self.p_value < self.alpha
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything, plain JSON."""
+        """Return the report as plain JSON."""
         return {
             "drifted": self.drifted,
             "p_value": self.p_value,
@@ -73,27 +86,30 @@ class Drift:
         }
 
     def sentence(self) -> str:
-        """Return the verdict in words."""
-        verdict = "has drifted" if self.drifted else "is not shown to have drifted"
-        worst = self.table.loc[self.table["z"].abs().idxmax()]
+        """Return the finding as text."""
+        finding = "has drifted" if self.drifted else "is not shown to have drifted"
+        largest = self._largest()
         return (
-            f"{self.facts['domain']} {verdict} since {self.facts['since']}: distance {self.distance:.2f}, "
+            f"{self.facts['domain']} {finding} since {self.facts['since']}: distance {self.distance:.2f}, "
             f"p = {self.p_value:.2g} (alarm below {self.alpha:g}), on {self.facts['num_queries']:,} queries of "
-            f"{self.facts['num_users']:,} users. Furthest: {worst['coordinate']}, {worst['before']:+.3f} before, "
-            f"{worst['after']:+.3f} since ({worst['z']:+.1f} standard deviations)."
+            f"{self.facts['num_users']:,} users. Largest change: {largest['coordinate']}, {largest['before']:+.3f} "
+            f"before, {largest['after']:+.3f} since ({largest['z']:+.1f} standard deviations)."
         )
 
     def to_markdown(self) -> str:
-        """Return the verdict and the table in Markdown."""
+        """Return the finding and the table as Markdown."""
         lines = ["| coordinate | before | since | z |", "| --- | ---: | ---: | ---: |"]
-        for one in self.table.to_dict("records"):
-            known = f"{one['before']:+.3f} ± {one['before_sd']:.3f} | {one['after']:+.3f} ± {one['after_sd']:.3f}"
-            lines.append(f"| {one['coordinate']} | {known} | {one['z']:+.1f} |")
+        for row in self.table.to_dict("records"):
+            before, after = (f"{row[name]:+.3f} ± {row[f'{name}_sd']:.3f}" for name in ("before", "after"))
+            lines.append(f"| {row['coordinate']} | {before} | {after} | {row['z']:+.1f} |")
         table = "\n".join(lines)
         return f"# Drift: {self.facts['domain']}\n\n{self.sentence()}\n\n± is one standard deviation.\n\n{table}\n"
 
+    def _largest(self) -> pd.Series:
+        return self.table.loc[self.table["z"].abs().idxmax()]
 
-def drift(
+
+def drift_report(
     model: CausalModel,
     domain: Domain | EncodedDomain,
     since: str | int,
@@ -104,65 +120,78 @@ def drift(
     max_queries: int = MAX_QUERIES,
     seed: int = 0,
 ) -> Drift:
-    """Return whether D and S of a domain have changed, all networks frozen.
+    """Return whether D and S of a domain have changed, with all networks frozen.
 
-    Against a posterior with mean m and covariance C: let g be the gradient of the later log-likelihood at m, H its
-    negative Hessian. One Newton step moves the estimate by ``δ = H⁻¹g``, whose covariance, if nothing has changed, is
-    ``C + H⁻¹JH⁻¹``; J is the covariance of g, estimated from groups of users, since the queries of one user depend on
-    each other. The squared distance ``δᵀ(C + H⁻¹JH⁻¹)⁻¹δ = gᵀ(J + HCH)⁻¹g`` needs no inverse of H, and is compared
-    with Hotelling's T² of as many groups.
+    *With a posterior* of mean m and covariance C: let g be the gradient of the later log-likelihood at m, and H its
+    negative Hessian. One Newton step moves the estimate by ``δ = H⁻¹g``. If nothing has changed, the covariance of δ is
+    ``C + H⁻¹JH⁻¹``, where J is the covariance of g, estimated from groups of users because the queries of one user
+    depend on each other. The squared distance ``δᵀ(C + H⁻¹JH⁻¹)⁻¹δ = gᵀ(J + HCH)⁻¹g`` needs no inverse of H. It is
+    compared with Hotelling's T² for this number of groups.
 
-    Without one, m is the mode given the log before, and its gradient g₀ there, over n₀ queries with covariance J₀,
-    stands for what was known: with n later queries ``g - (n/n₀) g₀`` has covariance ``J + (n/n₀)² J₀``. That is the
-    same distance without H, and it does not trust the model's own idea of how sure it is. The first days of the log,
-    whose popularity window is still filling, are left out.
+    *Without a posterior*, m is the posterior mode given the log before `since`, and g₀ is the gradient there, over n₀
+    queries with covariance J₀. With n later queries, ``g - (n/n₀) g₀`` has the covariance ``J + (n/n₀)² J₀``. This is
+    the same distance without H, and it does not rely on the model's own estimate of its uncertainty. The first days of
+    the log, before the popularity window is full, are left out.
 
     Parameters
     ----------
     model
         A trained `PreRec`.
     domain
-        Its whole log.
+        Domain with its whole log.
     since
-        ISO time or seconds since 1970: the later part starts here.
+        Start of the later part: an ISO time or seconds since 1970.
     posterior
-        Of the domain's D and S, given its log before then. None estimates them now, on the log before `since`.
+        Posterior of the domain's D and S given its log before `since`. None estimates them from that log.
     alpha
-        False alarms that are put up with.
+        Accepted rate of false alarms.
     directions
-        Of D, along which it is re-estimated: see `Coordinates`.
+        Number of directions of D; see `Coordinates`.
     max_queries
-        Of each part, by whole users, drawn at random.
+        Bound on the queries of each part. Whole users are drawn at random until they give this many.
     seed
-        Of that, and of the groups.
+        Seed of the drawn users and of their groups.
 
     Raises
     ------
     InputError
-        If the model has no S, the posterior is another domain's or a point, or either part of the log is too small.
+        If the model has no S or a coordinate has no effect in it, the posterior is a point or belongs to another
+        domain, or a part of the log is too small.
+
+    Examples
+    --------
+    The prior is what is known given an empty log; here it plays the part of the posterior.
+
+    >>> from prerec_pyro import PreRec, TrainConfig
+    >>> from prerec_pyro.causal import domain_draws
+    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro.data.times import SECONDS_PER_DAY
+    >>> shops = simulate(2, num_items=20, num_users=120, num_days=20)
+    >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
+    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=4), device="cpu").fit([source])
+    >>> draws = {site: values[None] for site, values in domain_draws(model, shop).items()}  # one chain
+    >>> since = int(shop.timestamps.min()) + 7 * SECONDS_PER_DAY
+    >>> known = Posterior("normal", shop.name, draws)
+    >>> found = drift_report(model, shop, since, known, directions=0, max_queries=100)
+    >>> len(found.table), 0 <= found.p_value <= 1
+    (4, True)
     """
     require_nodes(model, "DS", "drift")
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}, expected a probability such as 0.01")
-    encoded = model.scorer(model.encoded(domain)).encoded  # its texts whitened as the model wants them
+    encoded = model.scorer(model.encoded(domain)).encoded  # with the texts whitened for this model
     start, rng = moment(encoded, since), np.random.default_rng(seed)
-    later = _Part.of(encoded, start, None, max_queries, rng)
-    place = Coordinates.of(model, encoded, directions)
-    groups = later.groups(place)
+    later = LogPart.draw(encoded.domain, start, None, max_queries, rng)
+    coordinates = Coordinates.around_model(model, encoded, directions)
+    groups = later.groups(len(coordinates.unit))
     if posterior is not None:
-        known, covariance = _known(_checked(posterior, encoded), place)
-        hessian = known.hessian(later.windows)
-        pull, blur = 0.0, hessian @ covariance @ hessian
+        before = _from_posterior(posterior, coordinates, later)
     else:
-        earlier = _Part.of(encoded, _settled(encoded, start), start, max_queries, rng)
-        earlier_groups = earlier.groups(place)
-        known = place.at_mode(earlier.windows)
-        hessian, gradients = known.hessian(later.windows), known.grouped(earlier.windows, earlier_groups)
-        ratio = later.num_queries / earlier.num_queries
-        pull, blur = ratio * gradients.sum(0), ratio**2 * _noise(gradients)
-        inverse = torch.linalg.inv(hessian / ratio + torch.diag(known.unit**-2))
-        covariance = inverse @ (blur / ratio**2) @ inverse
-    found = _distance(known.grouped(later.windows, groups), pull, blur)
+        earlier = LogPart.draw(encoded.domain, _window_filled(encoded, start), start, max_queries, rng)
+        before = _from_log(earlier, coordinates, later)
+    gradients = before.coordinates.group_gradients(later.windows, groups)
+    _check_gradients(gradients, coordinates.names)
+    found = hotelling_distance(gradients, before.offset, before.offset_covariance)
     facts = {
         "model": model.name,
         "domain": encoded.name,
@@ -173,106 +202,95 @@ def drift(
         "posterior": "estimated on the log before" if posterior is None else posterior.method,
         "directions": directions,
     }
-    return Drift(found.p_value, found.squared**0.5, alpha, _table(known, found, hessian, covariance), facts)
+    return Drift(found.p_value, found.squared**0.5, alpha, _table(before, found), facts)
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """Some of the queries of one part of a log, a window a user."""
+class _Before:
+    """State of D and S before the later part of the log.
 
-    encoded: EncodedDomain
-    windows: Windows
+    Attributes
+    ----------
+    coordinates
+        Coordinates around the estimate before.
+    covariance
+        ``(size, size)`` covariance of this estimate.
+    hessian
+        ``(size, size)`` negative Hessian of the later log-likelihood at this estimate.
+    offset, offset_covariance
+        Expected later gradient where nothing has changed, ``(size,)``, and its covariance, ``(size, size)``.
+    """
 
-    @classmethod
-    def of(
-        cls, encoded: EncodedDomain, start: int | None, end: int | None, max_queries: int, rng: np.random.Generator
-    ) -> _Part:
-        windows = log_slice.between(encoded.domain, start, end)
-        return cls(encoded, windows[log_slice.sampled(windows, max_queries, rng)])
-
-    def groups(self, coordinates: Coordinates) -> list[np.ndarray]:
-        """Return rows of users, who are in random order, in equal groups, enough of them to tell a covariance."""
-        least = 4 * len(coordinates.unit)
-        if len(self.windows) < least:
-            raise InputError(
-                f"drift: {len(self.windows)} users have an event to predict in one part of the log, expected {least} "
-                "or more; move the moment, or take fewer directions"
-            )
-        return np.array_split(np.arange(len(self.windows)), min(NUM_GROUPS, len(self.windows)))
-
-    @property
-    def num_queries(self) -> int:
-        return int(self.windows.num_queries.sum())
+    coordinates: Coordinates
+    covariance: Tensor
+    hessian: Tensor
+    offset: Tensor
+    offset_covariance: Tensor
 
 
-def _settled(encoded: EncodedDomain, start: int) -> int | None:
-    """Return when the log's popularity window has filled, or None where that leaves nothing before `start`."""
+def _from_posterior(posterior: Posterior, around: Coordinates, later: LogPart) -> _Before:
+    """Return the state before from a posterior, around its mean."""
+    _check_posterior(posterior, around.encoded)
+    draws = around.project(*(posterior.draws[site].flatten(0, 1) for site in "SD"))
+    mean = posterior.mean()
+    values = {site: mean[site].to(value).expand_as(value) for site, value in around.values.items()}
+    coordinates, covariance = replace(around, values=values), torch.cov(draws.mT)
+    hessian = coordinates.hessian(later.windows)
+    return _Before(coordinates, covariance, hessian, torch.zeros_like(around.unit), hessian @ covariance @ hessian)
+
+
+def _from_log(earlier: LogPart, around: Coordinates, later: LogPart) -> _Before:
+    """Return the state before from the log, around the posterior mode of its earlier part."""
+    groups = earlier.groups(len(around.unit))
+    coordinates = around.at_mode(earlier.windows)
+    hessian, gradients = coordinates.hessian(later.windows), coordinates.group_gradients(earlier.windows, groups)
+    ratio = later.num_queries / earlier.num_queries
+    offset_covariance = ratio**2 * sum_covariance(gradients)
+    inverse = torch.linalg.inv(hessian / ratio + torch.diag(coordinates.unit**-2))
+    covariance = inverse @ (offset_covariance / ratio**2) @ inverse
+    return _Before(coordinates, covariance, hessian, ratio * gradients.sum(0), offset_covariance)
+
+
+def _window_filled(encoded: EncodedDomain, start: int) -> int | None:
+    """Return the time at which the log's popularity window is full, or None if that is not before `start`."""
     popularity = encoded.popularity
     filled = (popularity.first_day + popularity.window) * SECONDS_PER_DAY
     return filled if filled < start else None
 
 
-def _known(posterior: Posterior, coordinates: Coordinates) -> tuple[Coordinates, Tensor]:
-    """Return the coordinates around the posterior mean, and the posterior covariance."""
-    draws = coordinates.along(*(posterior.draws[site].flatten(0, 1) for site in "SD"))
-    mean = posterior.mean()
-    values = {site: mean[site].to(value).expand_as(value) for site, value in coordinates.values.items()}
-    return replace(coordinates, values=values), torch.cov(draws.mT)
-
-
-def _checked(posterior: Posterior, encoded: EncodedDomain) -> Posterior:
+def _check_posterior(posterior: Posterior, encoded: EncodedDomain) -> None:
     if posterior.domain != encoded.name:
-        raise InputError(f"the posterior is of domain {posterior.domain!r}, not of {encoded.name!r}; give that one's")
+        raise InputError(
+            f"the posterior is of domain {posterior.domain!r}, not of {encoded.name!r}; give the right one"
+        )
     if posterior.is_point:
-        raise InputError("the posterior is a point, which says nothing of how sure it is; give one that is no delta")
+        raise InputError("the posterior is a point and holds no uncertainty; give one of a method other than delta")
     if missing := {"D", "S"} - set(posterior.draws):
         raise InputError(f"the posterior holds no draws of {', '.join(sorted(missing))}; infer it with all latents")
-    return posterior
 
 
-@dataclass(frozen=True, eq=False)
-class _Distance:
-    """The squared distance, its p-value, and the gradient that it measures with that one's noise."""
-
-    squared: float
-    p_value: float
-    gradient: Tensor
-    noise: Tensor
-
-
-def _distance(gradients: Tensor, pull: Tensor | float, blur: Tensor) -> _Distance:
-    """Return how far a gradient is from what chance allows.
-
-    Parameters
-    ----------
-    gradients
-        ``(num_groups, size)`` of the later log-likelihood, by groups of users.
-    pull, blur
-        Its mean and covariance, ``(size,)`` and ``(size, size)``, that come of where it is taken.
-    """
-    number, size = gradients.shape
-    total, noise = gradients.sum(0) - pull, _noise(gradients)
-    squared = float(total @ torch.linalg.solve(noise + blur, total))
-    ratio = squared * (number - size) / (size * (number - 1))  # Hotelling's T² as an F
-    return _Distance(squared, float(stats.f.sf(ratio, size, number - size)), total, noise)
+def _check_gradients(gradients: Tensor, names: list[str]) -> None:
+    """Raise `InputError` if a coordinate changes nothing, as S popularity does where W_z is still at its start, 0."""
+    flat = [name for name, column in zip(names, gradients.mT, strict=True) if not column.any()]
+    if flat:
+        raise InputError(
+            f"drift: {', '.join(flat)} has no effect on the choices in this model, so its drift cannot be measured; "
+            "train the model longer, or choose another one"
+        )
 
 
-def _noise(gradients: Tensor) -> Tensor:
-    """Return the covariance of the sum of ``(num_groups, size)`` gradients of groups that are alike."""
-    apart = gradients - gradients.mean(0)
-    return apart.mT @ apart * (len(gradients) / (len(gradients) - 1))
-
-
-def _table(known: Coordinates, found: _Distance, hessian: Tensor, covariance: Tensor) -> pd.DataFrame:
-    """Return the coordinates before and since; the step since is held back by the prior where little is known."""
-    inverse = torch.linalg.inv(hessian + torch.diag(known.unit**-2))
-    step, error = inverse @ found.gradient, (inverse @ found.noise @ inverse).diagonal().sqrt()
-    spread = covariance.diagonal().sqrt()
+def _table(before: _Before, found: Distance) -> pd.DataFrame:
+    """Return the coordinates before and since; the prior shrinks the step since where the log says little."""
+    coordinates = before.coordinates
+    inverse = torch.linalg.inv(before.hessian + torch.diag(coordinates.unit**-2))
+    step, error = inverse @ found.gradient, (inverse @ found.covariance @ inverse).diagonal().sqrt()
+    spread = before.covariance.diagonal().sqrt()
     columns = {
-        "before": known.center,
+        "before": coordinates.center,
         "before_sd": spread,
-        "after": known.center + step,
+        "after": coordinates.center + step,
         "after_sd": error,
         "z": step / (spread**2 + error**2).sqrt(),
     }
-    return pd.DataFrame({"coordinate": known.names, **{name: value.tolist() for name, value in columns.items()}})
+    names = {"coordinate": coordinates.names}
+    return pd.DataFrame(names | {name: value.tolist() for name, value in columns.items()})

@@ -1,1 +1,1 @@
-"""Accuracy and exposure of causal answers, measured on the queries of a domain."""
+"""Accuracy and exposure of interventions, measured on the queries of a domain."""

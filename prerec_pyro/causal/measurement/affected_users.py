@@ -1,4 +1,4 @@
-"""What an intervention does to single users."""
+"""Effects of an intervention on single users."""
 
 from __future__ import annotations
 
@@ -7,52 +7,54 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from prerec_pyro.causal.measurement.answers import Lists, Queries
+from prerec_pyro.causal.measurement.alternatives import Queries, RankedLists
 from prerec_pyro.data.domain import Domain
 
-_CHUNK = 1 << 14  # queries at a time
+_CHUNK = 1 << 14  # queries at a time: bounds memory
 
 
-def affected_users(domain: Domain, queries: Queries, factual: Lists, answer: Sequence[Lists]) -> pd.DataFrame:
-    """Return a row a user, the most affected first: least overlap, then most moved, then by id.
+def affected_users(
+    domain: Domain, queries: Queries, factual: RankedLists, intervened: Sequence[RankedLists]
+) -> pd.DataFrame:
+    """Return one row per user, the most affected first: by least overlap, then by largest move, then by id.
 
     Parameters
     ----------
     domain
-        Whose users they are.
+        Domain of the users.
     queries
-        What was asked.
+        The measured queries.
     factual
-        How things are.
-    answer
-        Under the intervention; several are averaged.
+        Lists without the intervention.
+    intervened
+        Lists under the intervention; several are averaged.
 
     Returns
     -------
     pandas.DataFrame
-        ``user_id``, ``num_queries``; means over the user's queries of ``overlap``, the share of the list that is in
-        both, of ``moved``, by what factor the target's rank changes, up or down (their geometric mean), of ``r_ndcg``
-        as things are, and of ``r_ndcg_change``.
+        ``user_id``, ``num_queries``, and means over the user's queries: ``overlap``, the share of the factual list that
+        is in both lists; ``moved``, the factor by which the target's rank changes, up or down (geometric mean);
+        ``r_ndcg`` of the factual list; ``r_ndcg_change``.
     """
-    rank = np.log(factual.target_rank)
+    log_rank = np.log(factual.target_rank)
     gain = factual.ranking.per_query("r_ndcg")
     values = {
-        "overlap": np.mean([overlap(factual.shown, lists.shown) for lists in answer], axis=0),
-        "moved": np.mean([np.abs(np.log(lists.target_rank) - rank) for lists in answer], axis=0),
+        "overlap": np.mean([overlap(factual.shown, lists.shown) for lists in intervened], axis=0),
+        "moved": np.mean([np.abs(np.log(lists.target_rank) - log_rank) for lists in intervened], axis=0),
         "r_ndcg": gain,
-        "r_ndcg_change": np.mean([lists.ranking.per_query("r_ndcg") - gain for lists in answer], axis=0),
+        "r_ndcg_change": np.mean([lists.ranking.per_query("r_ndcg") - gain for lists in intervened], axis=0),
     }
     table = pd.DataFrame({"user_id": domain.user_ids[queries.users], **values})
-    found = table.groupby("user_id", sort=True)
-    result = found.mean()
-    result.insert(0, "num_queries", found.size())
+    by_user = table.groupby("user_id", sort=True)
+    result = by_user.mean()
+    result.insert(0, "num_queries", by_user.size())
     result["moved"] = np.exp(result["moved"])
-    order = {"overlap": True, "moved": False, "user_id": True}
-    return result.reset_index().sort_values(list(order), ascending=list(order.values()), ignore_index=True)
+    ascending = {"overlap": True, "moved": False, "user_id": True}
+    return result.reset_index().sort_values(list(ascending), ascending=list(ascending.values()), ignore_index=True)
 
 
 def user_summary(users: pd.DataFrame) -> dict[str, float]:
-    """Return how single users fare, of the rows of `affected_users`: mean overlap, and shares of users."""
+    """Return mean overlap, its tenth percentile, and shares of users, from the rows of `affected_users`."""
     return {
         "mean_overlap": float(users["overlap"].mean()),
         "lowest_tenth_overlap": float(users["overlap"].quantile(0.1)),
@@ -63,10 +65,16 @@ def user_summary(users: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the share of each list of `one`, ``(num_queries, k)``, that is in the list of `other`."""
+def overlap(lists: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the share of each list that is in the other list of the same query, ``(num_queries,)``.
+
+    Parameters
+    ----------
+    lists, others
+        ``(num_queries, k)`` item indices.
+    """
     parts = [
-        (one[begin : begin + _CHUNK, :, None] == other[begin : begin + _CHUNK, None, :]).any(axis=2).mean(axis=1)
-        for begin in range(0, len(one), _CHUNK)
+        (lists[begin : begin + _CHUNK, :, None] == others[begin : begin + _CHUNK, None, :]).any(axis=2).mean(axis=1)
+        for begin in range(0, len(lists), _CHUNK)
     ]
     return np.concatenate(parts)

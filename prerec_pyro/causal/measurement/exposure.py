@@ -1,4 +1,4 @@
-"""Who gets shown: coverage, Gini index and shares by popularity, and how sure they are over users."""
+"""Bootstrap over users of exposure statistics: coverage, Gini index and shares by popularity."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_GROUPS = 10
-_CHUNK = 1 << 23  # numbers at a time
+_CHUNK = 1 << 23  # numbers at a time: bounds memory
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the ends of its 95 % interval over users; NaN where there are fewer than two."""
+    """A number with its 95 % interval over users.
+
+    Attributes
+    ----------
+    value
+        The estimate.
+    low, high
+        Ends of the interval; NaN where there are fewer than two users.
+    """
 
     value: float
     low: float
     high: float
 
     def as_json(self) -> dict[str, float | None]:
-        """Return the numbers by name; None for NaN."""
+        """Return the numbers by name; NaN becomes None."""
         return {name: None if np.isnan(value) else float(value) for name, value in vars(self).items()}
 
 
 def popularity_groups(counts: np.ndarray, number: int = NUM_GROUPS) -> np.ndarray:
-    """Return ``(num_items,)`` the tenth of the catalogue that each item is in, 0 the least popular, by rank.
+    """Return the popularity group of each item by rank, ``(num_items,)``, 0 for the least popular.
 
     Parameters
     ----------
     counts
-        ``(num_items,)`` interactions of each item; those with as many keep the catalogue's order.
+        ``(num_items,)`` interactions of each item; ties keep the order of the catalogue.
     number
-        Of groups, equal in size up to one item.
+        Number of groups, equal in size up to one item.
     """
     rank = np.empty(len(counts), np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
@@ -39,24 +47,26 @@ def popularity_groups(counts: np.ndarray, number: int = NUM_GROUPS) -> np.ndarra
 
 
 class ExposureBootstrap:
-    """Statistics of what lists show of a catalogue, on the users as they are and on draws of as many users.
+    """Exposure statistics of lists, for the users as they are and for bootstrap draws of users.
 
-    The same draws for every set of lists, so that differences are paired. Coverage counts distinct items and so grows
-    with the number of distinct users; a draw has fewer of these. Intervals are therefore those of the draws, moved to
-    where the estimate is; see `interval`.
+    Every set of lists uses the same draws, so that differences are paired. Coverage counts distinct items and grows
+    with the number of distinct users, and a draw has fewer of these. An interval is therefore that of the draws,
+    shifted to the estimate; see `interval`.
 
     Parameters
     ----------
     users
-        ``(num_queries,)`` whose list each is.
+        ``(num_queries,)`` user of each list.
     group
         ``(num_items,)`` from `popularity_groups`.
-    draws, seed
-        How many draws of users, and where the random numbers start.
+    draws
+        Number of draws of users.
+    seed
+        Seed of the draws.
     """
 
     def __init__(self, users: np.ndarray, group: np.ndarray, *, draws: int = 1000, seed: int = 0) -> None:
-        from scipy import sparse  # not at the top: whoever recommends need not wait for it
+        from scipy import sparse  # slow to import, and recommending does not need it
 
         _, self._row = np.unique(users, return_inverse=True)
         self.num_users = int(self._row.max()) + 1
@@ -65,10 +75,12 @@ class ExposureBootstrap:
         )
         rng = np.random.default_rng(seed)
         drawn = rng.multinomial(self.num_users, np.full(self.num_users, 1 / self.num_users), size=draws)
-        self._times = np.concatenate([np.ones((1, self.num_users)), drawn])  # (1 + draws, num_users); first as it is
+        self._times = np.concatenate([np.ones((1, self.num_users)), drawn])  # (1 + draws, num_users)
 
     def statistics(self, shown: np.ndarray) -> dict[str, np.ndarray]:
-        """Return ``coverage``, ``gini_exposure``, ``(1 + draws,)``, and ``share``, ``(1 + draws, num_groups)``.
+        """Return ``coverage`` and ``gini_exposure``, ``(1 + draws,)``, and ``share``, ``(1 + draws, num_groups)``.
+
+        The first row is for the users as they are.
 
         Parameters
         ----------
@@ -79,27 +91,27 @@ class ExposureBootstrap:
 
         num_items = self._group.shape[0]
         rows = np.repeat(self._row, shown.shape[1])
-        of_user = sparse.csr_array((np.ones(shown.size), (rows, shown.ravel())), shape=(self.num_users, num_items))
+        by_user = sparse.csr_array((np.ones(shown.size), (rows, shown.ravel())), shape=(self.num_users, num_items))
         parts = []
         size = max(1, _CHUNK // num_items)
         for begin in range(0, len(self._times), size):
-            times = (of_user.T @ self._times[begin : begin + size].T).T  # (size, num_items)
+            times = (by_user.T @ self._times[begin : begin + size].T).T  # (size, num_items)
             parts.append((_coverage(times), _gini(times), (times @ self._group) / times.sum(1, keepdims=True)))
         coverage, gini, share = (np.concatenate(column) for column in zip(*parts, strict=True))
         return {"coverage": coverage, "gini_exposure": gini, "share": share}
 
 
 def interval(values: np.ndarray, *, lowest: float = 0.0, level: float = 0.95) -> Estimate:
-    """Return the estimate of ``values[0]`` with the interval ``value + (draws - their median)``, from `lowest` to 1.
+    """Return ``values[0]`` with the interval ``values[0] + (draws - their median)``, cut to `lowest` … 1.
 
     Parameters
     ----------
     values
-        ``(1 + draws,)`` a statistic on the users as they are, and on draws of them.
+        ``(1 + draws,)`` a statistic for the users as they are, then for each draw.
     lowest
-        What it can be: 0 for a share, -1 for a difference of two.
+        Smallest possible value: 0 for a share, -1 for a difference of two shares.
     level
-        Of the interval.
+        Coverage of the interval.
     """
     value, draws = float(values[0]), values[1:]
     tail = (1 - level) / 2

@@ -1,14 +1,14 @@
-"""On whose queries a causal question is measured, and how."""
+"""Settings of a measurement: queries, metrics, list length and bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from prerec_pyro.causal.measurement.answers import Answers, Lists, Queries, answer_all
+from prerec_pyro.causal.measurement.alternatives import AlternativeScores, Queries, RankedLists, rank_alternatives
 from prerec_pyro.causal.measurement.estimates import Estimates, estimate
 from prerec_pyro.causal.measurement.exposure import popularity_groups
 from prerec_pyro.data.encoded import EncodedDomain
@@ -17,24 +17,49 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import EXPOSURE_SIZE
 
 
+class MeasurementOptions(TypedDict, total=False):
+    """Keyword arguments of `Measurement`, for methods that pass them on."""
+
+    split: SplitName
+    split_seed: int
+    users: np.ndarray | None
+    k_percent: float
+    list_size: int
+    draws: int
+    seed: int
+    progress: Callable[[int], None] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Whose queries, how long the lists, and how many draws the intervals are made of.
+    """Queries to measure on, length of the lists, and number of bootstrap draws.
 
     Attributes
     ----------
-    split, split_seed
-        Users, of the 4:3:3 split: ``"test"``, ``"validation"`` or ``"train"``.
+    split
+        Part of the 4:3:3 split of users: ``"test"``, ``"validation"`` or ``"train"``.
+    split_seed
+        Seed of the split.
     users
-        ``(n,)`` user rows instead of a split.
+        ``(n,)`` user rows, in place of a split.
     k_percent
         K% in percent, for recall and r-NDCG.
     list_size
-        Items shown to a user, for exposure; fewer where there are fewer.
-    draws, seed
-        Of the bootstrap over users.
+        Length of the lists, for exposure; shorter where the domain has fewer items.
+    draws
+        Number of bootstrap draws of users.
+    seed
+        Seed of the bootstrap.
     progress
         Called with the number of queries of each finished batch.
+
+    Examples
+    --------
+    >>> Measurement(split="validation", k_percent=1.0).list_size
+    20
+    >>> Measurement(draws=0)
+    Traceback (most recent call last):
+    prerec_pyro.errors.InputError: draws is 0, expected 1 or more
     """
 
     split: SplitName = "test"
@@ -47,27 +72,36 @@ class Measurement:
     progress: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("list_size", "draws"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        for name, value in (("list_size", self.list_size), ("draws", self.draws)):
+            if value < 1:
+                raise InputError(f"{name} is {value}, expected 1 or more")
 
-    def whose(self, encoded: EncodedDomain) -> np.ndarray:
-        """Return the user rows."""
+    def user_rows(self, encoded: EncodedDomain) -> np.ndarray:
+        """Return the rows of the measured users, ``(n,)``."""
         if self.users is not None:
             return self.users
         return split_users(encoded.domain, self.split_seed).users(self.split)
 
-    def lists(self, answers: Answers, number: int, encoded: EncodedDomain) -> tuple[Queries, list[Lists]]:
-        """Return the queries and what each of `number` answers makes of them; see `answer_all`."""
-        asked = {"k_percent": self.k_percent, "list_size": self.list_size, "progress": self.progress}
-        return answer_all(answers, number, encoded, self.whose(encoded), **asked)
+    def rank(self, scores: AlternativeScores, number: int, encoded: EncodedDomain) -> tuple[Queries, list[RankedLists]]:
+        """Return the queries and the results of `number` alternatives for them; see `rank_alternatives`."""
+        return rank_alternatives(
+            scores,
+            number,
+            encoded,
+            self.user_rows(encoded),
+            k_percent=self.k_percent,
+            list_size=self.list_size,
+            progress=self.progress,
+        )
 
-    def estimates(self, encoded: EncodedDomain, queries: Queries, answers: list[list[Lists]]) -> list[Estimates]:
-        """Return accuracy and exposure of each answer; the first is the reference. See `estimate`."""
-        return estimate(queries, answers, groups_of(encoded), draws=self.draws, seed=self.seed)
+    def estimates(
+        self, encoded: EncodedDomain, queries: Queries, alternatives: Sequence[Sequence[RankedLists]]
+    ) -> list[Estimates]:
+        """Return accuracy and exposure of each alternative; the first one is the reference. See `estimate`."""
+        return estimate(queries, alternatives, item_tenths(encoded), draws=self.draws, seed=self.seed)
 
     def facts(self, encoded: EncodedDomain, queries: Queries) -> dict[str, Any]:
-        """Return what a number rests on, plain JSON."""
+        """Return the settings and sizes behind the numbers, plain JSON."""
         return {
             "domain": encoded.name,
             "split": None if self.users is not None else self.split,
@@ -80,6 +114,6 @@ class Measurement:
         }
 
 
-def groups_of(encoded: EncodedDomain) -> np.ndarray:
-    """Return the tenth of the catalogue that each item is in by its interactions in the whole log, ``(num_items,)``."""
+def item_tenths(encoded: EncodedDomain) -> np.ndarray:
+    """Return the tenth of the catalogue of each item by its interactions in the whole log, ``(num_items,)``, from 0."""
     return popularity_groups(np.bincount(encoded.domain.item_index, minlength=encoded.num_items))

@@ -49,7 +49,7 @@ def command(
     shown. The file also holds 95 % intervals over users, and paired differences to factor 1, the recommendations
     without intervention.
     """
-    from prerec_pyro.causal.dial import popularity_dial
+    from prerec_pyro.causal import popularity_dial
     from prerec_pyro.causal.measurement.estimates import METRICS
 
     asked = MeasurementOptions(**given)

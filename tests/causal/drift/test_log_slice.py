@@ -1,4 +1,4 @@
-"""Queries between two moments, against a loop over the log."""
+"""Queries between two times, against a loop over the log."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_queries_are_the_events_in_between_that_follow_another(seed, start, end)
     windows = log_slice.between(domain, start, end)
     assert targets(windows) == expected
     first = domain.offsets[domain.user_of_event[windows.start]]
-    assert (windows.start == first).all(), "short histories are read whole"
+    assert (windows.start == first).all(), "short histories are read in full"
     assert (windows.num_queries <= windows.length).all()
 
 
-def test_of_a_long_history_the_last_64_are_predicted():
+def test_the_last_64_events_of_a_long_history_are_predicted():
     domain = small_domain(num_users=2)
     long = type(domain)(
         **{
@@ -58,13 +58,13 @@ def test_of_a_long_history_the_last_64_are_predicted():
     assert targets(log_slice.between(long, 95, None)) == list(range(95, 100))
 
 
-def test_a_sample_is_whole_windows_enough():
+def test_a_sample_holds_enough_whole_windows():
     windows = log_slice.between(small_domain(num_users=40), None, None)
-    rows = log_slice.sampled(windows, 30, np.random.default_rng(0))
+    rows = log_slice.sample(windows, 30, np.random.default_rng(0))
     sizes = windows.num_queries[rows]
     assert sizes.sum() >= 30 > sizes[:-1].sum()
     assert len(set(rows.tolist())) == len(rows)
-    assert len(log_slice.sampled(windows, 10**6, np.random.default_rng(0))) == len(windows)
+    assert len(log_slice.sample(windows, 10**6, np.random.default_rng(0))) == len(windows)
 
 
 def test_batches_hold_every_query_once():

@@ -1,4 +1,4 @@
-"""Coverage, Gini and shares against the metrics of `evaluate`, and the bootstrap against a loop over users."""
+"""Exposure statistics against the metrics of `evaluate`, and the bootstrap against a loop over users."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_draws_are_the_lists_of_the_users_drawn(monkeypatch, chunk):
 
 
 def test_the_interval_is_around_the_estimate():
-    """Draws hold fewer distinct users, so their coverage is lower throughout; the interval is not."""
+    """Draws hold fewer distinct users and cover less; the interval is shifted to the estimate."""
     found = ExposureBootstrap(USERS, GROUP, draws=500).statistics(SHOWN[:, :1])["coverage"]
     assert found[1:].mean() < found[0] - 0.03
     one = interval(found)
