@@ -1,1 +1,1 @@
-"""The paper's tables and figures on any domains, and the search of its Table 4."""
+"""The paper's tables and figures on any domains, and the hyperparameter search of its Table 4."""

@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: how good each row is after the first 10, 100, … and all samples of the target."""
+"""Figure 3 of the paper: the metrics of each row after 10, 100, … and all training samples of the target."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ FIGURE3 = FLAT + TRAINED
 _STAGES = {row.name: row.stage for row in FIGURE3}
 
 
-def sample_sizes(total: int, asked: Sequence[int | None] | None = None) -> list[int]:
+def sample_sizes(total: int, sizes: Sequence[int | None] | None = None) -> list[int]:
     """Return the numbers of training samples to measure at, ascending: 10, 100, … and all.
 
     Parameters
     ----------
     total
-        How many there are.
-    asked
-        Instead of the powers of ten: these, None for all. Those above `total` are all, too.
+        Number of training samples of the target.
+    sizes
+        Sizes in place of the powers of ten; None stands for all samples, as does any number above `total`.
 
     Raises
     ------
     InputError
-        If there is none, or a number is less than 1.
+        If the target has no training sample, or a size is less than 1.
     """
     if not total:
         raise InputError(
-            "a target has no training user with two events; there is nothing to fine-tune on, leave it out"
+            "a target has no training user with two events, so there is nothing to fine-tune on; leave it out"
         )
-    if asked is None:
-        asked = [10**power for power in range(1, len(str(total)))] + [None]
-    if any(number is not None and number < 1 for number in asked):
+    if sizes is None:
+        sizes = [10**power for power in range(1, len(str(total)))] + [None]
+    if any(number is not None and number < 1 for number in sizes):
         raise InputError("--samples: expected numbers of 1 or more, or all, such as --samples 10,100,all")
-    return sorted({total if number is None else min(number, total) for number in asked})
+    return sorted({total if number is None else min(number, total) for number in sizes})
 
 
 def curves(study: Study, rows: Sequence[Row], samples: Sequence[int | None] | None = None) -> Report:
-    """Return every row at every number of samples; those that see none of them once, at 0 samples.
+    """Return every row at every number of samples; rows that use no sample of the target are measured once, at 0.
 
-    Records carry ``samples`` and ``is_all``; the best is that among rows with as many samples.
+    Records have the fields ``samples`` and ``is_all``. The best row is the best among rows with equal samples.
 
     Parameters
     ----------
     study
-        Where.
+        Study to measure in.
     rows
-        Some of `FIGURE3`.
+        Some rows of `FIGURE3`.
     samples
-        See `sample_sizes`.
+        Sizes; see `sample_sizes`.
     """
     found, compared = [], []
     flat, trained = ([row for row in rows if row.on_target is on_target] for on_target in (False, True))
@@ -72,7 +72,10 @@ def curves(study: Study, rows: Sequence[Row], samples: Sequence[int | None] | No
 
 
 def curve_frame(report: Report) -> pd.DataFrame:
-    """Return what is drawn, all queries: ``target, row, label, stage, samples`` and each metric and its half width."""
+    """Return the rows for `plot_curves`, on all queries.
+
+    Columns: ``target, row, label, stage, samples, k_percent``, each metric and its ``<metric>_half_width``.
+    """
     lines = []
     for record in report.rows:
         if record["subset"] == "all":

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper: which measure of popularity means the same in every domain."""
+"""Figure 4 of the paper: distributions of the measures of popularity, domain by domain."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 
 def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, window: int = 15) -> pd.DataFrame:
-    """Return ``domain, slot, item_id`` and each of `MEASURES` of the items that were sold in a window.
+    """Return ``domain, slot, item_id`` and the `MEASURES` of the items with interactions in a window.
 
-    ``count`` is c_j, interactions in the window before the slot; ``share`` that of all interactions there; ``F_1`` and
-    ``F_2`` those of appendix E; ``score`` Z·W_z in nats, at the mean of Z given F and without S: what an item's
-    popularity adds to its log odds in any domain that is served zero-shot. There is no ``score`` without a model.
+    ``count`` is c_j, the interactions in the window before the slot, and ``share`` its share of all interactions in the
+    window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, at the mean of Z given F and
+    without S: the popularity term of an item's log odds in any zero-shot domain. Without a model there is no ``score``.
 
     Parameters
     ----------
     domains
-        What to look at; up to `MAX_SLOTS` days of each, spread evenly.
+        Domains to measure; up to `MAX_SLOTS` days of each, spread evenly.
     model
         A trained `PreRec`.
     window
-        Days; with a model its own.
+        Days of the window; a model brings its own.
 
     Raises
     ------
     InputError
-        If the model has no node Z.
+        If the model has no node Z, or is not trained.
     """
     if model is not None and "Z" not in model.graph.edges:
         raise InputError(f"the model is {model.name}, it has no popularity score; give a model of prerec")
@@ -46,7 +46,7 @@ def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, 
 
 
 def popularity_summary(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a plain record for each domain and measure: the number of items and slots, and quantiles over both."""
+    """Return one record per domain and measure: the number of items and slots, and quantiles over both."""
     found = []
     for domain, part in frame.groupby("domain", sort=False):
         for measure in (name for name in MEASURES if name in frame):
@@ -57,14 +57,20 @@ def popularity_summary(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _of_domain(domain: Domain, model: PreRec | None, window: int) -> pd.DataFrame:
-    how = {"window": window} if model is None else {"window": model.window, "normalizer": model.normalizer}
-    popularity, parts = Popularity(domain.item_index, domain.days, domain.num_items, **how), []
+    """Return the rows of one domain."""
+    if model is None:
+        popularity = Popularity(domain.item_index, domain.days, domain.num_items, window=window)
+    else:
+        popularity = Popularity(
+            domain.item_index, domain.days, domain.num_items, window=model.window, normalizer=model.normalizer
+        )
+    parts = []
     for slot in _some_slots(domain, popularity):
         counts = popularity.counts(np.arange(domain.num_items), slot)  # (num_items,)
-        sold = np.flatnonzero(counts)
-        factors = popularity.factors(counts[sold], np.full(len(sold), slot))  # (num_sold, 4)
-        part = pd.DataFrame({"domain": domain.name, "slot": slot, "item_id": domain.item_ids[sold]})
-        part["count"], part["share"] = counts[sold], counts[sold] / counts.sum()
+        chosen = np.flatnonzero(counts)
+        factors = popularity.factors(counts[chosen], np.full(len(chosen), slot))  # (num_chosen, 4)
+        part = pd.DataFrame({"domain": domain.name, "slot": slot, "item_id": domain.item_ids[chosen]})
+        part["count"], part["share"] = counts[chosen], counts[chosen] / counts.sum()
         part["F_1"], part["F_2"] = factors[:, 0], factors[:, 1]
         if model is not None:
             part["score"] = _score(factors, model)
@@ -73,15 +79,16 @@ def _of_domain(domain: Domain, model: PreRec | None, window: int) -> pd.DataFram
 
 
 def _some_slots(domain: Domain, popularity: Popularity) -> np.ndarray:
-    """Return slots spread evenly over the days of the log, the day after its end among them."""
+    """Return slots spread evenly over the days of the log, including the day after its end."""
     days = popularity.slots(0 if domain.days is None else domain.days)
     slots = np.unique(np.append(days, popularity.last_slot))
-    slots = slots[slots > 0]  # before the first day nothing was sold
+    slots = slots[slots > 0]  # before the first day there is no interaction
     return slots[np.unique(np.linspace(0, len(slots) - 1, min(MAX_SLOTS, len(slots))).round().astype(int))]
 
 
 @torch.no_grad()
 def _score(factors: np.ndarray, model: PreRec) -> np.ndarray:
-    graph = model.graph.eval()
-    Z = graph.f_pop(torch.from_numpy(factors).to(model.device))  # (num_sold, B)
+    """Return Z·W_z, ``(num_chosen,)``, from ``(num_chosen, 4)`` factors."""
+    graph = model.trained_graph.eval()
+    Z = graph.f_pop(torch.from_numpy(factors).to(model.device))  # (num_chosen, B)
     return (Z @ model.sources.weights(graph).W_z).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Numbers as Markdown."""
+"""Results of a study as Markdown."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ _NAMES = {"recall": "Recall", "r_ndcg": "r-NDCG"}
 
 
 def about(facts: Mapping[str, Any]) -> str:
-    """Return what the numbers rest on, a paragraph."""
+    """Return the settings behind the numbers, a paragraph."""
     seeds = f"{facts['seeds']} training seed{'s' if facts['seeds'] > 1 else ''}"
     interval = "; ± is half of the 95 % interval of the mean over them (Student's t)" if facts["seeds"] > 1 else ""
     users = f"{facts['split'].capitalize()} users of the 4:3:3 split of seed {facts['split_seed']}"
     return (
         f"Sources: {', '.join(facts['sources']) or 'none'}. {users}, {seeds}{interval}. "
-        "*Unseen* leaves out queries whose user or item occurs in a source. "
-        f"A star: trained from scratch on the target alone. Bold: the best of a column, among rows "
-        f"with as many samples. prerec-pyro {facts['version']}."
+        "*Unseen* leaves out queries with a user or item that occurs in a source. "
+        f"A star: trained from scratch on the target alone. Bold: the best of a column among rows "
+        f"with equal samples. prerec-pyro {facts['version']}."
     )
 
 
 def rows(records: Sequence[Mapping[str, Any]], k_percent: float) -> str:
-    """Return the table of one target: a line a row, a column a metric and subset.
+    """Return the table of one target: one line per row, one column per metric and subset.
 
-    Where a row comes with several numbers of samples, each is a line.
+    A row with several numbers of samples has one line for each.
+
+    Parameters
+    ----------
+    records
+        Records of the target; see `summary.records`.
+    k_percent
+        K% in percent.
     """
     counts = {record["subset"]: record["num_queries"] for record in records}
-    subsets = _told_apart(counts)
+    subsets = _subset_names(counts)
     with_samples = any("samples" in record for record in records)
     heads = ["method", *(["samples"] if with_samples else [])]
     heads += [f"{_NAMES[metric]}@{k_percent:g}%, {subsets[subset]}" for metric in METRICS for subset in subsets]
-    by_key: dict[tuple, dict[str, Mapping[str, Any]]] = {}
+    by_key: dict[tuple[str, int | None], dict[str, Mapping[str, Any]]] = {}
     for record in records:
         by_key.setdefault((record["row"], record.get("samples")), {})[record["subset"]] = record
     lines = []
@@ -47,8 +54,8 @@ def rows(records: Sequence[Mapping[str, Any]], k_percent: float) -> str:
 
 
 def comparisons(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the comparisons as a list, one metric, subset and row of ours a line."""
-    subsets = _told_apart({one["subset"]: one["num_queries"] for one in found})
+    """Return the comparisons as a list, one line per metric, subset and row of ours; see `summary.comparisons`."""
+    subsets = _subset_names({one["subset"]: one["num_queries"] for one in found})
     lines = ["Paired bootstrap over users against the best other row, on values averaged over the seeds:", ""]
     for one in (one for one in found if one["subset"] in subsets):
         samples = f" on {one['samples']:,} samples" if one.get("samples") else ""
@@ -68,8 +75,8 @@ def popularity(records: Sequence[Mapping[str, Any]]) -> str:
     return _table([head.replace("_", " ") for head in heads], lines)
 
 
-def _told_apart(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the subsets to print and what to call them: one, where all queries are unseen."""
+def _subset_names(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the subsets to print and their names: a single one where all queries are unseen."""
     if counts.get("unseen") == counts["all"]:
         return {"all": "all/unseen"}
     return {subset: subset for subset in counts}

@@ -1,4 +1,4 @@
-"""How the methods of a study are built and trained."""
+"""Plan of a study: seeds, split, and the settings of each method."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """One method.
+    """Settings of one method.
 
     Attributes
     ----------
     shape
-        What is built.
+        Configuration of the model.
     sources
-        How it is trained on the sources.
+        Configuration of the training on the sources.
     target
-        How it is trained on the target, fine-tuned and from scratch alike: a model that starts from nothing is not to
-        lose because it was given the rates of pre-training.
+        Configuration of the training on the target, for fine-tuning and from scratch alike, so that a model trained
+        from scratch does not lose because of the learning rates of pre-training.
     """
 
     shape: BaseModel
@@ -38,42 +38,44 @@ class MethodSettings:
 
     @classmethod
     def default(cls, method: str) -> MethodSettings:
-        """Return what was tuned for a method."""
+        """Return the tuned settings of a method."""
         if method in LEARNED:
             return cls(LEARNED[method].config(), defaults(method), defaults(method, tuned=True))
         return cls(GRAPHS[GRAPH_OF[method]].Config(), TrainConfig(), FINE_TUNING)
 
     def check(self, method: str) -> None:
-        """Raise `InputError` where a model of this shape cannot be built, before hours of work."""
+        """Raise `InputError` if no model of this shape can be built, before any training."""
         new_model(method, **self.options(method), device="cpu")
 
     def options(self, method: str) -> dict[str, Any]:
-        """Return the shape as `new_model` takes it."""
+        """Return the shape as a keyword argument of `new_model`."""
         return {"config" if method in LEARNED else "graph": self.shape}
 
     def as_json(self, parts: Iterable[str]) -> dict[str, Any]:
-        """Return those parts by name, plain JSON without the seed, which is not theirs to choose."""
+        """Return the named attributes as plain JSON, without the seed, which the study chooses."""
         return {part: getattr(self, part).model_dump(exclude={"seed"}) for part in parts}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of a study.
+    """Settings of a study.
 
     Attributes
     ----------
     seeds
         Number of training seeds, from 0. They share one split of the users, so that queries can be paired.
-    split, split_seed
-        Whose queries are measured, and the seed of the 4:3:3 split.
+    split
+        Part of the users to measure on.
+    split_seed
+        Seed of the 4:3:3 split of users.
     window
-        Days of popularity.
+        Days of the popularity window.
     encoder
         Text encoder, by name or folder; None is the packaged one.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     methods
-        Method → settings; those left out are at their default.
+        Method → settings; other methods have their default.
     """
 
     seeds: int = 3
@@ -85,5 +87,5 @@ class Plan:
     methods: Mapping[str, MethodSettings] = field(default_factory=dict)
 
     def settings(self, method: str) -> MethodSettings:
-        """Return those of a method."""
+        """Return the settings of a method."""
         return self.methods.get(method) or MethodSettings.default(method)

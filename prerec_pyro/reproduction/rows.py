@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: which method, and what it may have learned from."""
+"""Rows of the paper's tables: the method of each, and the data it learns from."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Stage = Literal["untrained", "zero-shot", "calibrated", "fine-tuned", "scratch"]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table, a line of a figure.
+    """A row of a table, or a line of a figure.
 
     Attributes
     ----------
     name
-        Its own among all rows: what ``--methods`` takes and cells are called by.
+        Unique name, for ``--methods`` and the names of cells.
     label
-        As a table prints it; a star: trained from scratch, as in the paper.
+        Label in tables. A star means trained from scratch, as in the paper.
     method
-        ``"random"``, ``"pop"``, ``"sbert"`` or a method that is trained.
+        ``"random"``, ``"pop"``, ``"sbert"`` or a trained method.
     stage
-        *untrained*; *zero-shot*, trained on the sources; *calibrated*, the same with S read off the target's log;
-        *fine-tuned*, trained on the sources and then on the target; *scratch*, trained on the target alone.
+        *untrained*; *zero-shot*, trained on the sources; *calibrated*, the same with S estimated from the target's
+        log; *fine-tuned*, trained on the sources and then on the target; *scratch*, trained on the target alone.
     ours
-        Whether it is PreRec as the paper proposes it, to be compared with the best of the other rows.
+        Whether the row is PreRec, to be compared with the best of the other rows.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Row:
 
     @property
     def from_sources(self) -> bool:
-        """Whether a model that was trained on the sources goes into it."""
+        """Whether the row needs a model trained on the sources."""
         return self.stage in ("zero-shot", "calibrated", "fine-tuned")
 
     @property
     def on_target(self) -> bool:
-        """Whether it is trained on the target, on some number of samples."""
+        """Whether the row is trained on samples of the target."""
         return self.stage in ("fine-tuned", "scratch")
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the target is all that it was trained on."""
+        """Whether the row is trained on the target alone."""
         return self.stage == "scratch"
 
     def seeds(self, number: int) -> range:
-        """Return the training seeds that make a difference to it."""
+        """Return the training seeds to measure: a single one if the row is not trained."""
         return range(1 if self.stage == "untrained" else number)
 
 
@@ -79,16 +79,16 @@ TRAINED = (
 TABLE1 = UNTRAINED + ZERO_SHOT
 TABLE2 = UNTRAINED + TRAINED
 FLAT = tuple(row for row in TABLE1 if row.name in ("pop", "sbert", "unisrec", "prerec", "prerec_calibrated"))
-"""What Fig. 3 draws as level lines: they see no sample of the target."""
+"""Rows that Fig. 3 draws as horizontal lines: they use no sample of the target."""
 
 
 def chosen(rows: Sequence[Row], names: Iterable[str] | None) -> tuple[Row, ...]:
-    """Return those of the rows that are named, in their own order; None is all.
+    """Return the rows with the given names, in the order of `rows`; None returns all.
 
     Raises
     ------
     InputError
-        If a name is none of theirs, or no row is left.
+        If a name belongs to no row.
     """
     if names is None:
         return tuple(rows)

@@ -1,16 +1,15 @@
-"""A study: source domains, targets, and every number that the tables and figures are made of."""
+"""A study: measurements of rows on targets, for the tables and figures."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
@@ -23,33 +22,44 @@ from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.reproduction.cells import Cell, CellStore
+from prerec_pyro.reproduction.domains import check_distinct, domain_facts
 from prerec_pyro.reproduction.model_store import ModelStore
 from prerec_pyro.reproduction.plan import Plan
 from prerec_pyro.reproduction.rows import Row
 from prerec_pyro.training import checkpoint
 
 logger = logging.getLogger(__name__)
-Watch = Callable[[int, str], AbstractContextManager[Any]]
-_UNTRAINED = {"random": Random, "pop": MostPopular, "sbert": SBERT}
+
+
+class Progress(Protocol):
+    """Progress of a measurement, such as a bar."""
+
+    def update(self, steps: int, /) -> None:
+        """Add finished queries."""
+        ...
+
+
+Watch = Callable[[int, str], AbstractContextManager[Progress]]
+_UNTRAINED: dict[str, Callable[[], Recommender]] = {"random": Random, "pop": MostPopular, "sbert": SBERT}
 
 
 class Study:
-    """Measures rows on targets; what was measured or trained before in the same folder is read.
+    """Measurements of rows on targets; cells and models that the folder holds already are read.
 
     Parameters
     ----------
     folder
-        Where ``cells/`` and ``models/`` lie.
+        Folder of ``cells/`` and ``models/``.
     sources
-        Domains to pre-train on; queries whose user or item occurs in one are not "unseen".
+        Domains to pre-train on. A query with a user or item of a source is not "unseen".
     targets
         Domains to measure on.
     k_percents
         K% in percent: one for all targets, or one for each.
     plan
-        Everything else.
+        Seeds, split and settings of the methods.
     watch
-        ``(num_queries, name)`` → a context whose value has ``update(num_queries)``: shows how far a measurement is.
+        Function from the number of queries and the name of a measurement to a context manager that shows its progress.
 
     Raises
     ------
@@ -80,41 +90,43 @@ class Study:
         self._splits = {target.name: split_users(target, plan.split_seed) for target in targets}
         for target in targets:
             self._check_target(target)
-        self._wish = PreRec(encoder=plan.encoder, window=plan.window, device=plan.device)
-        self.sources = [self._wish.encode(domain) for domain in sources]
-        self.targets = [self._wish.encode(domain) for domain in targets]
+        self._template = PreRec(encoder=plan.encoder, window=plan.window, device=plan.device)
+        self.sources = [self._template.encode(domain) for domain in sources]
+        self.targets = [self._template.encode(domain) for domain in targets]
         self._facts = {e.name: domain_facts(e) for e in (*self.sources, *self.targets)}
         self._cells = CellStore(folder / "cells")
-        self._models = ModelStore(folder / "models", self._wish)
+        self._models = ModelStore(folder / "models", self._template)
 
     def cell(self, row: Row, target: EncodedDomain, seed: int, samples: int | None = None) -> Cell:
-        """Return one measurement of a row: with one training seed and, if it trains on the target, so many samples.
+        """Return one measurement of a row.
 
         Parameters
         ----------
-        row, target
-            What, and where.
+        row
+            Row of a table.
+        target
+            Target domain.
         seed
-            Of the training.
+            Training seed.
         samples
-            Training queries of the target, for rows that train on it; None is all.
+            Number of training queries of the target, for rows that train on it; None is all.
         """
         name = f"{row.name}-{target.name}-seed{seed}" + (f"-{samples or 'all'}" if row.on_target else "")
-        asked = self._asked(row, target, seed) | {
+        key = self._key(row, target, seed) | {
             "k_percent": self.k_percent[target.name],
             "split": self.plan.split,
             "target": self._facts[target.name],
             "unseen_from": [self._facts[source.name] for source in self.sources],
             **({"samples": samples} if row.on_target else {}),
         }
-        return self._cells.get(_file_name(name), asked, lambda: self._measure(row, target, seed, samples, name))
+        return self._cells.get(_file_name(name), key, lambda: self._measure(row, target, seed, samples, name))
 
     def num_samples(self, target: EncodedDomain) -> int:
-        """Return how many training queries a target has."""
+        """Return the number of training queries of a target."""
         return num_queries(target.domain, self._splits[target.name].train)
 
     def about(self) -> dict[str, Any]:
-        """Return what the numbers rest on, plain JSON, for the head of a table."""
+        """Return the settings behind the numbers, plain JSON, for the head of a table."""
         return {
             "sources": [source.name for source in self.sources],
             "targets": [target.name for target in self.targets],
@@ -124,7 +136,7 @@ class Study:
             "seeds": self.plan.seeds,
             "domains": list(self._facts.values()),
             "settings": {m: s.as_json(("shape", "sources", "target")) for m, s in self.plan.methods.items()},
-            "encoder": [self._wish.encoder_name, self._wish.encoder_revision],
+            "encoder": [self._template.encoder_name, self._template.encoder_revision],
             "window": self.plan.window,
             "version": version("prerec-pyro"),
         }
@@ -134,62 +146,72 @@ class Study:
         begin = time.monotonic()
         recommender, facts = self._recommender(row, target, seed, samples)
         users = self._splits[target.name].users(self.plan.split)
-        options = {"k_percent": self.k_percent[target.name], "sources": [source.domain for source in self.sources]}
-        if self._watch is None:
-            found = evaluate(recommender, target, users, **options)
-        else:
-            with self._watch(num_queries(target.domain, users), name) as bar:
-                found = evaluate(recommender, target, users, **options, progress=bar.update)
-        cell = Cell.of(found, self.plan.split, facts | {"seconds": round(time.monotonic() - begin, 1)})
-        every = cell.rows["all"]
-        logger.info("%s: Recall %.4f, r-NDCG %.4f", name, every["recall"], every["r_ndcg"])
+        watch = nullcontext() if self._watch is None else self._watch(num_queries(target.domain, users), name)
+        with watch as progress:
+            found = evaluate(
+                recommender,
+                target,
+                users,
+                k_percent=self.k_percent[target.name],
+                sources=[source.domain for source in self.sources],
+                progress=None if progress is None else progress.update,
+            )
+        facts = facts | {"seconds": round(time.monotonic() - begin, 1)}
+        cell = Cell.from_evaluation(found, self.plan.split, facts)
+        row_of_all = cell.rows["all"]
+        logger.info("%s: Recall %.4f, r-NDCG %.4f", name, row_of_all["recall"], row_of_all["r_ndcg"])
         return cell
 
     def _recommender(
         self, row: Row, target: EncodedDomain, seed: int, samples: int | None
     ) -> tuple[Recommender, dict[str, Any]]:
+        """Return the recommender of a row, trained as needed, and the facts about its training."""
         if row.stage == "untrained":
             return _UNTRAINED[row.method](), {}
         settings, split_seed = self.plan.settings(row.method), self.plan.split_seed
         if row.stage == "scratch":
             model = self._models.from_scratch(
-                row.method, settings, target, self._asked(row, target, seed), seed, split_seed, samples
+                row.method, settings, target, self._key(row, target, seed), seed, split_seed, samples
             )
             return model, _training_facts(model.facts)
         model = self._models.pretrained(
-            row.method, settings, self.sources, self._asked_of_sources(row, seed), seed, split_seed
+            row.method, settings, self.sources, self._source_key(row, seed), seed, split_seed
         )
         if row.stage == "calibrated":
+            if not isinstance(model, PreRec):
+                raise TypeError(f"row {row.name!r}: a model of {row.method} cannot be calibrated")
             return CalibratedPreRec(model, self._splits[target.name].train), _training_facts(model.facts)
         if row.stage == "fine-tuned":
-            asked = self._asked(row, target, seed)
-            model = self._models.fine_tuned(model, settings, target, asked, seed, split_seed, samples)
+            key = self._key(row, target, seed)
+            model = self._models.fine_tuned(model, settings, target, key, seed, split_seed, samples)
         return model, _training_facts(model.facts)
 
-    def _asked(self, row: Row, target: EncodedDomain, seed: int) -> dict[str, Any]:
-        """Return all that decides about a trained row, but for the number of samples."""
-        asked: dict[str, Any] = {"row": row.name, "seed": seed, **self._fixed()}
+    def _key(self, row: Row, target: EncodedDomain, seed: int) -> dict[str, Any]:
+        """Return everything that determines a recommender except the number of samples, plain JSON."""
+        key: dict[str, Any] = {"row": row.name, "seed": seed, **self._fixed_key()}
         if row.from_sources:
-            asked["pretrained"] = self._asked_of_sources(row, seed)
+            key["pretrained"] = self._source_key(row, seed)
         if row.on_target:
-            asked["trained_on"] = self._facts[target.name]
-            asked["settings"] = self.plan.settings(row.method).as_json(("shape", "target"))
-        return asked
+            key["trained_on"] = self._facts[target.name]
+            key["settings"] = self.plan.settings(row.method).as_json(("shape", "target"))
+        return key
 
-    def _asked_of_sources(self, row: Row, seed: int) -> dict[str, Any]:
+    def _source_key(self, row: Row, seed: int) -> dict[str, Any]:
+        """Return everything that determines a pre-trained model, plain JSON."""
         return {
             "method": row.method,
             "seed": seed,
             "settings": self.plan.settings(row.method).as_json(("shape", "sources")),
             "sources": [self._facts[source.name] for source in self.sources],
-            **self._fixed(),
+            **self._fixed_key(),
         }
 
-    def _fixed(self) -> dict[str, Any]:
+    def _fixed_key(self) -> dict[str, Any]:
+        """Return the settings that all rows share, plain JSON."""
         return {
             "split_seed": self.plan.split_seed,
             "window": self.plan.window,
-            "encoder": [self._wish.encoder_name, self._wish.encoder_revision],
+            "encoder": [self._template.encoder_name, self._template.encoder_revision],
             "version": version("prerec-pyro"),
             "model_format": checkpoint.FORMAT_VERSION,
         }
@@ -205,29 +227,6 @@ class Study:
                 f"target {target.name!r}: no {self.plan.split} user has two events, so there is nothing to measure; "
                 "leave it out or choose another --split"
             )
-
-
-def check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> None:
-    """Raise `InputError` where two domains share a name, or their data."""
-    domains = [*sources, *targets]
-    for place, one in enumerate(domains):
-        for other in domains[:place]:
-            if one.name == other.name:
-                raise InputError(
-                    f"two domains are called {one.name!r}; each source and target must be another domain, with a name "
-                    "of its own (data import --name)"
-                )
-            if one.fingerprint == other.fingerprint:
-                raise InputError(
-                    f"domains {other.name!r} and {one.name!r} hold the same data; a target must not be a source, "
-                    "leave one of the two out"
-                )
-
-
-def domain_facts(encoded: EncodedDomain) -> dict[str, str]:
-    """Return what tells a domain from another; the fingerprint leaves out embeddings, so they are beside it."""
-    texts = hashlib.sha256(encoded.texts.numpy().tobytes()).hexdigest()
-    return {"name": encoded.name, "fingerprint": encoded.domain.fingerprint, "texts": texts}
 
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:

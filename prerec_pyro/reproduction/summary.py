@@ -1,4 +1,4 @@
-"""From cells to numbers: means over seeds with intervals, which row is best, and whether ours is better than that."""
+"""Summary of cells: means over seeds with intervals, the best row, and comparisons of our rows with the best other."""
 
 from __future__ import annotations
 
@@ -17,32 +17,40 @@ SUBSETS = ("all", "unseen")
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A row on one target, a cell a seed."""
+    """Cells of one row on one target.
+
+    Attributes
+    ----------
+    row
+        The row.
+    cells
+        One cell per seed.
+    """
 
     row: Row
     cells: Sequence[Cell]
 
     def per_query(self, metric: str, subset: str) -> np.ndarray:
-        """Return a metric of each query of a subset, averaged over the seeds."""
+        """Return a metric of each query of a subset, averaged over the seeds, ``(num_queries,)``."""
         keep = self.cells[0].queries(subset)
         return np.mean([cell.arrays[metric][keep] for cell in self.cells], axis=0)
 
 
 def records(measured: Sequence[Measured], target: str, **more: Any) -> list[dict[str, Any]]:
-    """Return a plain record for each row and subset: metric → mean, half width of the 95 % interval, values by seed.
+    """Return one record per row and subset: each metric with its mean, the half width of its 95 % interval, its values.
 
     Parameters
     ----------
     measured
-        All rows of one target; ``best`` names the metrics in which no other has a higher mean.
+        All rows of one target. ``best`` of a record lists the metrics in which no other row has a higher mean.
     target
-        Its name.
+        Name of the target.
     more
-        What else to put into each record.
+        More fields for each record.
     """
     found = []
     for subset in _subsets(measured):
-        here = []
+        of_subset = []
         for one in measured:
             rows = [cell.rows[subset] for cell in one.cells]
             record = {"target": target, "row": one.row.name, "label": one.row.label, "subset": subset, **more}
@@ -50,18 +58,27 @@ def records(measured: Sequence[Measured], target: str, **more: Any) -> list[dict
             for metric in METRICS:
                 values = [row[metric] for row in rows]
                 record[metric] = None if None in values else {**mean_over_seeds(values), "values": values}
-            here.append(record)
-        for record in here:
-            record["best"] = [metric for metric in METRICS if _is_best(record, here, metric)]
-        found += here
+            of_subset.append(record)
+        for record in of_subset:
+            record["best"] = [metric for metric in METRICS if _is_best(record, of_subset, metric)]
+        found += of_subset
     return found
 
 
 def comparisons(measured: Sequence[Measured], target: str, **more: Any) -> list[dict[str, Any]]:
-    """Return, for each of our rows, subset and metric, how much better it is than the best of the others.
+    """Return the difference between each of our rows and the best other row, by subset and metric.
 
-    By the paired bootstrap over users, on values that are averaged over the seeds: the interval is that of other users,
-    not of other seeds. Nothing where none of our rows, or no other, was measured.
+    The paired bootstrap over users compares values averaged over the seeds: the interval is for other users, not for
+    other seeds. The list is empty if none of our rows, or no other row, was measured.
+
+    Parameters
+    ----------
+    measured
+        All rows of one target.
+    target
+        Name of the target.
+    more
+        More fields for each comparison.
     """
     found = []
     others = [one for one in measured if not one.row.ours]

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of the paper: zero-shot, and full fine-tuning beside training from scratch."""
+"""Tables 1 and 2 of the paper: zero-shot, and full fine-tuning compared with training from scratch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a command of ``reproduce`` has found.
+    """Result of a ``reproduce`` command.
 
     Attributes
     ----------
     name
         Key of `TITLES`.
     about
-        What the numbers rest on.
+        Settings behind the numbers, plain JSON.
     rows
-        See `summary.records`.
+        Records; see `summary.records`.
     comparisons
-        See `summary.comparisons`.
+        Comparisons; see `summary.comparisons`.
     """
 
     name: str
@@ -40,31 +40,31 @@ class Report:
     comparisons: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the report as plain JSON."""
         return {"name": self.name, "about": self.about, "rows": self.rows, "comparisons": self.comparisons}
 
     def to_markdown(self) -> str:
-        """Return it as Markdown: a table for each target, the best of a column in bold, then the comparisons."""
+        """Return the report as Markdown: for each target a table, the best of a column in bold, and comparisons."""
         parts = [f"# {TITLES[self.name]}", markdown.about(self.about)]
         for target in self.about["targets"]:
-            here = [row for row in self.rows if row["target"] == target]
-            parts += [f"## {target}", markdown.rows(here, self.about["k_percent"][target])]
+            rows = [row for row in self.rows if row["target"] == target]
+            parts += [f"## {target}", markdown.rows(rows, self.about["k_percent"][target])]
             found = [one for one in self.comparisons if one["target"] == target]
             parts += [markdown.comparisons(found)] if found else []
         return "\n\n".join(parts) + "\n"
 
 
 def table(study: Study, name: str, rows: Sequence[Row]) -> Report:
-    """Return a table: each row on each target with each seed, all samples of the target.
+    """Return a table: each row on each target with each seed, with all samples of the target.
 
     Parameters
     ----------
     study
-        Where.
+        Study to measure in.
     name
         ``"table1"`` or ``"table2"``.
     rows
-        Its rows.
+        Rows of the table.
     """
     found, compared = [], []
     for target in study.targets:

@@ -1,4 +1,4 @@
-"""Cells are whole or not there, kept, and told apart by all that decides about them."""
+"""Cells are written completely or not at all, read again, and identified by everything that determines them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.baselines import MostPopular
 from prerec_pyro.reproduction.cells import Cell, CellStore, short_hash
 
-ASKED = {"row": "pop", "seed": 0, "k_percent": 20.0}
+KEY = {"row": "pop", "seed": 0, "k_percent": 20.0}
 
 
 @pytest.fixture
 def measured(timed) -> Cell:
-    return Cell.of(evaluate(MostPopular(), timed, np.arange(10), k_percent=20.0), "test", {"seconds": 1.0})
+    return Cell.from_evaluation(evaluate(MostPopular(), timed, np.arange(10), k_percent=20.0), "test", {"seconds": 1.0})
 
 
-def test_a_cell_is_what_evaluate_says(timed) -> None:
+def test_a_cell_holds_the_numbers_of_evaluate(timed) -> None:
     found = evaluate(MostPopular(), timed, np.arange(10), k_percent=20.0, sources=[timed.domain])
-    cell = Cell.of(found, "test", {})
+    cell = Cell.from_evaluation(found, "test", {})
     assert cell.rows == {row["subset"]: row for row in found.rows("test")}
     assert cell.arrays["recall"].mean() == pytest.approx(cell.rows["all"]["recall"])
     assert cell.arrays["events"].tolist() == found.events.tolist()
@@ -37,23 +37,21 @@ def test_a_finished_cell_is_read_and_not_measured_again(tmp_path: Path, measured
         calls.append(1)
         return measured
 
-    first, again = (
-        CellStore(store.folder).get("pop", dict(order), measure) for order in (ASKED.items(), ASKED.items())
-    )
+    first, again = (CellStore(store.folder).get("pop", dict(order), measure) for order in (KEY.items(), KEY.items()))
     assert len(calls) == 1
     for cell in (first, again):
         assert cell.rows == measured.rows
         assert cell.facts == {"seconds": 1.0}
         for name, array in measured.arrays.items():
             assert cell.arrays[name].tolist() == array.tolist()
-    store.get("pop", ASKED | {"seed": 1}, measure)
+    store.get("pop", KEY | {"seed": 1}, measure)
     assert len(calls) == 2
     names = sorted(path.name for path in store.folder.iterdir())
     assert len(names) == 4
     assert all(name.startswith("pop-") for name in names)
 
 
-def test_the_hash_is_that_of_the_content() -> None:
+def test_the_hash_depends_on_the_content() -> None:
     assert short_hash({"a": 1, "b": [2]}) == short_hash({"b": [2], "a": 1})
     assert len({short_hash({"a": value}) for value in (1, 2, "1", None, [1])}) == 5
 
@@ -63,24 +61,24 @@ def test_a_measurement_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        CellStore(tmp_path / "cells").get("pop", ASKED, fail)
+        CellStore(tmp_path / "cells").get("pop", KEY, fail)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_arrays_without_a_json_are_no_finished_cell(tmp_path: Path, measured: Cell) -> None:
+def test_arrays_without_a_json_are_an_unfinished_cell(tmp_path: Path, measured: Cell) -> None:
     store = CellStore(tmp_path)
-    store.get("pop", ASKED, lambda: measured)
-    (tmp_path / f"pop-{short_hash(ASKED)}.json").unlink()
+    store.get("pop", KEY, lambda: measured)
+    (tmp_path / f"pop-{short_hash(KEY)}.json").unlink()
     calls = []
-    store.get("pop", ASKED, lambda: calls.append(1) or measured)
+    store.get("pop", KEY, lambda: calls.append(1) or measured)
     assert calls == [1]
 
 
 @pytest.mark.parametrize("damage", ["json", "npz", "asked", "short", "missing"])
 def test_a_damaged_cell_is_refused_by_name(tmp_path: Path, measured: Cell, damage: str) -> None:
     store = CellStore(tmp_path)
-    store.get("pop", ASKED, lambda: measured)
-    path = tmp_path / f"pop-{short_hash(ASKED)}.json"
+    store.get("pop", KEY, lambda: measured)
+    path = tmp_path / f"pop-{short_hash(KEY)}.json"
     content = json.loads(path.read_text())
     if damage == "json":
         path.write_text("{")
@@ -93,6 +91,6 @@ def test_a_damaged_cell_is_refused_by_name(tmp_path: Path, measured: Cell, damag
     else:
         np.savez(path.with_suffix(".npz"), **{name: array[:-1] for name, array in measured.arrays.items()})
     with pytest.raises(InputError, match=r"damaged.*delete it and run the command again") as error:
-        store.get("pop", ASKED, lambda: measured)
+        store.get("pop", KEY, lambda: measured)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)

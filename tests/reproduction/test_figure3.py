@@ -1,4 +1,4 @@
-"""Figure 3: which numbers of samples, and that its ends are those of the tables."""
+"""Figure 3: the numbers of samples, and its ends against the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.studies import tiny_study
 
 
 @pytest.mark.parametrize(
-    ("total", "asked", "sizes"),
+    ("total", "given", "sizes"),
     [
         (1234, None, [10, 100, 1000, 1234]),
         (1000, None, [10, 100, 1000]),
@@ -23,8 +23,8 @@ from tests.support.studies import tiny_study
         (1234, [5000, 50], [50, 1234]),
     ],
 )
-def test_sample_sizes(total: int, asked: list[int | None] | None, sizes: list[int]) -> None:
-    assert sample_sizes(total, asked) == sizes
+def test_sample_sizes(total: int, given: list[int | None] | None, sizes: list[int]) -> None:
+    assert sample_sizes(total, given) == sizes
 
 
 def test_no_samples_are_refused() -> None:

@@ -19,11 +19,11 @@ def test_the_measures_are_those_of_appendix_e() -> None:
     assert frame["domain"].unique().tolist() == ["timed", "static"]
     for (name, slot), part in frame.groupby(["domain", "slot"]):
         domain = {"timed": timed, "static": static}[name]
-        sold = domain.item_index
+        chosen = domain.item_index
         if name == "timed":
             day = domain.days - domain.days.min()
-            sold = sold[(day >= slot - 3) & (day < slot)]
-        counts = np.bincount(sold, minlength=domain.num_items)
+            chosen = chosen[(day >= slot - 3) & (day < slot)]
+        counts = np.bincount(chosen, minlength=domain.num_items)
         assert part["item_id"].tolist() == domain.item_ids[counts > 0].tolist()
         own = counts[counts > 0]
         assert part["count"].tolist() == own.tolist()
@@ -42,7 +42,7 @@ def test_slots_are_few_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {every[0], every[-1]} <= set(some)
 
 
-def test_the_score_is_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_score_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = shaken(prerec().fit([small_domain("one"), small_domain("two", seed=1)]))
     frame = popularity_frame([small_domain("shop", seed=2)], model)
     assert frame.equals(popularity_frame([small_domain("shop", seed=2)], model, window=99)), "the window is the model's"

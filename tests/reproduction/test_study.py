@@ -1,4 +1,4 @@
-"""A study measures each cell once, with the numbers of `evaluate`, and goes on where it was cut off."""
+"""A study measures each cell once, with the numbers of `evaluate`, and resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = {row.name: row for row in TABLE1 + TABLE2}
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often recommenders are measured, and PreRecs trained."""
+    """Numbers of evaluations and of PreRec trainings."""
     calls = {"evaluate": 0, "fit": 0}
 
     def count(name: str, whole):
@@ -43,7 +43,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def by_hand(seed: int) -> tuple[PreRec, object]:
-    """A PreRec of the tiny study, trained without it, and the encoded target."""
+    """A PreRec as the tiny study trains it, and the encoded target."""
     settings = tiny_settings("prerec")
     training = settings.sources.model_copy(update={"seed": seed})
     model = new_model("prerec", graph=settings.shape, training=training, window=3, device="cpu")
@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
     assert cell.facts["num_samples"] == 5
 
 
-def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, counted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path, counted, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = chosen(TABLE1, ["pop", "prerec"])
     whole = study_module.evaluate
 
@@ -92,7 +92,7 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, counted, monkeypatch: py
     assert counted["evaluate"] == 7
 
 
-def test_an_unfinished_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_training_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row, seen, whole = ROWS["prerec"], [], PreRec.fit
 
     def cut(self, *arguments, resume, progress_folder, **options):
@@ -161,7 +161,7 @@ def test_which_rows_there_are() -> None:
         chosen(TABLE1, ["best"])
 
 
-def test_what_a_study_refuses(tmp_path: Path) -> None:
+def test_invalid_studies_are_refused(tmp_path: Path) -> None:
     one, shop = small_domain("one"), small_domain("shop", seed=1)
     for sources, targets, k, says in (
         ([one], [], [20.0], "there is no target"),

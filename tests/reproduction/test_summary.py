@@ -1,4 +1,4 @@
-"""Means, intervals and comparisons against numbers worked out by hand."""
+"""Means, intervals and comparisons against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_records_hold_mean_interval_and_the_best() -> None:
     assert (ours["seeds"], found[3]["num_queries"]) == (2, 10)
 
 
-def test_one_row_or_equals_are_the_best_of_nothing() -> None:
+def test_a_single_row_or_equal_rows_are_not_the_best() -> None:
     assert records([several(POP, 0.2)], "shop")[0]["best"] == []
     assert [r["best"] for r in records([several(POP, 0.2), several(SBERT, 0.2)], "shop")[:2]] == [[], []]
 
@@ -87,7 +87,7 @@ def test_without_ours_or_others_nothing_is_compared() -> None:
     assert comparisons([several(PREREC, 0.1)], "shop") == []
 
 
-def test_other_queries_are_not_paired() -> None:
+def test_other_queries_cannot_be_paired() -> None:
     other = cell(0.1)
     other.arrays["events"] = other.arrays["events"] + 1
     with pytest.raises(ValueError, match="other queries"):

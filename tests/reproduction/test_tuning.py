@@ -1,4 +1,4 @@
-"""The search: its space is Table 4's, it finds what is best, goes on, and never looks at test users."""
+"""The search: its space is Table 4, it finds the best point, continues, and never uses test users."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from tests.support.models import small_domain
 from tests.support.studies import tiny_settings
 
 pytest.importorskip("optuna")
-WISH = PreRec(window=3, device="cpu")
+TEMPLATE = PreRec(window=3, device="cpu")
 
 
 def search(method: str = "prerec", *, target: bool = False, **changes: object) -> Search:
-    encoded = [WISH.encode(small_domain(n, num_users=24, seed=s)) for s, n in enumerate(("one", "two", "shop"))]
+    encoded = [TEMPLATE.encode(small_domain(n, num_users=24, seed=s)) for s, n in enumerate(("one", "two", "shop"))]
     settings = changes.pop("settings", tiny_settings(method))
-    return Search(method, settings, encoded[:2], encoded[2] if target else None, WISH, **changes)
+    return Search(method, settings, encoded[:2], encoded[2] if target else None, TEMPLATE, **changes)
 
 
-def test_the_space_is_table_4_and_what_is_there() -> None:
+def test_the_space_is_table_4_and_the_current_settings() -> None:
     default = MethodSettings.default("prerec")
     found = search(settings=default)
     space = found.space()
     assert space["learning_rate"] == [3e-5, 5e-5, 3e-4, 3e-3, 3e-2]
     assert space["num_layers"] == list(TABLE4["num_layers"])
-    assert space["num_heads"] == [1, 2, 4, 8], "what divides every width"
+    assert space["num_heads"] == [1, 2, 4, 8], "the numbers that divide every width"
     number = sum(num_queries(e.domain, split_users(e.domain).train) for e in found.sources)
     scales = [1 / math.sqrt(weight * number) for weight in (300, 30, 3, 0.3, 0.03)]
     assert space["prior_D"] == pytest.approx(sorted([*scales, Priors().D.scale]), rel=5e-3)
@@ -48,7 +48,7 @@ def test_the_space_is_table_4_and_what_is_there() -> None:
     assert set(found.default()) == set(space)
 
 
-def test_a_method_is_searched_for_what_it_has() -> None:
+def test_a_method_is_searched_over_its_own_settings() -> None:
     assert "prior_D" not in search("prerec_n").space()
     assert set(search("gru4rec").space()) == {
         *("learning_rate", "batch_tokens", "num_negatives", "num_layers", "latent_dim")
@@ -58,7 +58,7 @@ def test_a_method_is_searched_for_what_it_has() -> None:
     assert fixed.space()["num_heads"] == [1, 2, 4]  # of a width of 4
 
 
-def test_the_score_is_that_of_validation_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_score_uses_validation_users(monkeypatch: pytest.MonkeyPatch) -> None:
     point = {"learning_rate": 0.01, "prior_D": 0.3}
     measured = []
     whole = protocol.evaluate
@@ -67,7 +67,7 @@ def test_the_score_is_that_of_validation_users(monkeypatch: pytest.MonkeyPatch) 
     )
     here = search(target=True)
     found = here.score(point)
-    model = untrained("prerec", here.settings, here.settings.sources, 0, WISH)
+    model = untrained("prerec", here.settings, here.settings.sources, 0, TEMPLATE)
     model.training = model.training.model_copy(update={"learning_rate": 0.01})
     model.priors = type(model.priors)(D=type(model.priors.D)(0.3))
     model.fit(here.sources)
@@ -84,7 +84,7 @@ def test_the_score_is_that_of_validation_users(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def scores(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """Points that were scored; best is a learning rate of 3e-3 with 128 negatives."""
+    """Scored points; the best has a learning rate of 3e-3 and 128 negatives."""
     seen: list[dict] = []
 
     def score(_self: Search, point: dict) -> float:
@@ -95,7 +95,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     return seen
 
 
-def test_the_best_is_found_and_the_run_goes_on(scores: list[dict], tmp_path: Path) -> None:
+def test_the_best_point_is_found_and_the_run_continues(scores: list[dict], tmp_path: Path) -> None:
     few = search(fixed=frozenset({"latent_dim", "num_layers", "num_heads", "batch_tokens", "prior_D", "prior_V"}))
     first = tune(few, 3, tmp_path / "journal")
     assert scores[0] == few.default()
@@ -121,7 +121,7 @@ def test_other_settings_are_another_search(scores: list[dict], tmp_path: Path) -
     assert len(scores) == 3
 
 
-def test_a_trial_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog) -> None:
+def test_a_failed_trial_is_logged_and_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog) -> None:
     def score(_self: Search, point: dict) -> float:
         if point["learning_rate"] > 1e-3:
             raise InputError("the model has diverged")
@@ -131,8 +131,8 @@ def test_a_trial_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyPa
     found = tune(search(), 12, tmp_path / "journal")
     assert {trial["state"] for trial in found["trials"]} == {"complete", "fail"}
     assert "the model has diverged" in caplog.text
-    monkeypatch.setattr(Search, "score", lambda *_: (_ for _ in ()).throw(InputError("it cannot be")))
-    with pytest.raises(InputError, match="none of the 2 trials ended well; it cannot be"):
+    monkeypatch.setattr(Search, "score", lambda *_: (_ for _ in ()).throw(InputError("no model")))
+    with pytest.raises(InputError, match="none of the 2 trials succeeded; no model"):
         tune(search(), 2, tmp_path / "other")
 
 
@@ -141,7 +141,7 @@ def test_options_name_priors() -> None:
     assert list(options(search(), point)) == ["--method prerec", "--set num_heads=2", "--prior D=normal:scale=0.0115"]
 
 
-def test_what_cannot_be_searched_is_refused(scores: list[dict], tmp_path: Path, monkeypatch) -> None:
+def test_invalid_searches_are_refused(scores: list[dict], tmp_path: Path, monkeypatch) -> None:
     every = frozenset({*TABLE4, "prior_D", "prior_V"})
     with pytest.raises(InputError, match="every setting is fixed"):
         tune(search(fixed=every), 2, tmp_path / "journal")

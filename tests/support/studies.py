@@ -1,4 +1,4 @@
-"""A tiny study: two sources, a target, and rows that are trained in a second."""
+"""A tiny study: two sources, one or two targets, and methods that train in a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHORT = {"epochs": 1, "num_negatives": 8, "batch_tokens": 40, "min_steps": 1, "
 
 
 def tiny_settings(method: str, **training: object) -> MethodSettings:
-    """Settings of a method that is trained in a moment."""
+    """Return settings of a method that train in a fraction of a second."""
     if method in LEARNED:
         kind = LEARNED[method].config
         shape = {name: value for name, value in {"latent_dim": 4, "num_layers": 1}.items() if name in kind.model_fields}
@@ -31,7 +31,7 @@ def tiny_settings(method: str, **training: object) -> MethodSettings:
 
 
 def tiny_study(folder: Path, *, seeds: int = 2, targets: int = 1, **plan: object) -> Study:
-    """A study of ``one`` and ``two``, measured on ``shop`` and, if there are two targets, on ``stall``."""
+    """Return a study with the sources ``one`` and ``two`` and the target ``shop``; with two targets, also ``stall``."""
     methods = {name: tiny_settings(name) for name in ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")}
     places = [
         small_domain(name, num_users=24, seed=place) for place, name in enumerate(("one", "two", "shop", "stall"))

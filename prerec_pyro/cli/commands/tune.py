@@ -73,8 +73,8 @@ def command(
     """
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.reproduction.domains import check_distinct
     from prerec_pyro.reproduction.plan import MethodSettings
-    from prerec_pyro.reproduction.study import check_distinct
     from prerec_pyro.reproduction.tuning import Search, require_optuna, tune
 
     places = [*sources, *([target] if target else [])]
