@@ -1,1 +1,1 @@
-"""Lists for more users than one process is to serve: Arrow batches in and out, shards, Ray."""
+"""Lists for many users: a map over Arrow batches, shards in files, and workers of Ray."""

@@ -1,4 +1,4 @@
-"""A recommender as a function from Arrow batches of users to Arrow batches of lists: what Ray and Spark map."""
+"""A recommender as a map from Arrow batches of users to Arrow batches of lists, for Ray and Spark."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ SCHEMA = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("score"
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What is asked of a model, in plain values, so that it travels to another process and into a file.
+    """Request for lists, in plain values that another process or a file can hold.
 
     Attributes
     ----------
     model, domain
         Folders, as every worker sees them.
-    top_k, do, at, seen
+    top_k
+        Length of the lists.
+    do, at, seen
         As in `BaseRecommender.recommend`.
     calibrate
-        Whether S of a new domain is read off its log; see `CalibratedPreRec`.
+        Whether S of a new domain is estimated from its log; see `CalibratedPreRec`.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     """
@@ -49,32 +51,32 @@ class ListRequest:
 
 
 class ArrowRecommender:
-    """Answers a question for batches of users; the model is loaded with the first batch and then stays.
+    """Lists for batches of users; the model is loaded with the first batch and then kept.
 
-    An instance can be pickled before it has loaded anything. With Spark::
+    An instance can be pickled; the copy loads the model again. With Spark::
 
-        users.mapInArrow(ArrowRecommender(question).map, "user_id string, item_id string, score float, rank int")
+        users.mapInArrow(ArrowRecommender(request).map, "user_id string, item_id string, score float, rank int")
 
     Parameters
     ----------
-    question
-        What is asked.
+    request
+        Model, domain and options of the lists.
     threads
-        PyTorch's threads in this process; None leaves them.
+        Number of PyTorch threads in this process; None keeps the current number.
     """
 
-    def __init__(self, question: ListRequest, threads: int | None = None) -> None:
-        self.question = question
+    def __init__(self, request: ListRequest, threads: int | None = None) -> None:
+        self.request = request
         self.threads = threads
         self._loaded: tuple[BaseRecommender, EncodedDomain] | None = None
 
     def map(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield a batch of lists, as `SCHEMA`, for each batch with a column ``user_id``: lists in the order of users.
+        """Yield a batch of lists with `SCHEMA` for each batch with a column ``user_id``, in the order of the users.
 
         Raises
         ------
         InputError
-            If there is no such column, a user is unknown, or the question means nothing.
+            If there is no such column, a user is unknown, or the request is invalid.
         """
         for batch in batches:
             yield self.lists(batch)
@@ -86,33 +88,41 @@ class ArrowRecommender:
         if not len(batch):
             return _empty()
         model, encoded = self._load()
-        asked = self.question
+        request = self.request
         users = batch.column("user_id").cast(pa.large_string()).to_numpy(zero_copy_only=False)
-        lists = model.recommend(encoded, users, k=asked.top_k, do=asked.do, at=asked.at, seen=asked.seen)
+        lists = model.recommend(encoded, users, k=request.top_k, do=request.do, at=request.at, seen=request.seen)
         if not len(lists):
             return _empty()
-        # By way of a table: strings of many users come in several chunks, of which a batch cannot be made at once.
+        # A table can join the several chunks in which the strings of many users come; a batch cannot.
         (one,) = pa.Table.from_pandas(lists, SCHEMA, preserve_index=False).combine_chunks().to_batches()
         return one
 
     def _load(self) -> tuple[BaseRecommender, EncodedDomain]:
+        """Return the model and the encoded domain, loaded once."""
         if self._loaded is None:
             import torch
 
             from prerec_pyro.data.domain import Domain
             from prerec_pyro.recommenders.calibrated import CalibratedPreRec
+            from prerec_pyro.recommenders.prerec import PreRec
             from prerec_pyro.recommenders.registry import load_model
 
             if self.threads is not None:
                 torch.set_num_threads(self.threads)
-            model = load_model(Path(self.question.model), self.question.device)
-            encoded = model.encode(Domain.load(self.question.domain))
-            self._loaded = (CalibratedPreRec(model) if self.question.calibrate else model), encoded
+            model = load_model(Path(self.request.model), self.request.device)
+            encoded = model.encode(Domain.load(self.request.domain))
+            served: BaseRecommender = model
+            if self.request.calibrate:
+                if not isinstance(model, PreRec):
+                    raise InputError(f"{self.request.model}: a model of {model.name} cannot be calibrated")
+                served = CalibratedPreRec(model)
+            self._loaded = served, encoded
         return self._loaded
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"question": self.question, "threads": self.threads, "_loaded": None}
+        return {"request": self.request, "threads": self.threads, "_loaded": None}
 
 
 def _empty() -> pa.RecordBatch:
+    """Return a batch without lists."""
     return pa.RecordBatch.from_arrays([pa.array([], one.type) for one in SCHEMA], schema=SCHEMA)

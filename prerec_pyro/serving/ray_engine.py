@@ -1,7 +1,8 @@
-"""Shards of users over the workers of Ray Data; what a lost worker was at is done again."""
+"""Shards of users on workers of Ray Data; the shard of a lost worker is repeated."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,24 +16,24 @@ from prerec_pyro.serving.shards import Shards, write_shard
 
 
 class ShardWriter:
-    """A worker's state: one recommender, which writes the shards that it is given.
+    """State of a worker: one recommender that writes the lists of shards.
 
     Parameters
     ----------
-    question
-        What is asked.
+    request
+        Model, domain and options of the lists.
     folder
-        Where the files go, as every worker sees it.
+        Folder of the files, as every worker sees it.
     threads
-        PyTorch's threads in a worker. Another number may round differently.
+        Number of PyTorch threads of a worker. Another number may round differently.
     """
 
-    def __init__(self, question: ListRequest, folder: str, threads: int) -> None:
-        self._recommender = ArrowRecommender(question, threads)
+    def __init__(self, request: ListRequest, folder: str, threads: int) -> None:
+        self._recommender = ArrowRecommender(request, threads)
         self._folder = Path(folder)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Write the lists of each row's users; return ``shard, users, rows``."""
+        """Write the lists of each shard; return ``shard, users, rows``, the numbers of users and of list rows."""
         shards, users = batch.column("shard").to_pylist(), batch.column("user_id").to_pylist()
         rows = [
             write_shard(self._recommender, self._folder, shard, ids) for shard, ids in zip(shards, users, strict=True)
@@ -40,8 +41,8 @@ class ShardWriter:
         return pa.table({"shard": shards, "users": list(map(len, users)), "rows": rows})
 
 
-def run_on_ray(shards: Shards, question: ListRequest, *, workers: int, threads: int = 1) -> Iterator[dict[str, Any]]:
-    """Yield ``shard``, ``users`` and ``rows`` of each shard that had no file, when it has one.
+def run_on_ray(shards: Shards, request: ListRequest, *, workers: int, threads: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield ``shard``, ``users`` and ``rows`` of each missing shard, as soon as its file is written.
 
     Joins the cluster that ``RAY_ADDRESS`` names, or starts one on this machine. Every worker must see the folders of
     the model, the domain and the lists.
@@ -50,12 +51,12 @@ def run_on_ray(shards: Shards, question: ListRequest, *, workers: int, threads: 
     ----------
     shards
         Users and folder.
-    question
-        What is asked.
+    request
+        Model, domain and options of the lists.
     workers
-        Processes, each with a model of its own.
+        Number of processes, each with its own model.
     threads
-        PyTorch's threads in each, and the CPUs that Ray sets aside for it.
+        Number of PyTorch threads of each worker, and of the CPUs that Ray reserves for it.
 
     Raises
     ------
@@ -74,16 +75,16 @@ def run_on_ray(shards: Shards, question: ListRequest, *, workers: int, threads: 
         return
     started = not ray.is_initialized()
     if started:
-        ray.init(**_cluster(workers * threads), log_to_driver=False, logging_level="error")
+        ray.init(**_cluster(workers * threads), log_to_driver=False, logging_level=logging.ERROR)
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         rows = [
             pa.table({"shard": [shard], "user_id": [shards.users_of(shard).tolist()]}) for shard in missing
-        ]  # a block each, so that workers share them
+        ]  # one block per shard, so that the workers share them
         done = ray.data.from_arrow(rows).map_batches(
             ShardWriter,
-            fn_constructor_kwargs={"question": question, "folder": str(shards.folder.absolute()), "threads": threads},
+            fn_constructor_kwargs={"request": request, "folder": str(shards.folder.absolute()), "threads": threads},
             batch_format="pyarrow",
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(missing))),
@@ -96,4 +97,5 @@ def run_on_ray(shards: Shards, question: ListRequest, *, workers: int, threads: 
 
 
 def _cluster(cpus: int) -> dict[str, Any]:
+    """Return the options of ``ray.init``: none for an existing cluster."""
     return {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": cpus, "include_dashboard": False}

@@ -11,7 +11,7 @@ from tests.support.models import prerec, small_domain, training
 
 
 @pytest.fixture(scope="session")
-def question(tmp_path_factory: pytest.TempPathFactory) -> ListRequest:
+def list_request(tmp_path_factory: pytest.TempPathFactory) -> ListRequest:
     folder = tmp_path_factory.mktemp("serving")
     prerec(training=training(epochs=1), device="cpu").fit([small_domain("a"), small_domain("b", seed=1)]).save(
         folder / "model"
@@ -21,7 +21,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> ListRequest:
 
 
 @pytest.fixture
-def users(question: ListRequest) -> list[str]:
+def users(list_request: ListRequest) -> list[str]:
     from prerec_pyro.data.domain import Domain
 
-    return Domain.load(Path(question.domain)).user_ids.tolist()
+    return Domain.load(Path(list_request.domain)).user_ids.tolist()

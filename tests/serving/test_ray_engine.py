@@ -1,4 +1,4 @@
-"""``infer --engine ray``: the local engine's rows, whatever becomes of a worker. Skipped where there is no Ray."""
+"""``infer --engine ray`` writes the rows of the local engine, also when a worker dies. Skipped without Ray."""
 
 from __future__ import annotations
 
@@ -21,9 +21,19 @@ from prerec_pyro.serving.shards import open_shards
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 
-def command(question, out: Path, *options: str) -> list[str]:
-    asked = ["infer", "--model", question.model, "--domain", question.domain, "--top-k", "4", "--device", "cpu"]
-    return [sys.executable, "-m", "prerec_pyro", *asked, "--out", str(out), *options]
+def command(list_request, out: Path, *options: str) -> list[str]:
+    arguments = [
+        "infer",
+        "--model",
+        list_request.model,
+        "--domain",
+        list_request.domain,
+        "--top-k",
+        "4",
+        "--device",
+        "cpu",
+    ]
+    return [sys.executable, "-m", "prerec_pyro", *arguments, "--out", str(out), *options]
 
 
 RAY = ("--engine", "ray", "--workers", "2", "--shard-users", "2")
@@ -40,7 +50,7 @@ def parts(folder: Path) -> dict[str, bytes]:
 
 
 def children(of: int) -> list[int]:
-    """All processes that descend from one, by what Linux says of them."""
+    """Return all descendants of a process, from Linux's /proc."""
     parent = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -68,15 +78,15 @@ def workers(of: int) -> list[int]:
 
 @needs_ray
 @pytest.mark.slow
-def test_two_workers_give_the_rows_of_the_local_engine_also_after_one_is_killed(question, tmp_path):
-    run(*command(question, tmp_path / "local.parquet"))
-    run(*command(question, tmp_path / "lists", *RAY))
+def test_two_workers_give_the_rows_of_the_local_engine_also_after_one_is_killed(list_request, tmp_path):
+    run(*command(list_request, tmp_path / "local.parquet"))
+    run(*command(list_request, tmp_path / "lists", *RAY))
     expected, found = pd.read_parquet(tmp_path / "local.parquet"), pd.read_parquet(tmp_path / "lists")
     pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-5)
     whole = parts(tmp_path / "lists")
     assert len(whole) > 4
 
-    process = subprocess.Popen(command(question, tmp_path / "killed", *RAY), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(list_request, tmp_path / "killed", *RAY), stderr=subprocess.PIPE, text=True)
     killed = None
     try:
         while process.poll() is None and killed is None:
@@ -87,21 +97,21 @@ def test_two_workers_give_the_rows_of_the_local_engine_also_after_one_is_killed(
         said = process.communicate(timeout=540)[1]
     finally:
         process.kill()
-    assert killed is not None, "no worker was seen at work"
+    assert killed is not None, "no worker was seen"
     assert process.returncode == 0, said
     assert parts(tmp_path / "killed") == whole
 
     for name in list(whole)[1:3]:
         (tmp_path / "killed" / name).unlink()
     before = {name: (tmp_path / "killed" / name).stat().st_mtime_ns for name in parts(tmp_path / "killed")}
-    said = run(*command(question, tmp_path / "killed", *RAY))
+    said = run(*command(list_request, tmp_path / "killed", *RAY))
     assert f"{len(before)} of {len(whole)} files are there already" in said
     assert parts(tmp_path / "killed") == whole
     assert all((tmp_path / "killed" / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
-def test_without_ray_it_says_what_to_install(question, users, tmp_path, monkeypatch):
+def test_without_ray_the_error_names_the_extra(list_request, users, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    shards = open_shards(tmp_path / "lists", np.array(users, dtype=object), 7, question, [])
+    shards = open_shards(tmp_path / "lists", np.array(users, dtype=object), 7, list_request, [])
     with pytest.raises(InputError, match=r"install prerec-pyro\[ray\]"):
-        next(run_on_ray(shards, question, workers=1))
+        next(run_on_ray(shards, list_request, workers=1))
