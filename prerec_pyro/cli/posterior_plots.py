@@ -27,25 +27,24 @@ def write_plots(posterior: Posterior, checks: PredictiveChecks, folder: Path) ->
     folder
         Folder to write to.
     """
-    from prerec_pyro.plots import posterior as plots_posterior
-    from prerec_pyro.plots.base import save
+    from prerec_pyro import plots
 
-    save(plots_posterior.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
+    plots.save(plots.plot_calibration(*checks.calibration(), checks.num_users), str(folder / "calibration.png"))
     counts = {
         "chosen": checks.chosen_popularity,
         "drawn by the model": checks.drawn_popularity,
         "its first ten": checks.listed_popularity,
     }
-    save(plots_posterior.plot_popularity_check(counts), str(folder / "popularity.png"))
+    plots.save(plots.plot_popularity_check(counts), str(folder / "popularity.png"))
     if posterior.is_point:
         return
-    save(plots_posterior.plot_intervals(_panels(posterior)), str(folder / "forest.png"))
+    plots.save(plots.plot_intervals(_panels(posterior)), str(folder / "forest.png"))
     if posterior.method == "nuts":
         names = [name for name in posterior.summary().index if name.startswith("S")]
         site = "S" if names else next(iter(posterior.draws))
         values = posterior.draws[site][..., :_MOST_TRACES].numpy()
         names = names or [f"{site}[{i}]" for i in range(values.shape[-1])]
-        save(plots_posterior.plot_traces(values, names), str(folder / "trace.png"))
+        plots.save(plots.plot_traces(values, names), str(folder / "trace.png"))
 
 
 def _panels(posterior: Posterior, most: int = _MOST_ROWS) -> dict[str, pd.DataFrame]:

@@ -60,9 +60,9 @@ def command(
         dial = popularity_dial(query.model, query.encoded, values, measurement=query.measurement)
 
     def draw() -> list[Any]:
-        from prerec_pyro.plots.causal import plot_dial
+        from prerec_pyro import plots
 
-        return plot_dial(dial.table)
+        return plots.plot_dial(dial.table)
 
     texts = {
         ".json": lambda: outputs.json_text(dial.to_json()),

@@ -88,14 +88,14 @@ def command(ctx: click.Context, **given: Any) -> None:
 
 def _run(chosen: _Options) -> bool:
     """Write the report, print the result and return whether the domain has drifted."""
-    from prerec_pyro.causal.drift.drift import drift
+    from prerec_pyro.causal import drift_report
     from prerec_pyro.inference.posterior.result import Posterior
 
     sources = [chosen.model, chosen.domain, *([chosen.posterior] if chosen.posterior else [])]
     causal_options.check_outs(chosen.out, chosen.plot, (".json", ".md"), sources)
     trained, shop = causal_options.load(chosen.model, chosen.domain, chosen.device)
     before = None if chosen.posterior is None else Posterior.load(chosen.posterior)
-    found = drift(
+    found = drift_report(
         trained,
         shop,
         chosen.since,
@@ -106,7 +106,7 @@ def _run(chosen: _Options) -> bool:
     )
 
     def draw() -> list[Any]:
-        from prerec_pyro.plots.causal import plot_drift
+        from prerec_pyro import plots
 
         return plots.plot_drift(found.table)
 

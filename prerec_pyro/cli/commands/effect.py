@@ -86,9 +86,9 @@ def _run(chosen: _Options, asked: MeasurementOptions) -> None:
         )
 
     def draw() -> list[Any]:
-        from prerec_pyro.plots.causal import plot_effect
+        from prerec_pyro import plots
 
-        return plot_effect(effect.changes(), effect.by_popularity)
+        return plots.plot_effect(effect.changes(), effect.by_popularity)
 
     texts = {".json": lambda: outputs.json_text(effect.to_json()), ".md": effect.to_markdown}
     causal_options.write(chosen.out, texts, chosen.plot, draw)
