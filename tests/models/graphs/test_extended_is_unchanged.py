@@ -1,0 +1,126 @@
+"""The extended graph computes what version 0.1.0's default graph did: each density and each list, to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from torch import Tensor
+
+from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.ranking.top_k import top_k
+from tests.support.graph_0_1 import Graph01
+from tests.support.graphs import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph
+
+ENCODED = make_encoded("bits", num_items=30, lengths=(9, 1, 5, 2, 7, 3, 1, 6, 4, 8, 12, 5, 5))
+NODES = "DSZVU"
+K = 10
+
+
+def serving_batch(encoded: EncodedDomain) -> Batch:
+    """One query at the end of each of six histories, of one length."""
+    history = np.random.default_rng(1).integers(0, encoded.num_items, (6, 5))
+    return candidates_batch(encoded, history, np.arange(1, 7) * 5 - 1, encoded.slots[:6])
+
+
+BATCHES = {
+    "training": lambda: make_batch(ENCODED, num_negatives=20, domain=1),
+    "catalogue": lambda: dataclasses.replace(catalogue_batch(ENCODED, all_windows(ENCODED))[0], domain=1),
+    "serving": lambda: serving_batch(ENCODED),
+}
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    return request.param
+
+
+@pytest.fixture(params=BATCHES)
+def batch(request: pytest.FixtureRequest, dtype: torch.dtype) -> Batch:
+    found = BATCHES[request.param]()
+    return as_double(found) if dtype == torch.float64 else found
+
+
+@pytest.fixture
+def graph(dtype: torch.dtype) -> ExtendedGraph:
+    """No parameter and no buffer is at its start, where a lost term would not be seen."""
+    made = make_graph("extended", num_layers=2).to(dtype)
+    torch.manual_seed(2)
+    for value in made.likelihood.buffers():
+        value += 0.4 * torch.randn_like(value)
+    return made
+
+
+def frozen(graph: ExtendedGraph, weights: dict[str, Tensor] | None = None) -> Graph01:
+    """The same graph as version 0.1.0 had it."""
+    named = graph.state_dict() if weights is None else weights
+    scales = {node: getattr(WIDE, node).scale for node in NODES}
+    own = {name.removeprefix("likelihood."): value for name, value in named.items()}
+    return Graph01(own, scales, graph.num_domains, graph.config.num_heads)
+
+
+def trace(program, batch: Batch, **values: Tensor) -> dict:
+    torch.manual_seed(3)
+    found = pyro.poutine.trace(pyro.poutine.condition(program, data=values)).get_trace(batch)
+    found.compute_log_prob()
+    return found.nodes
+
+
+@torch.no_grad()
+def test_each_density_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
+    before = trace(frozen(graph), batch)
+    after = trace(graph, batch, **{node: before[node]["value"] for node in [*NODES, "R"]})
+    for node in [*NODES, "R"]:
+        for part in ("value", "log_prob", "log_prob_sum"):
+            assert torch.equal(after[node][part], before[node][part]), (node, part)
+    sampled = {name for name, site in after.items() if site["type"] == "sample"}
+    assert sampled == {*NODES, "R", "domains", "levels", "items", "queries"}, "no site was left out"
+
+
+@torch.no_grad()
+def test_each_draw_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
+    """Nodes are sampled in the same order, so that one seed gives one world."""
+    before, after = trace(frozen(graph), batch), trace(graph, batch)
+    for node in [*NODES, "R"]:
+        assert torch.equal(after[node]["value"], before[node]["value"]), node
+
+
+def test_each_gradient_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
+    parameters = dict(graph.named_parameters())
+    values = {node: trace(graph, batch)[node]["value"].detach() for node in "DSZ"}
+    found = []
+    for program in (frozen(graph, parameters | dict(graph.named_buffers())), graph):
+        sites = trace(program, batch, **values)
+        loss = sum(sites[node]["log_prob_sum"] for node in [*NODES, "R"])
+        found.append(torch.autograd.grad(loss, list(parameters.values()), allow_unused=True))
+    for name, before, after in zip(parameters, *found, strict=True):
+        assert (before is None and after is None) or torch.equal(before, after), name
+
+
+@torch.no_grad()
+def test_each_list_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
+    before = trace(frozen(graph), batch)
+    after = trace(graph, batch, **{node: before[node]["value"] for node in NODES})
+    for one, other in zip(*(top_k(sites["R"]["fn"].logits, K) for sites in (before, after)), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["catalogue", "serving"])
+@torch.no_grad()
+def test_what_a_new_store_is_served_is_the_same(name: str) -> None:
+    """Zero-shot, all nodes at their prior means: by the scorer, and by the frozen program."""
+    batch, graph = dataclasses.replace(BATCHES[name](), domain=0), make_graph("extended", num_layers=2).float()
+    old = frozen(graph)
+    values = {"D": torch.zeros(2, 8), "S": torch.zeros(2, 4)}
+    for node in "ZVU":
+        values[node] = trace(old, batch, **values)[node]["fn"].mean
+    served = InterventionalScorer(graph, ENCODED, Intervention({}))(batch).log_softmax(-1)
+    expected = trace(old, batch, **values)["R"]["fn"].logits
+    for one, other in zip(top_k(served, K), top_k(expected, K), strict=True):
+        assert torch.equal(one, other)
