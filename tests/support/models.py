@@ -88,6 +88,9 @@ class PlainGraph(PaperGraph):
     edges = {"D": "", "Z": "", "V": "D", "U": "D", "R": "UVDZ"}  # noqa: RUF012
 
 
+EVERY_GRAPH: tuple[GraphClass, ...] = (*GRAPHS.values(), EveryPath, PlainGraph)
+
+
 def graph_class(graph: str | GraphClass) -> GraphClass:
     return GRAPHS[graph] if isinstance(graph, str) else graph
 

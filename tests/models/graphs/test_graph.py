@@ -1,3 +1,5 @@
+"""The graphs as programs: densities, plates and sample dimensions, against loops and closed forms."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -13,17 +15,19 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch, lay_out
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.registry import Graph, GraphClass, graph_name
+from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
 from prerec_pyro.models.priors import Normal, Priors
-from tests.support.graphs import SWITCHES, WIDE, all_windows, as_double, make_batch, make_encoded, make_graph, run
-from tests.support.models import kinds_of_choice, met, taken_again
+from tests.support.graphs import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph, run
+from tests.support.models import EVERY_GRAPH, EveryPath, PlainGraph, kinds_of_choice, met, taken_again
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def test_lifted_weights_take_particles(batch: Batch) -> None:
     """R under many values of all nodes at once is R under each on its own."""
-    graph = make_graph(priors=dataclasses.replace(WIDE, W_d=Normal(0.5), W_z=Normal(0.5)), wandering=False)
+    graph = make_graph(priors=dataclasses.replace(WIDE, W_d=Normal(0.5), W_z=Normal(0.5)))
 
     def particles(batch: Batch) -> None:
         with pyro.plate("particles", 3, dim=-2):
@@ -37,9 +41,10 @@ def test_lifted_weights_take_particles(batch: Batch) -> None:
         torch.testing.assert_close(many["R"]["fn"].logits[particle], one["R"]["fn"].logits, **EXACT)
 
 
-def test_W_d_cancels_in_the_softmax(batch: Batch) -> None:
-    graph = make_graph()
-    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
+@pytest.mark.parametrize("name", ["extended", "paper"])
+def test_W_d_cancels_in_the_softmax(name: str, batch: Batch) -> None:
+    graph = make_graph(name)
+    values = latents(graph, batch)
     before = run(graph, batch, **values)["R"]["fn"].probs
     with torch.no_grad():
         graph.W_d += 5.0
@@ -50,10 +55,10 @@ def test_W_d_cancels_in_the_softmax(batch: Batch) -> None:
     assert graph.W_z.grad.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=str)
-def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None:
-    narrow = dataclasses.replace(make_graph().priors, V=Normal(1e-12))  # V at its mean, to be recomputed item by item
-    graph = make_graph(priors=narrow, **switches)
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_response_is_equation_2_or_the_mixture(kind: GraphClass, batch: Batch) -> None:
+    narrow = dataclasses.replace(WIDE, V=Normal(1e-12))  # V at its mean, to be recomputed item by item
+    graph = make_graph(kind, priors=narrow)
     sites = run(graph, batch)
     expected = torch.stack([brute_logits(graph, batch, sites, query) for query in range(batch.num_queries)])
     torch.testing.assert_close(sites["R"]["fn"].probs, expected.softmax(-1), **EXACT)
@@ -66,45 +71,48 @@ def test_response_is_equation_2(switches: dict[str, bool], batch: Batch) -> None
 
 def test_the_effect_of_repeats_is_the_same_where_it_learns(batch: Batch) -> None:
     graph = make_graph()
-    values = {node: run(graph, batch)[node]["value"] for node in "DZSVU"}
+    values = latents(graph, batch)
     trace = pyro.poutine.trace(pyro.poutine.condition(graph, data=values)).get_trace(batch)  # with gradients
     torch.testing.assert_close(trace.nodes["R"]["fn"].logits, run(graph, batch, **values)["R"]["fn"].logits, **EXACT)
     trace.log_prob_sum().backward()
     if batch.negatives is not None:
-        assert graph.w_h.grad.abs() > 1e-4
+        assert graph.likelihood.w_h.grad.abs() > 1e-4
     else:
-        assert graph.w_h.grad is None, "it is for training"
+        assert graph.likelihood.w_h.grad is None, "it is for training"
 
 
-def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query: int) -> Tensor:
+def latents(graph: Graph, batch: Batch) -> dict[str, Tensor]:
+    """Values of all nodes but R, drawn."""
+    return {node: site["value"] for node, site in run(graph, batch).items() if node in "DZSVU"}
+
+
+def brute_logits(graph: Graph, batch: Batch, sites: dict[str, Any], query: int) -> Tensor:
     """Eqs. 2 and 3 for one query, item by item."""
-    config = graph.config
     row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
     read = batch.history[row, : column + 1]
-
-    strength = sites["S"]["value"][batch.domain] * graph.spread if "S" in sites else torch.zeros(4).double()
+    chosen, edges = graph.likelihood, graph.edges
+    S = sites["S"]["value"][batch.domain] * chosen.spread if "S" in edges else torch.zeros(4).double()
 
     def scores(item: int, level: int) -> tuple[Tensor, Tensor]:
         """U·V, and the rest of eq. 2."""
         V = graph.f_e.linear.weight @ batch.texts[item]
         rest = torch.zeros(()).double()
-        if config.confounders:
+        if "D" in edges:
             D, Z = sites["D"]["value"][batch.domain], sites["Z"]["value"][level]
-            if config.domain_to_item:
+            if "D" in edges["V"]:
                 V = V + graph.f_item.from_domain.weight @ D
-            if config.popularity_to_item:
+            if "Z" in edges["V"]:
                 V = V + graph.f_item.from_popularity.weight @ Z
-            rest = D @ graph.W_d + strength[1].exp() * (Z @ graph.W_z)
-        if config.repeats and batch.negatives is not None and item in read:
-            rest = rest + graph.w_h + strength[2]
-        return strength[0].exp() * sites["U"]["value"][query] @ V, rest
+            rest = D @ graph.W_d + S[1].exp() * (Z @ graph.W_z)
+        if isinstance(chosen, RepeatMixture) and batch.negatives is not None and item in read:
+            rest = rest + chosen.w_h + S[2]
+        return S[0].exp() * sites["U"]["value"][query] @ V, rest
 
     def mixture(candidates: list[tuple[Tensor, Tensor]]) -> Tensor:
         match, rest = (torch.stack(part)[None] for part in zip(*candidates, strict=True))
-        again = graph.w_r + strength[2] if config.repeats else None
-        wander = graph.w_o + strength[3] if config.wandering else None
+        rates = (chosen.w_r + S[2], chosen.w_o + S[3]) if isinstance(chosen, RepeatMixture) else (None, None)
         known = met(batch)[[query]], taken_again(batch)[[query]].double()
-        return kinds_of_choice(match, rest, *known, again, wander)[0]
+        return kinds_of_choice(match, rest, *known, *rates)[0]
 
     levels = batch.candidate_level[batch.slot[query]].tolist()
     with torch.no_grad():
@@ -120,14 +128,15 @@ def brute_logits(graph: PreRecGraph, batch: Batch, sites: dict[str, Any], query:
 @pytest.mark.parametrize("edge", [False, True])
 def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool) -> None:
     timed = make_encoded(num_items=60, sold=12)
-    graph = make_graph(num_domains=1, popularity_to_item=edge)
-    plain = make_graph(num_domains=1, item_to_user=not edge)
+    graph = make_graph("paper" if edge else EveryPath, num_domains=1)
+    plain = make_graph(PlainGraph if edge else EveryPath, num_domains=1)
     if edge:  # V would have a value per slot; with the edge at zero one value serves all slots
         graph.load_state_dict(plain.state_dict(), strict=False)
         torch.nn.init.zeros_(graph.f_item.from_popularity.weight)
     windows, rng = all_windows(timed), np.random.default_rng(0)
     whole = run(plain, as_double(catalogue_batch(timed, windows)[0]))
-    D, S, V = (whole[node]["value"] for node in "DSV")
+    of_domain = {node: whole[node]["value"] for node in "DS" if node in whole}
+    V = whole["V"]["value"]
     events = lay_out(windows).target_events
     U = torch.zeros(timed.domain.num_interactions, 8).double()
     U[events] = whole["U"]["value"]
@@ -138,9 +147,10 @@ def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool) -> None:
     for _ in range(draws):
         half = windows[rng.permutation(len(windows))[: len(windows) // 2]]
         batch = as_double(make_batch(timed, half, num_negatives=40, seed=rng))
-        rows = batch.items[graph.item_slots(batch)[0]] if edge else batch.items
+        index = graph.layout.index(batch)
+        rows = batch.items if index is None else batch.items[index]
         own = lay_out(half).target_events
-        sites = run(graph, batch, D=D, S=S, V=V[rows], U=U[own])
+        sites = run(graph, batch, V=V[rows], U=U[own], **of_domain)
         of_V.append(float(sites["V"]["log_prob_sum"]))
         # In nats a query: D counts once for all queries, U and R are means over those of the batch.
         choice = sites["R"]["fn"].log_prob(sites["R"]["value"])
@@ -153,7 +163,7 @@ def test_batches_are_unbiased_estimates_of_the_full_density(edge: bool) -> None:
 
 
 def test_against_all_items_once_training_has_the_likelihood_of_the_full_catalogue(timed: EncodedDomain) -> None:
-    graph = make_graph(num_domains=1, wandering=False, repeats=False)
+    graph = make_graph(PlainGraph, num_domains=1)
     whole = as_double(catalogue_batch(timed, all_windows(timed))[0])
     every = as_double(make_batch(timed, num_negatives=timed.num_items))
     shared = {node: site["value"] for node, site in run(graph, whole).items() if node in "DSVU"}
@@ -164,25 +174,31 @@ def test_against_all_items_once_training_has_the_likelihood_of_the_full_catalogu
     torch.testing.assert_close(*found, **EXACT)
 
 
-def test_without_subsampling_the_density_is_the_joint_per_query(timed: EncodedDomain) -> None:
-    graph = make_graph(num_domains=2)
+@pytest.mark.parametrize("kind", ["extended", "paper", "unconfounded"])
+def test_without_subsampling_the_density_is_the_joint_per_query(kind: str, timed: EncodedDomain) -> None:
+    graph = make_graph(kind, num_domains=2)
     batch = as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
     sites = run(graph, batch)
-    joint = graph.priors.D(torch.zeros(8).double()).log_prob(sites["D"]["value"][1])  # of the batch's domain alone
-    joint = joint + graph.priors.S(torch.zeros(4).double()).log_prob(sites["S"]["value"][1])
-    joint = joint + sum(sites[node]["fn"].log_prob(sites[node]["value"]).sum() for node in "ZVUR")
-    total = sum(sites[node]["log_prob_sum"] for node in "DZSVUR")
+    widths = {"D": 8, "S": 4} if kind == "extended" else {"D": 8} if kind == "paper" else {}
+    joint = torch.zeros(()).double()
+    for node, width in widths.items():  # of the batch's domain alone
+        joint = joint + getattr(graph.priors, node)(torch.zeros(width).double()).log_prob(sites[node]["value"][1])
+    others = [node for node in "ZVUR" if node in graph.edges]
+    if kind == "paper":  # each row of V is an item in a slot
+        assert len(sites["V"]["value"]) == batch.candidate_level.numel()
+    joint = joint + sum(sites[node]["fn"].log_prob(sites[node]["value"]).sum() for node in others)
+    total = sum(sites[node]["log_prob_sum"] for node in [*widths, *others])
     torch.testing.assert_close(total, joint / batch.num_queries, **EXACT)
 
 
 def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
-    plain, edge = make_graph(), make_graph(popularity_to_item=True)
+    plain, edge = make_graph(PlainGraph), make_graph("paper")
     missing = edge.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert missing == ["f_item.from_popularity.weight"]
     torch.nn.init.zeros_(edge.f_item.from_popularity.weight)
-    values = {node: run(plain, batch)[node]["value"] for node in "DZSUV"}
+    values = latents(plain, batch)
     without = run(plain, batch, **values)
-    rows = edge.item_slots(batch)[0]
+    rows = edge.layout.index(batch)
     with_edge = run(edge, batch, **(values | {"V": values["V"][rows]}))
     torch.testing.assert_close(with_edge["V"]["fn"].mean, without["V"]["fn"].mean[rows], **EXACT)
     torch.testing.assert_close(with_edge["R"]["fn"].logits, without["R"]["fn"].logits, **EXACT)
@@ -191,7 +207,7 @@ def test_the_popularity_edge_at_zero_is_no_edge(batch: Batch) -> None:
 
 
 def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain) -> None:
-    graph = make_graph(repeats=False, strengths=False, wandering=False)
+    graph = make_graph(PlainGraph)
     batch = as_double(catalogue_batch(timed, all_windows(timed)[:3])[0])
     sites = run(graph, batch)
     U, V, Z = (sites[node]["value"] for node in "UVZ")
@@ -199,7 +215,7 @@ def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain)
         score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
         closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
         D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
-        sampled = graph.logits(U.unsqueeze(0), V, D, Z, None, graph.weights(), batch)
+        sampled = score + (D @ graph.W_d)[:, None, None]
     assert sampled.shape == (500, *score.shape)
     assert sampled.std(0).max() > 0.1  # D does move the logits
     torch.testing.assert_close(sampled.softmax(-1).mean(0), closed, rtol=0, atol=1e-5)
@@ -215,12 +231,12 @@ def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain)
     torch.testing.assert_close(trace.nodes["R"]["fn"].probs.mean(0), closed, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=str)
-def test_all_nodes_take_leading_sample_dimensions(switches: dict[str, bool], batch: Batch) -> None:
-    graph = make_graph(**switches)
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_all_nodes_take_leading_sample_dimensions(kind: GraphClass, batch: Batch) -> None:
+    graph = make_graph(kind)
     with pyro.plate("particles", 3, dim=-2):
         sites = run(graph, batch)
-    for node in "ZVUR" if graph.config.confounders else "VUR":
+    for node in set("ZVUR") & set(graph.edges):
         assert sites[node]["fn"].batch_shape[0] == 3
     one = {node: sites[node]["value"][1] for node in "DZSVU" if node in sites}
     torch.testing.assert_close(sites["R"]["fn"].logits[1], run(graph, batch, **one)["R"]["fn"].logits, **EXACT)
@@ -243,29 +259,23 @@ def test_nothing_goes_into_the_global_store(batch: Batch) -> None:
     assert not torch.equal(first.f_e.linear.weight, second.f_e.linear.weight)
 
 
-def test_by_default_items_descend_from_neither_D_nor_Z() -> None:
-    """The ablation: what earns nothing is off (docs/results.md); with both edges on the items have Fig. 1's parents."""
-    graphs = [
-        PreRecGraph(GraphConfig(latent_dim=8, **edges), num_domains=2, text_dim=6)
-        for edges in ({}, {"domain_to_item": True, "popularity_to_item": True})
-    ]
-    assert [graph.parents["V"] for graph in graphs] == [frozenset(), {"D", "Z"}]
-    assert [graph.parents["U"] for graph in graphs] == [{"D", "V"}, {"D"}]
-
-
-@pytest.mark.parametrize("wrong", [{"latent_dim": 1}, {"sharpness": 0}, {"dropout": 1.0}, {"width": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"latent_dim": 1}, {"sharpness": 0}, {"dropout": 1.0}, {"width": 3}, {"repeats": False}]
+)
 def test_refuses_shapes_that_mean_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         GraphConfig(**wrong)
 
 
-def test_against_all_items_no_choice_wanders_in_training(timed: EncodedDomain) -> None:
-    """ω and ρ are estimated afterwards: what is trained is the softmax of the sum, also where it is exact."""
+@pytest.mark.parametrize("name", ["w_o", "w_r", "w_h"])
+def test_the_rates_count_where_all_items_are_candidates_and_w_h_in_training(timed: EncodedDomain, name: str) -> None:
+    """ω and ρ are estimated afterwards: what is trained is the softmax of the sum, also against all items once."""
     trained = as_double(make_batch(timed, num_negatives=timed.num_items))
     served = as_double(catalogue_batch(timed, all_windows(timed))[0])
-    wanders, follows = make_graph(repeats=False), make_graph(repeats=False, wandering=False)
-    follows.load_state_dict(wanders.state_dict(), strict=False)
-    for batch, alike in ((trained, True), (served, False)):
-        values = {node: site["value"] for node, site in run(wanders, batch).items() if node in "DZSUV"}
-        logits = [run(graph, batch, **values)["R"]["fn"].logits for graph in (wanders, follows)]
-        assert torch.allclose(*logits, **EXACT) == alike
+    graph, moved = make_graph(), make_graph()
+    with torch.no_grad():
+        getattr(moved.likelihood, name).add_(1.0)
+    for batch, same in ((trained, name != "w_h"), (served, name == "w_h")):
+        values = latents(graph, batch)
+        logits = [run(one, batch, **values)["R"]["fn"].logits for one in (graph, moved)]
+        assert torch.allclose(*logits, **EXACT) == same

@@ -1,4 +1,4 @@
-"""The distribution of R against PyTorch's own."""
+"""The softmax of eq. 2: its distribution against PyTorch's own, its logits against loops."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from prerec_pyro.models.likelihoods.softmax import SoftmaxCategorical
+from prerec_pyro.data.batching.batch import Batch, catalogue_batch
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.models.likelihoods.softmax import EffectFactors, Match, Softmax, SoftmaxCategorical
+from tests.support.graphs import all_windows, make_batch
 
 SHAPES = [(5,), (3, 7), (2, 3, 4)]
 
@@ -48,3 +53,61 @@ def test_a_plate_broadcasts_it() -> None:
     assert isinstance(site["fn"], SoftmaxCategorical)
     assert site["value"].shape == site["log_prob"].shape == (4, 3)
     torch.testing.assert_close(site["log_prob"], dist.Categorical(logits=logits_of((3, 7))).log_prob(site["value"]))
+
+
+def drawn_effects(batch: Batch, draws: tuple[int, ...], seed: int) -> tuple[Match, torch.Tensor]:
+    """Return U·V and Z·W_z of some draws."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (*draws, batch.num_queries, batch.candidate_level.shape[1])
+    target = None if batch.negatives is None else torch.randn(shape[:-1], generator=generator)
+    popularity = torch.randn(*draws, len(batch.factors), generator=generator)
+    return Match(torch.randn(shape, generator=generator), target), popularity
+
+
+def logits_by_loops(match: Match, popularity: torch.Tensor | None, batch: Batch) -> torch.Tensor:
+    """Eq. 2 candidate by candidate, of one draw; in training the target first, and never a second time."""
+    rows = []
+    for query in range(batch.num_queries):
+        levels = batch.candidate_level[batch.slot[query]].tolist()
+        row = [
+            match.candidates[query, c] + (0.0 if popularity is None else popularity[level])
+            for c, level in enumerate(levels)
+        ]
+        if match.target is not None:
+            own = batch.items[batch.targets[query]]
+            row = [
+                torch.tensor(-torch.inf) if batch.items[batch.negatives[c]] == own else value
+                for c, value in enumerate(row)
+            ]
+            first = match.target[query] + (0.0 if popularity is None else popularity[batch.target_level[query]])
+            row = [first, *row]
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("with_popularity", [True, False])
+@pytest.mark.parametrize("draws", [(), (3,), (2, 2)], ids=str)
+@pytest.mark.parametrize("kind", ["training", "catalogue"])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**31), num_negatives=st.integers(1, 30))
+def test_its_logits_are_eq_2(
+    timed: EncodedDomain, kind: str, draws: tuple[int, ...], with_popularity: bool, seed: int, num_negatives: int
+) -> None:
+    batch = make_batch(timed, num_negatives=num_negatives, seed=seed)
+    if kind == "catalogue":
+        batch, _ = catalogue_batch(timed, all_windows(timed))
+    match, popularity = drawn_effects(batch, draws, seed)
+    effect = popularity if with_popularity else None
+    found = Softmax().logits(match, effect, None, batch)
+    width = batch.candidate_level.shape[1] + (batch.negatives is not None)
+    assert found.shape == (*draws, batch.num_queries, width)
+    for draw in torch.cartesian_prod(*map(torch.arange, draws)).reshape(-1, len(draws)).tolist() if draws else [[]]:
+        at = tuple(draw)
+        one = Match(match.candidates[at], None if match.target is None else match.target[at])
+        expected = logits_by_loops(one, None if effect is None else effect[at], batch)
+        torch.testing.assert_close(found[at], expected)
+
+
+def test_it_has_neither_effect_scales_nor_a_mixture() -> None:
+    assert Softmax().factors(None) == EffectFactors(1.0, 1.0)
+    assert Softmax().rates(None) is None
