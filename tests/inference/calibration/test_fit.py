@@ -7,10 +7,12 @@ from scipy.optimize import minimize
 
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
+from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import fit as calibration
 from prerec_pyro.inference.calibration.fit import calibrate, gather, posterior_mode, sample_users
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from tests.support.models import small_domain, small_encoded, small_graph
+from prerec_pyro.models.priors import Priors
+from tests.support.models import PRIORS, EveryPath, prerec, small_domain, small_encoded, small_graph
 
 EVERYBODY = np.arange(40)
 ENCODED = small_encoded(num_items=15, num_users=40)
@@ -20,16 +22,16 @@ def plain(graph, encoded=ENCODED) -> InterventionalScorer:
     return InterventionalScorer(graph.eval(), encoded, Intervention({}))
 
 
-@pytest.mark.parametrize("changes", [{}, {"wandering": False}, {"repeats": False}])
-def test_the_mode_is_that_of_the_full_posterior(changes, monkeypatch):
+@pytest.mark.parametrize("kind", ["extended", EveryPath], ids=["extended", "every path"])
+def test_the_mode_is_that_of_the_full_posterior(kind, monkeypatch):
     """With many draws the sampled normaliser is the full one: the scores of the scorer itself, found by Nelder-Mead."""
     monkeypatch.setattr(calibration, "NUM_CANDIDATES", 20_000)
-    graph = small_graph(**changes)
+    graph = small_graph(graph=kind)
     scorer, batches = plain(graph), list(query_batches(ENCODED, EVERYBODY))
 
     def loss(S: np.ndarray) -> float:
         value = torch.tensor(S, dtype=torch.float32)
-        under = InterventionalScorer(graph, ENCODED, Intervention.check({"S": value}, latent_dim=4))
+        under = InterventionalScorer(graph, ENCODED, Intervention.check({"S": value}, graph))
         fit = sum(float(under(b).log_softmax(1).gather(1, b.targets[:, None]).sum()) for b, _ in batches)
         return -fit + 0.5 * float(S @ S)
 
@@ -61,7 +63,7 @@ def test_a_domain_without_times_has_one_value():
     encoded = small_encoded(num_items=15, num_users=40, timestamps=False)
     found = calibrate(plain(small_graph(), encoded), encoded, EVERYBODY)
     assert found.values.shape == (2, 4)
-    assert torch.equal(found.at(torch.ones(3, dtype=torch.int64)), found.values[1:].expand(3, 4))
+    assert torch.equal(found.at(torch.ones(3, dtype=torch.int64)), (found.values[1:] * found.spread).expand(3, 4))
 
 
 def test_lengths_bound_what_is_read():
@@ -94,8 +96,16 @@ def test_the_calibrated_scorer_uses_the_S_of_each_querys_slot():
     batch, _ = next(query_batches(ENCODED, EVERYBODY))
     scores = calibrated(batch)
     for query in range(0, batch.num_queries, 5):
-        S = found.at(batch.times[batch.slot[query : query + 1]])[0]
-        by_hand = InterventionalScorer(graph, ENCODED, Intervention.check({"S": S}, latent_dim=4))(batch)[query]
+        S = found.at(batch.times[batch.slot[query : query + 1]])[0] / found.spread  # in units of the spread
+        by_hand = InterventionalScorer(graph, ENCODED, Intervention.check({"S": S}, graph))(batch)[query]
         torch.testing.assert_close(scores[query], by_hand, rtol=1e-4, atol=1e-5)
-    fixed = InterventionalScorer(graph, ENCODED, Intervention.check({"S": 0}, latent_dim=4), calibration=found)
+    fixed = InterventionalScorer(graph, ENCODED, Intervention.check({"S": 0}, graph), calibration=found)
     assert torch.equal(fixed(batch), plain(graph)(batch)), "what the user sets goes before what was estimated"
+
+
+@pytest.mark.parametrize("kind", ["paper", "unconfounded"])
+def test_a_graph_without_effect_scales_has_nothing_to_calibrate(kind):
+    with pytest.raises(InputError, match=r"calibrate: the graph \w+ has no effect scales S to estimate"):
+        calibrate(plain(small_graph(graph=kind, priors=Priors(V=PRIORS.V, U=PRIORS.U))), ENCODED, EVERYBODY)
+    model = prerec(kind).fit([small_domain()])
+    assert model.calibrate(model.encode(small_domain("new", seed=2)), EVERYBODY[:20]) is None

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from prerec_pyro.data.batching.batch import query_batches
-from prerec_pyro.inference.calibration.hyperprior import HYPERPRIOR_PSEUDO_DOMAINS, fit_hyperprior
+from prerec_pyro.inference.calibration.hyperprior import PRIOR_DOMAINS, fit_hyperprior
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from tests.support.models import DIM, small_encoded, small_graph
 
@@ -30,14 +30,26 @@ def test_trained_domains_score_as_before_and_the_mean_is_where_new_ones_start():
 
 def test_the_spread_is_between_the_prior_and_what_was_seen():
     graph = small_graph()
-    start = graph.spread.clone()
+    start = graph.likelihood.spread.clone()
     seen = (S * start - (S * start).mean(0)).square().mean(0).sqrt()
     fit_hyperprior(graph, S, graph.W_z)
-    assert ((graph.spread > torch.minimum(seen, start)) & (graph.spread < torch.maximum(seen, start))).all()
-    wanted = ((2 * seen**2 + HYPERPRIOR_PSEUDO_DOMAINS * start**2) / (2 + HYPERPRIOR_PSEUDO_DOMAINS)).sqrt()
-    torch.testing.assert_close(graph.spread, wanted)
+    assert (
+        (graph.likelihood.spread > torch.minimum(seen, start)) & (graph.likelihood.spread < torch.maximum(seen, start))
+    ).all()
+    wanted = ((2 * seen**2 + PRIOR_DOMAINS * start**2) / (2 + PRIOR_DOMAINS)).sqrt()
+    torch.testing.assert_close(graph.likelihood.spread, wanted)
 
 
-def test_parts_that_are_switched_off_have_nothing_to_move():
-    graph = small_graph(repeats=False, wandering=False)
-    assert torch.isfinite(fit_hyperprior(graph, S, graph.W_z)).all()
+def test_the_means_move_into_the_parameters_that_S_modifies():
+    """S = 0 means afterwards what the mean of the domains meant before."""
+    graph = small_graph(graph="extended")
+    before = {name: value.clone() for name, value in graph.state_dict().items()}
+    nats = (S * graph.likelihood.spread).mean(0)
+    fit_hyperprior(graph, S, graph.W_z)
+    after = graph.state_dict()
+    torch.testing.assert_close(after["f_seq.log_length"], before["f_seq.log_length"] + nats[0])
+    torch.testing.assert_close(after["W_z"], before["W_z"] * nats[1].exp())
+    torch.testing.assert_close(after["likelihood.w_r"], before["likelihood.w_r"] + nats[2])
+    torch.testing.assert_close(after["likelihood.w_o"], before["likelihood.w_o"] + nats[3])
+    moved = {"f_seq.log_length", "W_z", "likelihood.w_r", "likelihood.w_o", "likelihood.spread"}
+    assert {name for name in before if not torch.equal(before[name], after[name])} == moved

@@ -25,7 +25,8 @@ from prerec_pyro.inference.guides.free_nodes import check_free
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.likelihoods.softmax import Softmax
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.objective import map_trainer
@@ -35,6 +36,7 @@ from tests.support.models import (
     DIM,
     PRIORS,
     TEXT_DIM,
+    PlainGraph,
     graph_config,
     prerec,
     shaken,
@@ -51,12 +53,23 @@ A, B = small_domain("a", seed=1), small_domain("b", num_items=9, num_users=12, s
 NEW = small_domain("new", num_items=10, seed=3)
 
 
-class LinearGraph(PreRecGraph):
-    """The graph, which keeps the logits of its last run as they are before the softmax."""
+class LinearSoftmax(Softmax):
+    """The softmax, which keeps its logits of the last run as they were before."""
 
     def logits(self, *parents: Any) -> Tensor:
-        self.last_logits = super().logits(*parents)
-        return self.last_logits
+        self.last = super().logits(*parents)
+        return self.last
+
+
+class LinearGraph(PlainGraph):
+    """One softmax, with logits linear in W_z; D·W_d is added to all of them."""
+
+    def make_likelihood(self) -> LinearSoftmax:
+        return LinearSoftmax()
+
+    @property
+    def last_logits(self) -> Tensor:
+        return self.likelihood.last
 
 
 class Measured(Messenger):
@@ -94,8 +107,7 @@ def minimise(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> None:
 def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[int, ...]) -> None:
     """The prior counts once against the sum over all queries, which are weighed so that domains count alike."""
     torch.manual_seed(0)
-    shape = graph_config(wandering=False, repeats=False, strengths=False)
-    graph = LinearGraph(shape, num_domains=len(sizes), text_dim=TEXT_DIM, priors=LIFTED).double()
+    graph = LinearGraph(graph_config(LinearGraph), num_domains=len(sizes), text_dim=TEXT_DIM, priors=LIFTED).double()
     graph.f_pop.linear.weight.data.abs_()  # else some coordinates of Z are 0 everywhere
     program = NonCenteredModel(graph, ())
     guide = map_guide(program, 1, ())
@@ -133,7 +145,7 @@ def test_under_a_normal_prior_the_map_of_a_linear_model_is_ridge(sizes: tuple[in
 
 
 def test_of_the_choice_itself_the_map_is_that_of_a_multinomial_logistic_regression() -> None:
-    graph = small_graph(1, wandering=False, repeats=False, strengths=False, priors=LIFTED)
+    graph = small_graph(1, graph=PlainGraph, priors=LIFTED)
     program = NonCenteredModel(graph, ())
     guide = map_guide(program, 1, ())
     batch = catalogue(small_encoded(num_users=30))
@@ -202,7 +214,7 @@ def fitted(**changes: Any) -> PreRec:
 
 def test_a_lifted_model_serves_what_the_same_weights_as_parameters_serve() -> None:
     model = shaken(fitted(free=("D", "V", "S")))
-    plain = small_graph(2)
+    plain = small_graph(2, graph="extended")
     weights = {name: model.sources.nodes[name] for name in ("W_d", "W_z")}
     plain.load_state_dict(model.graph.state_dict() | weights)
     assert set(plain.state_dict()) - set(model.graph.state_dict()) == {"W_d", "W_z"}
@@ -222,7 +234,7 @@ def test_the_mean_of_S_moves_into_a_lifted_weight_as_into_a_parameter() -> None:
     plain = shaken(prerec(priors=PRIORS).fit([A, B]))
     W_z, S = torch.arange(1.0, 5.0), torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.5, -0.4, 0.1]])
     plain.graph.W_z.data.copy_(W_z)
-    lifted = small_graph(2, priors=LIFTED)
+    lifted = small_graph(2, priors=LIFTED, graph="extended")
     lifted.load_state_dict(plain.graph.state_dict(), strict=False)
     nodes = {"W_z": W_z.clone(), "W_d": torch.zeros(DIM)}
     fit_hyperprior(plain.graph, S, plain.sources.weights(plain.graph).W_z)
@@ -264,16 +276,16 @@ def test_a_narrow_prior_holds_the_weights_at_zero_and_a_wide_one_lets_them_go() 
     assert 10 * norms[0] < norms[1] < norms[2]
 
 
-def test_without_confounders_there_is_nothing_to_lift() -> None:
-    model = prerec({"confounders": False}, priors=LIFTED).fit([A])
-    assert set(model.sources.nodes) == {"V_decentered"}
-    assert len(model.recommend(NEW)) > 0
+@pytest.mark.parametrize("node", ["W_d", "W_z", "D", "Z", "S"])
+def test_without_confounders_there_is_nothing_to_lift(node: str) -> None:
+    with pytest.raises(InputError, match=f"prior of {node}: the graph unconfounded has no {node}; leave the prior out"):
+        PreRec("unconfounded", priors=dataclasses.replace(Priors(), **{node: Normal(0.3)}))
 
 
 def test_what_means_nothing_is_refused() -> None:
-    assert check_free(["D"], ["W_z"]) == {"D", "W_z"}
+    assert check_free(["D"], ExtendedGraph, ["W_z"]) == {"D", "W_z"}
     with pytest.raises(InputError, match=r"W_z is a parameter.*give it a prior, as in Priors\(W_z=Normal\(1.0\)\)"):
-        check_free(["W_z"], ["W_d"])
+        check_free(["W_z"], ExtendedGraph, ["W_d"])
     graph = small_graph(priors=LIFTED)
     with pytest.raises(InputError, match="W_d is a random variable and has no MAP yet"):
         InterventionalScorer(graph, small_encoded(), Intervention({}))

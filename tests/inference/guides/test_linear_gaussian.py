@@ -18,7 +18,8 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import PaperConfig
+from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 LN2, LN3 = log(2), log(3)
@@ -44,13 +45,22 @@ def encoded():
     )
 
 
+class NoPopularityEdge(PaperGraph):
+    """The paper's graph without Z → V."""
+
+    edges = {"D": "", "Z": "", "V": "D", "U": "D", "R": "UVDZ"}  # noqa: RUF012
+
+
+class NoItemEdges(PaperGraph):
+    """The paper's graph without D → V and Z → V."""
+
+    edges = {"D": "", "Z": "", "V": "", "U": "D", "R": "UVDZ"}  # noqa: RUF012
+
+
 @torch.no_grad()
-def world(**edges: bool) -> PreRecGraph:
-    off = dict.fromkeys(("repeats", "wandering", "strengths", "item_to_user", "dropout", "history_dropout"), 0)
-    config = GraphConfig(
-        latent_dim=2, num_layers=1, **(off | {"domain_to_item": True, "popularity_to_item": True} | edges)
-    )
-    graph = PreRecGraph(config, num_domains=1, text_dim=2, priors=Priors(V=Normal(0.5))).eval()
+def pencil_graph(kind: type[PaperGraph] = PaperGraph) -> PaperGraph:
+    config = PaperConfig(latent_dim=2, num_layers=1, dropout=0, history_dropout=0)
+    graph = kind(config, num_domains=1, text_dim=2, priors=Priors(V=Normal(0.5))).eval()
     for name, parameter in graph.named_parameters():
         if not name.endswith("norm.weight"):
             parameter.zero_()  # the blocks of f_seq then pass on what comes in
@@ -66,7 +76,7 @@ def world(**edges: bool) -> PreRecGraph:
 
 
 def answer(encoded, graph, do=None, semantics="interventional", trained=TRAINED):
-    intervention = Intervention.check(do, latent_dim=2, semantics=semantics)
+    intervention = Intervention.check(do, graph, semantics)
     scorer = InterventionalScorer(graph, encoded, intervention, trained=trained)
     history = np.zeros((1, 1), np.int64)
     return scorer(candidates_batch(encoded, history, np.zeros(1, np.int64), np.ones(1, np.int64)))[0]
@@ -78,7 +88,7 @@ def check(found: torch.Tensor, expected: list[float]) -> None:
 
 def test_as_things_are(encoded):
     # V = (½, 1 + ln 3), (-1, 1½ + ln 2), (1, 3)
-    check(answer(encoded, world()), [LN3, -7 + LN2, -2])
+    check(answer(encoded, pencil_graph()), [LN3, -7 + LN2, -2])
 
 
 # do → interventional, counterfactual, worked out by hand.
@@ -102,44 +112,44 @@ WHERE_THEY_DIFFER = {
 @pytest.mark.parametrize("name", WHERE_THEY_DIFFER)
 def test_the_two_meanings_differ_by_the_noise_of_what_descends(encoded, name):
     do, interventional, counterfactual = WHERE_THEY_DIFFER[name]
-    check(answer(encoded, world(), do), interventional)
-    check(answer(encoded, world(), do, "counterfactual"), counterfactual)
+    check(answer(encoded, pencil_graph(), do), interventional)
+    check(answer(encoded, pencil_graph(), do, "counterfactual"), counterfactual)
     assert interventional != counterfactual
 
 
-# edges, do, what is known, the one answer.
+# graph, do, what is known, the one answer.
 WHERE_THEY_AGREE = {
-    "the items are set themselves": ({}, {"V": 1}, TRAINED, [2 + 3 * LN3, 2 + 3 * LN2, 2]),
-    "items that are set do not descend": ({}, {"D": 0, "V": 1}, TRAINED, [2 + 3 * LN3, 2 + 3 * LN2, 2]),
-    "the user has no noise": ({}, {"U": torch.tensor([2.0, 0.0])}, TRAINED, [1 + 3 * LN3, -2 + 3 * LN2, 2]),
-    "no edge Z → V": ({"popularity_to_item": False}, {"Z": 0}, TRAINED, [0, -7, -2]),
+    "the items are set themselves": (PaperGraph, {"V": 1}, TRAINED, [2 + 3 * LN3, 2 + 3 * LN2, 2]),
+    "items that are set do not descend": (PaperGraph, {"D": 0, "V": 1}, TRAINED, [2 + 3 * LN3, 2 + 3 * LN2, 2]),
+    "the user has no noise": (PaperGraph, {"U": torch.tensor([2.0, 0.0])}, TRAINED, [1 + 3 * LN3, -2 + 3 * LN2, 2]),
+    "no edge Z → V": (NoPopularityEdge, {"Z": 0}, TRAINED, [0, -7, -2]),
     "no edge D → V": (
-        {"domain_to_item": False, "popularity_to_item": False},
+        NoItemEdges,
         {"D": 0},
         TRAINED,
         [3 + 3 * LN3, 3 * LN2, 4],
     ),
-    "zero-shot": ({}, {"Z": 0}, None, [2, 0, 2]),
+    "zero-shot": (PaperGraph, {"Z": 0}, None, [2, 0, 2]),
 }
 
 
 @pytest.mark.parametrize("name", WHERE_THEY_AGREE)
 def test_the_two_meanings_agree_where_nothing_with_noise_descends(encoded, name):
-    edges, do, trained, expected = WHERE_THEY_AGREE[name]
-    check(answer(encoded, world(**edges), do, trained=trained), expected)
-    check(answer(encoded, world(**edges), do, "counterfactual", trained=trained), expected)
+    kind, do, trained, expected = WHERE_THEY_AGREE[name]
+    check(answer(encoded, pencil_graph(kind), do, trained=trained), expected)
+    check(answer(encoded, pencil_graph(kind), do, "counterfactual", trained=trained), expected)
 
 
 @pytest.mark.parametrize("do", [{"D": TRAINED["D"][0]}, {"D": "observed"}, {"Z": "observed"}, {"D": "x1", "Z": "x1"}])
 def test_a_node_set_to_what_it_is_changes_nothing_in_the_same_world(encoded, do):
     """The consistency of counterfactuals, to the last bit."""
-    assert torch.equal(answer(encoded, world(), do, "counterfactual"), answer(encoded, world()))
-    assert not torch.equal(answer(encoded, world(), do), answer(encoded, world()))
+    assert torch.equal(answer(encoded, pencil_graph(), do, "counterfactual"), answer(encoded, pencil_graph()))
+    assert not torch.equal(answer(encoded, pencil_graph(), do), answer(encoded, pencil_graph()))
 
 
 def test_the_noise_is_what_abduction_finds(encoded):
     """Observe V, infer ε = (V - mean) / ½ under D = (1, -1), and act: the items move by A ΔD and no further."""
-    graph = world(popularity_to_item=False)
+    graph = pencil_graph(NoPopularityEdge)
     V = torch.tensor([[0.3, -0.2], [1.1, 0.4], [-0.7, 0.9]])
     mean = encoded.texts + torch.tensor([-1.0, 1.0])
     known = TRAINED | {"V_decentered": (V - mean) / 0.5}
@@ -148,13 +158,13 @@ def test_the_noise_is_what_abduction_finds(encoded):
         ("counterfactual", V + torch.tensor([1.25, -0.5])),
         ("interventional", encoded.texts + torch.tensor([0.25, 0.5])),
     ):
-        intervention = Intervention.check(do, latent_dim=2, semantics=semantics)
+        intervention = Intervention.check(do, graph, semantics)
         scorer = InterventionalScorer(graph, encoded, intervention, trained=known)
         torch.testing.assert_close(scorer.item_vectors_at_end(), expected, atol=1e-5, rtol=0)
 
 
 def test_descendants_of_descendants_are_recomputed():
     chain = {"D": frozenset(), "S": frozenset(), "Z": frozenset("D"), "V": frozenset("Z"), "U": frozenset("V")}
-    asked = Intervention.check({"D": 0, "U": 0}, latent_dim=2)
+    asked = Intervention.check({"D": 0, "U": 0}, pencil_graph())
     assert asked.recomputed(chain) == {"Z", "V"}
     assert dataclasses.replace(asked, values={"V": 0}).recomputed(chain) == {"U"}

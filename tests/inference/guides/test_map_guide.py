@@ -16,11 +16,14 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.free_nodes import check_free
 from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, item_rows, map_guide, trained_nodes
+from prerec_pyro.models.graphs.registry import GRAPHS, Graph, graph_name
 from prerec_pyro.models.priors import LogNormal, Normal
 from prerec_pyro.training.trainer import optimizers
 from tests.support.models import (
     DIM,
+    EVERY_GRAPH,
     PRIORS,
+    PlainGraph,
     met,
     num_rows,
     program_and_guide,
@@ -50,14 +53,19 @@ def drawn(guide) -> None:
             parameter.copy_(torch.randn_like(parameter))
 
 
+def free_nodes(graph: Graph) -> tuple[str, ...]:
+    """All that can be free of the nodes that the graph has."""
+    return tuple(node for node in ("D", "V", "S") if node in graph.edges)
+
+
 def offsets_of(guide) -> ItemOffsets:
     return next(part for part in guide if isinstance(part, ItemOffsets))
 
 
-@pytest.mark.parametrize("popularity_to_item", [False, True])
-def test_a_step_moves_the_rows_that_the_batch_names_and_no_other(sources, popularity_to_item):
-    graph = small_graph(popularity_to_item=popularity_to_item)
-    program, guide = program_and_guide(graph, sources, ("D", "V", "S"))
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_a_step_moves_the_rows_that_the_batch_names_and_no_other(sources, kind):
+    graph = small_graph(graph=kind)
+    program, guide = program_and_guide(graph, sources, free_nodes(graph))
     elbo = Trace_ELBO()(program, guide)
     batch = batches(sources, batch_tokens=6, num_negatives=2)[0]
     elbo(batch)
@@ -82,17 +90,20 @@ def test_a_step_moves_the_rows_that_the_batch_names_and_no_other(sources, popula
     assert min(moved) >= sources[0].encoded.num_items, "the batch is of the second domain"
 
 
-@pytest.mark.parametrize("popularity_to_item", [False, True])
 @pytest.mark.parametrize("free", [(), ("D",), ("V",), ("S",), ("D", "V"), ("D", "V", "S")])
-@pytest.mark.parametrize("confounders", [True, False])
-def test_the_guide_has_a_value_for_each_free_node(sources, free, confounders, popularity_to_item):
-    graph = small_graph(confounders=confounders, popularity_to_item=popularity_to_item)
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_the_guide_has_a_value_for_each_free_node(sources, free, kind):
+    graph = small_graph(graph=kind)
+    if missing := sorted(set(free) - set(graph.edges)):
+        with pytest.raises(InputError, match=f"graph {graph_name(kind)} has no node {', '.join(missing)}"):
+            check_free(free, kind)
+        return
     program, guide = program_and_guide(graph, sources, free)
     elbo = Trace_ELBO()(program, guide)
     for batch in batches(sources, 0) + batches(sources, 1):  # of any size, of either domain
         assert torch.isfinite(elbo(batch))
     nodes = trained_nodes(guide)
-    expected = {node for node in "DS" if node in free and confounders} | ({"V_decentered"} if "V" in free else set())
+    expected = {node for node in "DS" if node in free} | ({"V_decentered"} if "V" in free else set())
     assert set(nodes) == expected
     if "D" in expected:
         assert nodes["D"].shape == (2, DIM)
@@ -107,10 +118,10 @@ def plates_of(guide, batch) -> set[str]:
     return {name for name, site in pyro.poutine.trace(guide).get_trace(batch).nodes.items() if site_is_subsample(site)}
 
 
-@pytest.mark.parametrize("popularity_to_item", [False, True])
-def test_points_have_plates_where_shapes_are_checked_and_the_same_values_without(sources, popularity_to_item):
-    graph = small_graph(popularity_to_item=popularity_to_item)
-    _, guide = program_and_guide(graph, sources, ("D", "V", "S"))
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_points_have_plates_where_shapes_are_checked_and_the_same_values_without(sources, kind):
+    graph = small_graph(graph=kind)
+    _, guide = program_and_guide(graph, sources, free_nodes(graph))
     batch = batches(sources)[0]
     guide(batch)
     drawn(guide)
@@ -119,8 +130,8 @@ def test_points_have_plates_where_shapes_are_checked_and_the_same_values_without
     with pyro.validation_enabled(False):
         quick = guide(batch)
         assert plates_of(guide, batch) == set()
-    assert plates == {"items", "domains"}
-    assert checked.keys() == quick.keys() == {"D", "S", "V_decentered"}
+    assert plates == ({"items", "domains"} if "D" in graph.edges else {"items"})
+    assert checked.keys() == quick.keys() == {"V_decentered"} | {"D", "S"} & set(graph.edges)
     assert all(torch.equal(checked[name], quick[name]) for name in checked)
 
 
@@ -134,24 +145,24 @@ def test_a_gaussian_has_its_plates_always(sources):
 
 
 def test_with_the_edge_from_popularity_an_item_has_one_offset_for_all_its_slots(sources):
-    graph = small_graph(popularity_to_item=True)
+    graph = small_graph(graph="paper")
     _, guide = program_and_guide(graph, sources)
     batch = batches(sources)[0]
     assert len(batch.candidate_level) > 1, "the test needs several slots"
     guide(batch)
     drawn(guide)
-    row, _ = graph.item_slots(batch)
-    assert torch.equal(item_rows(batch, True), batch.item_rows[row])
+    row = graph.layout.index(batch)
+    assert torch.equal(item_rows(batch, graph.layout), batch.item_rows[row])
     value = guide(batch)["V_decentered"]
     assert torch.equal(value, offsets_of(guide).table.weight[batch.item_rows[row]])
 
 
-@pytest.mark.parametrize("changes", [{}, {"popularity_to_item": True}, {"confounders": False}])
-def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, changes):
-    """AtPriorMean and LocScaleReparam(0) with the decentred site at 0 give the same gradient."""
-    graph = small_graph(**changes)
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_a_point_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, kind):
+    """PriorMeanReparam and LocScaleReparam(0) with the non-centred site at 0 give the same gradient."""
+    graph = small_graph(graph=kind)
     batch = batches(sources)[0]
-    nodes = ("Z", "V", "U", "S") if graph.config.confounders else ("V", "U")
+    nodes = [node for node in "ZVUS" if node in graph.edges]
     D = 0.4 * torch.randn(2, DIM)
 
     def gradients(program, data) -> dict[str, torch.Tensor]:
@@ -160,13 +171,13 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
         pyro.poutine.trace(conditioned).get_trace(batch).log_prob_sum().backward()
         return {name: p.grad.clone() for name, p in graph.named_parameters() if p.grad is not None}
 
-    ours = gradients(NonCenteredModel(graph, {"D"}), {"D": D})
+    given = {"D": D} if "D" in graph.edges else {}
+    ours = gradients(NonCenteredModel(graph, set(given)), given)
     config = {node: LocScaleReparam(0.0) for node in nodes}
     levels = len(batch.factors)
-    rows = len(graph.item_slots(batch)[0]) if changes.get("popularity_to_item") else len(batch.items)
-    zeros = {"Z": levels, "V": rows, "U": batch.num_queries}
-    data = {f"{node}_decentered": torch.zeros(zeros[node], DIM) for node in zeros if node in nodes}
-    data |= {"D": D, "S_decentered": torch.zeros(2, 4)}
+    rows = len(item_rows(batch, graph.layout))
+    zeros = {"Z": (levels, DIM), "V": (rows, DIM), "U": (batch.num_queries, DIM), "S": (2, 4)}
+    data = given | {f"{node}_decentered": torch.zeros(zeros[node]) for node in nodes}
     theirs = gradients(pyro.poutine.reparam(graph, config=config), data)
 
     assert ours.keys() == theirs.keys()
@@ -175,10 +186,10 @@ def test_standing_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, c
         assert torch.allclose(gradient, theirs[name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("changes", [{}, {"popularity_to_item": True}, {"confounders": False}, {"repeats": False}])
-def test_the_loss_is_eq_4(sources, changes):
-    graph = small_graph(**changes)
-    program, guide = program_and_guide(graph, sources, ("D", "V", "S"))
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_the_loss_is_eq_4(sources, kind):
+    graph = small_graph(graph=kind)
+    program, guide = program_and_guide(graph, sources, free_nodes(graph))
     elbo = Trace_ELBO()(program, guide)
     batch = batches(sources)[0]
     elbo(batch)
@@ -193,12 +204,11 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     text = batch.texts @ graph.f_e.linear.weight.T
     offset = nodes["V_decentered"][batch.item_rows]
     D = nodes["D"][batch.domain] if "D" in nodes else None
-    V = text + SCALE_V * offset + (0 if D is None else graph.f_item.from_domain.weight @ D)
-    U = graph.f_seq(D, (V if graph.reads_items else text)[batch.history], batch.positions)
+    V = text + SCALE_V * offset + (graph.f_item.from_domain.weight @ D if "D" in graph.edges["V"] else 0)
+    U = graph.f_seq(D, (V if "V" in graph.edges["U"] else text)[batch.history], batch.positions)
     Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))
-    repeated = (graph.w_h if graph.config.repeats else 0.0) * met(batch)
-    S = nodes["S"][batch.domain] * graph.spread if "S" in nodes else torch.zeros(4)
-    repeated = repeated + graph.config.repeats * S[2] * met(batch)
+    S = nodes["S"][batch.domain] * graph.likelihood.spread if "S" in nodes else torch.zeros(4)
+    repeated = (graph.likelihood.w_h + S[2] if "S" in nodes else 0.0) * met(batch)
     fit = 0.0
     for query in range(batch.num_queries):
         target, slot = int(batch.targets[query]), int(batch.slot[query])
@@ -209,7 +219,7 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
         logits = []
         for row, level in candidates:
             item = V[row]
-            if graph.f_item.from_popularity is not None:
+            if "Z" in graph.edges["V"]:
                 item = item + graph.f_item.from_popularity(Z[level])
             effect = 0.0 if Z is None else Z[level] @ graph.W_z
             logits.append(S[0].exp() * U[query] @ item + S[1].exp() * effect + repeated[query, row])
@@ -224,7 +234,7 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
 
 def test_the_map_of_the_offsets_solves_its_normal_equation():
     """Ridge: at the maximum of Σ log softmax - |v|² / 2λ, v = λ Σ_q (1[target] - p_q) U_q, exactly."""
-    graph = small_graph(1, wandering=False, repeats=False, item_to_user=False)
+    graph = small_graph(1, graph=PlainGraph)
     encoded = small_encoded(num_items=6, num_users=8)
     batch, _ = next(query_batches(encoded, np.arange(encoded.domain.num_users)))
     program = NonCenteredModel(graph, ("V",))
@@ -250,13 +260,31 @@ def test_the_map_of_the_offsets_solves_its_normal_equation():
 
 @pytest.mark.parametrize(
     ("free", "message"),
-    [({"Q"}, "unknown Q"), ({"U"}, "U cannot be free"), ({"D", "Z"}, "Z cannot be free"), ("DU", "U cannot be free")],
+    [
+        ({"Q"}, "unknown Q; expected some of D, Z, V, U, S"),
+        ({"U"}, "U cannot be free"),
+        ({"D", "Z"}, "Z cannot be free"),
+        ("DU", "U cannot be free"),
+    ],
 )
-def test_free_nodes_are_checked(free, message):
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
+def test_free_nodes_are_checked(free, message, kind):
     with pytest.raises(InputError, match=message):
-        check_free(free)
+        check_free(free, kind)
 
 
-def test_free_nodes_that_can_be_free():
-    assert check_free(["D", "V"]) == {"D", "V"}
-    assert check_free([]) == frozenset()
+@pytest.mark.parametrize(
+    ("graph", "default", "refused", "message"),
+    [
+        ("extended", "DV", None, None),
+        ("paper", "DV", "S", "the graph paper has no node S; free any of D, V$"),
+        ("unconfounded", "V", "DS", "the graph unconfounded has no node D, S; free any of V$"),
+    ],
+)
+def test_a_node_that_the_graph_lacks_cannot_be_free(graph, default, refused, message):
+    assert check_free(None, GRAPHS[graph]) == set(default)
+    assert check_free([], GRAPHS[graph]) == frozenset()
+    assert check_free(["V"], GRAPHS[graph]) == {"V"}
+    if refused is not None:
+        with pytest.raises(InputError, match=message):
+            check_free(refused, GRAPHS[graph])

@@ -17,23 +17,23 @@ from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.prior.draws import prior_draws
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
-from tests.support.models import DIM, PRIORS, small_encoded, small_graph
+from tests.support.models import DIM, PRIORS, EveryPath, PlainGraph, small_encoded, small_graph
 
 ENCODED = small_encoded(num_users=6)
 PAIR = small_encoded("pair", num_items=2, num_users=4)
 
 
 def scorer(graph, do=None, encoded=ENCODED) -> InterventionalScorer:
-    return InterventionalScorer(graph.eval(), encoded, Intervention.check(do, latent_dim=DIM))
+    return InterventionalScorer(graph.eval(), encoded, Intervention.check(do, graph))
 
 
 def batch(encoded=ENCODED):
     return next(query_batches(encoded, np.arange(4)))[0]
 
 
-def linear(**changes):
+def linear():
     """f_seq without its blocks: U is the last item plus D plus the place in the sequence, times a length."""
-    graph = small_graph(**({"wandering": False, "repeats": False, "strengths": False, "item_to_user": False} | changes))
+    graph = small_graph(graph=PlainGraph)
     with torch.no_grad():
         graph.f_seq.log_length += math.log(12.0)  # so sharp that the average differs from the shortcut
         for block in graph.f_seq.blocks:
@@ -44,10 +44,10 @@ def linear(**changes):
 
 
 @pytest.mark.parametrize("sampling", ["monte-carlo", "sobol"])
-@pytest.mark.parametrize("changes", [{}, {"popularity_to_item": True}, {"domain_to_item": False}])
-def test_where_D_reaches_the_choice_through_the_items_alone_the_average_is_the_shortcut(changes, sampling):
+@pytest.mark.parametrize("kind", [EveryPath, "extended", "paper", PlainGraph])
+def test_where_D_reaches_the_choice_through_the_items_alone_the_average_is_the_shortcut(kind, sampling):
     """With U set, D moves all items by the same vector, which cancels in the softmax: eq. 5's shortcut is exact."""
-    graph, do = small_graph(**changes), {"U": torch.linspace(-1, 1, DIM)}
+    graph, do = small_graph(graph=kind), {"U": torch.linspace(-1, 1, DIM)}
     draws = prior_draws(graph, 8, sampling=sampling)
     found = AveragedScorer(scorer(graph, do), draws)(batch())
     torch.testing.assert_close(found, scorer(graph, do)(batch()).log_softmax(1), atol=1e-5, rtol=0)
@@ -159,9 +159,17 @@ def test_sobol_points_are_taken_where_the_prior_has_quantiles():
     assert torch.equal(prior_draws(small_graph(), 4)["D"], prior_draws(small_graph(), 4, sampling="sobol")["D"])
 
 
-def test_prerec_n_has_nothing_to_draw():
-    with pytest.raises(InputError, match="PreRec_n"):
-        prior_draws(small_graph(confounders=False), 4)
+@pytest.mark.parametrize(
+    ("kind", "nodes", "message"),
+    [
+        ("unconfounded", ("D",), "prior draws of D: of D and S the graph of this model has none"),
+        ("unconfounded", ("D", "S"), "prior draws of D, S: of D and S the graph of this model has none"),
+        ("paper", ("S",), "prior draws of S: of D and S the graph of this model has D"),
+    ],
+)
+def test_a_graph_without_the_node_has_nothing_to_draw(kind, nodes, message):
+    with pytest.raises(InputError, match=message):
+        prior_draws(small_graph(graph=kind), 4, nodes=nodes)
 
 
 @pytest.mark.parametrize("draws", [{}, {"D": torch.zeros(0, DIM)}, {"D": torch.zeros(2, DIM), "S": torch.zeros(3, 4)}])

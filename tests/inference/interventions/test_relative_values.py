@@ -15,9 +15,21 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Scaled
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from prerec_pyro.models.graphs.paper import PreRecGraph, Weights, effect_of
+from prerec_pyro.models.graphs.domain_nodes import Weights, dot
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECT_SCALE_STD
+from prerec_pyro.models.likelihoods.softmax import Match
 from prerec_pyro.models.priors import Normal
-from tests.support.models import DIM, PRIORS, TEXT_DIM, graph_config, met, small_encoded, small_graph, taken_again
+from tests.support.models import (
+    DIM,
+    PRIORS,
+    EveryPath,
+    PlainGraph,
+    kinds_of_choice,
+    met,
+    small_encoded,
+    small_graph,
+    taken_again,
+)
 
 ENCODED = small_encoded(num_users=6)
 BATCH = next(query_batches(ENCODED, np.arange(6), domain=1))[0]
@@ -27,75 +39,92 @@ NODES = {
     "V_decentered": torch.randn(ENCODED.num_items, DIM),
     "S": torch.tensor([[0.0, 0.0, 0.0, 0.0], [-0.6, 0.8, 1.5, -0.7]]),
 }
-CALIBRATION = Calibration(torch.tensor([2]), torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, -0.5, 1, -1]]), torch.zeros(2))
+CALIBRATION = Calibration(
+    torch.tensor([2]),
+    torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, -0.5, 1, -1]]),
+    torch.zeros(2),
+    torch.tensor(EFFECT_SCALE_STD),
+)
 
 
 def scorer(graph, do=None, *, nodes=NODES, calibration=None, semantics="interventional") -> InterventionalScorer:
-    intervention = Intervention.check(do, latent_dim=DIM, semantics=semantics)
+    intervention = Intervention.check(do, graph, semantics)
     row = 0 if nodes is None else 1
     return InterventionalScorer(graph.eval(), ENCODED, intervention, trained=nodes, domain=row, calibration=calibration)
 
 
-@pytest.mark.parametrize("edge", [False, True])
+@pytest.mark.parametrize("kind", ["extended", EveryPath, "paper"], ids=["extended", "every path", "paper"])
 @pytest.mark.parametrize("nodes", [None, NODES], ids=["zero-shot", "trained"])
-def test_the_dial_at_observed_is_the_plain_score_bit_for_bit(edge, nodes):
-    one = scorer(small_graph(popularity_to_item=edge), nodes=nodes)
+def test_the_dial_at_observed_is_the_plain_score_bit_for_bit(kind, nodes):
+    one = scorer(small_graph(graph=kind), nodes=nodes)
     stops = list(one.dial(BATCH, (0.0, 1.0, 2.0)))
     with torch.no_grad():
-        S, Z = one._strengths(BATCH), one._popularity(BATCH)
-        background = one.graph.background(effect_of(Z, one.graph.W_z), S, BATCH)
-        plain = one.graph.mixed(one._matches(BATCH, Z, S[:, :1].exp()), background, S, BATCH)
+        S, Z, likelihood = one._effect_scales(BATCH), one._popularity(BATCH), one.graph.likelihood
+        match = one._matches(BATCH, Z, 1.0 if S is None else S[:, :1].exp())
+        plain = likelihood.logits(Match(match), dot(Z, one.graph.W_z), S, BATCH)
     assert torch.equal(stops[1], plain)
     assert torch.equal(stops[1], one(BATCH))
     assert not torch.allclose(stops[0], stops[1])
     assert not torch.allclose(stops[1], stops[2])
 
 
-@pytest.mark.parametrize("edge", [False, True])
+@pytest.mark.parametrize("kind", ["extended", EveryPath, "paper"], ids=["extended", "every path", "paper"])
 @settings(deadline=None, max_examples=10)
 @given(value=st.floats(-3, 3))
-def test_a_stop_of_the_dial_is_a_do_with_the_same_noise(edge, value):
-    graph = small_graph(popularity_to_item=edge)
+def test_a_stop_of_the_dial_is_a_do_with_the_same_noise(kind, value):
+    graph = small_graph(graph=kind)
     stop = next(scorer(graph).dial(BATCH, [value]))
     same = scorer(graph, {"Z": f"x{value}"}, semantics="counterfactual")
     torch.testing.assert_close(stop, same(BATCH), atol=1e-6, rtol=1e-5)
 
 
 def test_the_scores_along_the_dial_are_linear_without_the_mixture():
-    """score(value) = U·V + value · e^S_2 · Z·W_z."""
-    graph = small_graph(wandering=False, repeats=False)
+    """score(value) = U·V + value · Z·W_z."""
+    graph = small_graph(graph=PlainGraph)
     none, once, twice = scorer(graph).dial(BATCH, (0.0, 1.0, 2.0))
     torch.testing.assert_close(twice - once, once - none, atol=1e-5, rtol=0)
     Z = graph.f_pop(BATCH.factors).detach()
-    effect = (NODES["S"][1, 1] * graph.spread[1]).exp() * (Z @ graph.W_z.detach())[BATCH.candidate_level][BATCH.slot]
+    effect = (Z @ graph.W_z.detach())[BATCH.candidate_level][BATCH.slot]
     torch.testing.assert_close(once - none, effect, atol=1e-5, rtol=0)
 
 
-def test_at_no_popularity_a_choice_that_wanders_knows_repeats_alone():
-    """All kinds of choice read the same Z: at 0 a new item that does not follow the history is any of them."""
+def test_in_the_mixture_Z_is_scaled_in_both_of_its_components():
+    """The dial by its definition: U·V stays, and Z·W_z times the value enters the match and the background."""
+    graph = small_graph()
+    one, S = scorer(graph), NODES["S"][1] * graph.likelihood.spread
+    match, popularity = one.effects(BATCH)
+    rates = graph.likelihood.w_r + S[2], graph.likelihood.w_o + S[3]
+    for value, found in zip((0.0, 0.5, 2.0), one.dial(BATCH, (0.0, 0.5, 2.0)), strict=True):
+        rest = value * S[1].exp() * popularity
+        expected = kinds_of_choice(S[0].exp() * match, rest.detach(), met(BATCH), taken_again(BATCH), *rates)
+        torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_at_no_popularity_a_background_choice_is_any_new_item():
+    """All components read the same Z: at 0 a background choice is uniform over the new items."""
     graph = small_graph()
     with torch.no_grad():
-        graph.w_o += 50.0  # all choices wander
+        graph.likelihood.w_o += 50.0  # all choices of new items are background choices
     found = next(scorer(graph, nodes=None).dial(BATCH, [0.0])).exp()
     new = 1 - met(BATCH)
     expected = new / new.sum(1, keepdim=True)
     again = (found * met(BATCH)).sum(1)
     counts = taken_again(BATCH)
-    odds = (counts[:, 0] + 0.3 * graph.w_r.exp()) / (counts[:, 1] + 5)
+    odds = (counts[:, 0] + 0.3 * graph.likelihood.w_r.exp()) / (counts[:, 1] + 5)
     torch.testing.assert_close(again, odds / (1 + odds))
     torch.testing.assert_close(found * new, expected * (1 - again)[:, None], atol=1e-6, rtol=0)
 
 
 def test_the_match_is_computed_once_where_the_graph_allows(monkeypatch):
-    for edge, times in ((False, 1), (True, 4)):
-        one, calls = scorer(small_graph(popularity_to_item=edge)), []
+    for kind, times in ((EveryPath, 1), ("extended", 1), ("paper", 4)):
+        one, calls = scorer(small_graph(graph=kind)), []
         matches = one._matches
         monkeypatch.setattr(one, "_matches", lambda *a, matches=matches, calls=calls: calls.append(1) or matches(*a))
         list(one.dial(BATCH, (0, 1, 2, 3)))
         assert len(calls) == times
 
 
-def test_multiples_of_the_domain_and_of_the_strengths():
+def test_multiples_of_the_domain_and_of_the_effect_scales():
     graph = small_graph()
     for node, value in (("D", -0.4 * NODES["D"][1]), ("S", -0.4 * NODES["S"][1])):
         torch.testing.assert_close(scorer(graph, {node: Scaled(-0.4)})(BATCH), scorer(graph, {node: value})(BATCH))
@@ -105,11 +134,11 @@ def test_multiples_of_the_domain_and_of_the_strengths():
     assert torch.equal(zero_shot(BATCH), scorer(graph, nodes=None)(BATCH)), "three times their prior mean, 0"
 
 
-def test_multiples_of_strengths_that_were_calibrated():
+def test_multiples_of_effect_scales_that_were_calibrated():
     graph = small_graph()
     plain = scorer(graph, nodes=None, calibration=CALIBRATION)(BATCH)
     assert torch.equal(scorer(graph, {"S": "observed"}, nodes=None, calibration=CALIBRATION)(BATCH), plain)
-    twice = Calibration(CALIBRATION.since, 2 * CALIBRATION.values, CALIBRATION.num_queries)
+    twice = Calibration(CALIBRATION.since, 2 * CALIBRATION.values, CALIBRATION.num_queries, CALIBRATION.spread)
     found = scorer(graph, {"S": "x2"}, nodes=None, calibration=CALIBRATION)(BATCH)
     torch.testing.assert_close(found, scorer(graph, nodes=None, calibration=twice)(BATCH))
     assert not torch.allclose(found, plain)
@@ -127,7 +156,7 @@ def test_multiples_of_strengths_that_were_calibrated():
 )
 def test_multiples_that_mean_nothing_are_refused(do, message):
     with pytest.raises(InputError, match=message):
-        Intervention.check(do, latent_dim=DIM)
+        Intervention.check(do, small_graph())
 
 
 def test_given_a_draw_the_scores_are_those_of_a_model_that_knows_it():
@@ -145,17 +174,10 @@ def test_given_a_draw_the_scores_are_those_of_a_model_that_knows_it():
 
 def test_a_draw_of_a_lifted_weight():
     torch.manual_seed(0)
-    lifted = PreRecGraph(
-        graph_config(),
-        num_domains=2,
-        text_dim=TEXT_DIM,
-        priors=dataclasses.replace(PRIORS, W_d=Normal(1.0), W_z=Normal(1.0)),
-    )
+    lifted = small_graph(priors=dataclasses.replace(PRIORS, W_d=Normal(1.0), W_z=Normal(1.0)))
     plain = small_graph()
     lifted.load_state_dict({k: v for k, v in plain.state_dict().items() if not k.startswith("W_")})
-    one = InterventionalScorer(
-        lifted.eval(), ENCODED, Intervention.check({}, latent_dim=DIM), weights=Weights(plain.W_d, torch.zeros(DIM))
-    )
+    one = InterventionalScorer(lifted.eval(), ENCODED, Intervention({}), weights=Weights(plain.W_d, torch.zeros(DIM)))
     found = one.given({"W_z": plain.W_z.detach(), "W_d": torch.ones(DIM)})(BATCH)
     assert torch.equal(found, scorer(plain, nodes=None)(BATCH))
     assert not torch.allclose(found, one(BATCH))
@@ -187,4 +209,4 @@ def test_draws_that_mean_nothing_are_refused(draw, message):
 
 def test_prerec_n_has_no_domain_to_draw():
     with pytest.raises(InputError, match="draws of D: this model has no such free node"):
-        scorer(small_graph(confounders=False), nodes=None).given({"D": torch.zeros(DIM)})
+        scorer(small_graph(graph="unconfounded"), nodes=None).given({"D": torch.zeros(DIM)})

@@ -11,12 +11,24 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import noncentered
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
-from tests.support.models import DIM, PRIORS, kinds_of_choice, met, small_encoded, small_graph, taken_again
+from prerec_pyro.models.graphs.registry import graph_name
+from tests.support.models import (
+    DIM,
+    EVERY_GRAPH,
+    PRIORS,
+    EveryPath,
+    PlainGraph,
+    kinds_of_choice,
+    met,
+    small_encoded,
+    small_graph,
+    taken_again,
+)
 
 ENCODED = small_encoded(num_users=6)
 NUM_ITEMS = ENCODED.num_items
 ROW = 1  # of D, of two
-EDGES = [{}, {"popularity_to_item": True}, {"domain_to_item": False}, {"item_to_user": False}]
+CONFOUNDED = [graph for graph in EVERY_GRAPH if "D" in graph.edges]
 
 
 @pytest.fixture
@@ -36,18 +48,19 @@ def trained() -> dict[str, torch.Tensor]:
 
 
 def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=ENCODED) -> InterventionalScorer:
-    intervention = Intervention.check(do, latent_dim=DIM, semantics=semantics)
+    intervention = Intervention.check(do, graph, semantics)
     return InterventionalScorer(graph.eval(), encoded, intervention, trained=nodes, domain=0 if nodes is None else ROW)
 
 
 @torch.no_grad()
 def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offset=0.0) -> torch.Tensor:
-    """The kinds of choice as strong as S says; what is not given stands at the mean of its network."""
-    strength = torch.zeros(4) if S is None else S * graph.spread
+    """The softmax, or the mixture as S scales its effects; what is not given stands at the mean of its network."""
+    chosen, has_S = graph.likelihood, "S" in graph.edges
+    strength = S * chosen.spread if has_S and S is not None else torch.zeros(4)
     D = torch.zeros(DIM) if D is None else D
     text = graph.f_e(ENCODED.texts)
     read = text
-    if graph.reads_items:
+    if "V" in graph.edges["U"]:
         read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
     U = graph.f_seq(D, read[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
     matches, backgrounds = [], []
@@ -58,46 +71,47 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
         items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
         backgrounds.append(strength[1].exp() * own @ graph.W_z)
         matches.append(strength[0].exp() * items @ U[query])
-    odds = graph.w_r + strength[2], graph.w_o + strength[3]
-    return kinds_of_choice(torch.stack(matches), torch.stack(backgrounds), met(batch), taken_again(batch), *odds)
+    match, background = torch.stack(matches), torch.stack(backgrounds)
+    if not has_S:
+        return match + background
+    odds = chosen.w_r + strength[2], chosen.w_o + strength[3]
+    return kinds_of_choice(match, background, met(batch), taken_again(batch), *odds)
 
 
 def close(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", EDGES)
-def test_zero_shot_is_eq_5(batch, changes):
-    graph = small_graph(**changes)
+@pytest.mark.parametrize("kind", CONFOUNDED, ids=graph_name)
+def test_zero_shot_is_eq_5(batch, kind):
+    graph = small_graph(graph=kind)
     assert close(scorer(graph)(batch), by_hand(graph, batch))
 
 
 def test_the_domain_term_would_cancel(batch):
     """D·W_d is the same for all items: a Monte-Carlo average over D's prior of the softmax is the closed form."""
-    graph = small_graph(domain_to_item=False)
+    graph = small_graph(graph="extended")
     scores = scorer(graph)(batch)
     drawn = [(scores + D @ graph.W_d).softmax(1) for D in PRIORS.D.scale * torch.randn(50, DIM)]
     assert close(torch.stack(drawn).mean(0), scores.softmax(1))
 
 
-@pytest.mark.parametrize("changes", EDGES)
-def test_a_trained_domain_is_eq_6(batch, changes):
-    graph, nodes = small_graph(**changes), trained()
+@pytest.mark.parametrize("kind", CONFOUNDED, ids=graph_name)
+def test_a_trained_domain_is_eq_6(batch, kind):
+    graph, nodes = small_graph(graph=kind), trained()
     expected = by_hand(graph, batch, S=nodes["S"][ROW], D=nodes["D"][ROW], offset=nodes["V_decentered"])
     assert close(scorer(graph, nodes=nodes)(batch), expected)
     assert not close(expected, by_hand(graph, batch))
 
 
 def test_without_confounders_it_is_a_match_of_user_and_item(batch):
-    graph = small_graph(confounders=False, wandering=False)
+    graph = small_graph(graph="unconfounded")
     with torch.no_grad():
         text = graph.f_e(ENCODED.texts)
+        U = graph.f_seq(None, text[batch.history], batch.positions)
         moved = text + PRIORS.V.scale * trained()["V_decentered"]
         for V, nodes in ((text, None), (moved, trained())):
-            U = graph.f_seq(None, V[batch.history], batch.positions)
-            match = U @ V.T
-            expected = kinds_of_choice(match, torch.zeros_like(match), met(batch), taken_again(batch), graph.w_r)
-            assert close(scorer(graph, nodes=nodes)(batch), expected)
+            assert close(scorer(graph, nodes=nodes)(batch), U @ V.T)
 
 
 VECTOR = torch.linspace(-1, 1, DIM)
@@ -121,12 +135,16 @@ QUESTIONS = [
 
 @pytest.mark.parametrize("semantics", ["interventional", "counterfactual"])
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("changes", EDGES)
-def test_scores_are_those_of_the_pyro_program_under_do(batch, changes, known, semantics):
-    graph, nodes = small_graph(**changes).eval(), trained() if known else None
+@pytest.mark.parametrize("kind", CONFOUNDED, ids=graph_name)
+def test_scores_are_those_of_the_pyro_program_under_do(batch, kind, known, semantics):
+    graph, nodes = small_graph(graph=kind).eval(), trained() if known else None
     for do in QUESTIONS:
+        if missing := sorted(set(do) - set(graph.edges)):
+            with pytest.raises(InputError, match=f"the graph of this model has no node {missing[0]}"):
+                scorer(graph, do)
+            continue
         scores = scorer(graph, do, nodes=nodes, semantics=semantics)(batch)
-        drop = semantics == "interventional" and bool(graph.parents["V"] & set(do)) and "V" not in do
+        drop = semantics == "interventional" and bool(set(graph.edges["V"]) & set(do)) and "V" not in do
         expected = by_program(graph, batch, do, nodes, keep_offsets=not drop)
         assert close(scores.log_softmax(1), expected.log_softmax(1)), do
 
@@ -140,16 +158,15 @@ def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.T
         factors = batch.factors[batch.candidate_level.flatten()]
         batch = type(batch)(**(vars(batch) | {"candidate_level": level, "factors": factors}))
         do = do | {"Z": do["Z"].repeat(num_slots, 1)}
-    row = torch.arange(NUM_ITEMS)
-    if graph.f_item.from_popularity is not None:
-        row = graph.item_slots(batch)[0]
+    index = graph.layout.index(batch)
+    row = torch.arange(NUM_ITEMS) if index is None else index
     sizes = {"D": 2, "Z": len(batch.factors), "V": len(row), "U": batch.num_queries, "S": 2}
     data = {}
     for node, value in do.items():
         value = torch.as_tensor(value, dtype=torch.float32)
         value = value[row] if node == "V" and value.ndim == 2 else value
         data[node] = value.expand(sizes[node], 4 if node == "S" else DIM)
-    known = dict(nodes or {})
+    known = {name: value for name, value in (nodes or {}).items() if name in (*graph.edges, "V_decentered")}
     if known:
         known["V_decentered"] = known["V_decentered"][row]
         if not keep_offsets:
@@ -168,7 +185,7 @@ def test_the_domain_set_aside_with_and_without_the_items_noise(batch):
     kept = scorer(graph, {"D": 0}, nodes=nodes, semantics="counterfactual")(batch)
     assert close(kept, by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"]))
     # Without the edge D → V the items are no descendants, and keep their MAP either way.
-    graph = small_graph(domain_to_item=False)
+    graph = small_graph(graph="extended")
     expected = by_hand(graph, batch, S=nodes["S"][ROW], D=zero, offset=nodes["V_decentered"])
     assert close(scorer(graph, {"D": 0}, nodes=nodes)(batch), expected)
 
@@ -182,7 +199,7 @@ def test_popularity_set_to_nothing_is_taste_alone(batch):
 
 
 def test_equal_popularity_cancels(batch):
-    graph = small_graph(wandering=False, repeats=False)
+    graph = small_graph(graph=PlainGraph)
     none, mean = scorer(graph, {"Z": 0})(batch), scorer(graph, {"Z": "mean"})(batch)
     assert close(none.log_softmax(1), mean.log_softmax(1))
     assert not close(none, mean), "at the mean, not at 0"
@@ -190,7 +207,7 @@ def test_equal_popularity_cancels(batch):
 
 def test_mean_popularity_is_that_of_the_querys_own_slot(batch):
     """V depends on Z here, so that the mean does not cancel; which queries share a batch must not matter."""
-    graph = small_graph(popularity_to_item=True)
+    graph = small_graph(graph="paper")
     found = scorer(graph, {"Z": "mean"})(batch)
     with torch.no_grad():
         for query in range(batch.num_queries):
@@ -205,7 +222,7 @@ def test_mean_popularity_is_that_of_the_querys_own_slot(batch):
 
 @pytest.mark.parametrize("edge", [False, True])
 def test_setting_popularity_leaves_the_items_alone_unless_they_depend_on_it(edge):
-    graph, nodes = small_graph(popularity_to_item=edge), trained()
+    graph, nodes = small_graph(graph="paper" if edge else EveryPath), trained()
     before = scorer(graph, nodes=nodes).item_vectors_at_end()
     after = scorer(graph, {"Z": VECTOR}, nodes=nodes).item_vectors_at_end()
     assert torch.equal(before, after) is not edge
@@ -233,7 +250,7 @@ def test_item_vectors_that_are_set_are_those_returned():
 @pytest.mark.parametrize(
     ("do", "message"),
     [
-        ({"Q": 0}, "no such node; expected one of D, Z, V, U"),
+        ({"Q": 0}, "no such node; expected one of D, Z, V, U, S"),
         ({"R": 0}, "no such node"),
         ({"z": 0}, "no such node"),
         ({"D": "mean"}, r"do\(D='mean'\): expected a number, a tensor, 'observed' or a multiple"),
@@ -250,12 +267,12 @@ def test_item_vectors_that_are_set_are_those_returned():
 )
 def test_what_means_nothing_is_refused(do, message):
     with pytest.raises(InputError, match=message):
-        Intervention.check(do, latent_dim=DIM)
+        Intervention.check(do, small_graph())
 
 
 def test_unknown_semantics_are_refused():
     with pytest.raises(InputError, match="'interventional' or 'counterfactual'"):
-        Intervention.check({}, latent_dim=DIM, semantics="observational")
+        Intervention.check({}, small_graph(), "observational")
 
 
 @pytest.mark.parametrize("node", ["Z", "V"])
@@ -264,21 +281,29 @@ def test_rows_must_be_the_domains_items(node):
         scorer(small_graph(), {node: ITEMS[:-1]})
 
 
-@pytest.mark.parametrize("node", ["D", "Z"])
-def test_prerec_n_has_no_confounders_to_set(node):
-    with pytest.raises(InputError, match=rf"do\({node}\): this model is PreRec_n"):
-        scorer(small_graph(confounders=False), {node: 0})
+@pytest.mark.parametrize(
+    ("kind", "node", "has"),
+    [
+        ("unconfounded", "D", "V, U"),
+        ("unconfounded", "Z", "V, U"),
+        ("unconfounded", "S", "V, U"),
+        ("paper", "S", "D, Z, V, U"),
+    ],
+)
+def test_a_node_that_the_graph_lacks_cannot_be_set(kind, node, has):
+    with pytest.raises(InputError, match=rf"do\({node}\): the graph of this model has no node {node}; it has {has}$"):
+        scorer(small_graph(graph=kind), {node: 0})
 
 
-def test_prerec_n_takes_the_nodes_it_has(batch):
-    scores = scorer(small_graph(confounders=False, repeats=False, wandering=False), {"U": VECTOR, "V": ITEMS})(batch)
+def test_without_confounders_the_nodes_that_there_are_can_be_set(batch):
+    scores = scorer(small_graph(graph="unconfounded"), {"U": VECTOR, "V": ITEMS})(batch)
     assert close(scores, (ITEMS @ VECTOR).expand(batch.num_queries, -1))
 
 
 @pytest.mark.parametrize("edge", [False, True])
 @pytest.mark.parametrize("do", [None, {"D": 0.5}, {"V": 0.2}])
 def test_items_made_in_parts_are_those_made_at_once(batch, monkeypatch, do, edge):
-    graph = small_graph(popularity_to_item=edge)
+    graph = small_graph(graph="paper" if edge else EveryPath)
     whole = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
     monkeypatch.setattr("prerec_pyro.inference.interventions.scorer._ITEMS", 5)
     parts = scorer(graph, do, nodes=trained(), semantics="counterfactual")(batch)
