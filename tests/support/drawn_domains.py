@@ -10,7 +10,7 @@ from prerec_pyro.data.batching.batch import candidates_batch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.inference.guides.map_guide import noncentered
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.registry import Graph
 
 
 def draw_texts(num_domains: int, num_items: int, dim: int) -> list[np.ndarray]:
@@ -35,7 +35,7 @@ def domain_of(events: np.ndarray, texts: np.ndarray, number: int) -> EncodedDoma
 
 
 def draw_domain(
-    graph: PreRecGraph, D: torch.Tensor, texts: np.ndarray, number: int, *, num_users: int, length: int
+    graph: Graph, D: torch.Tensor, texts: np.ndarray, number: int, *, num_users: int, length: int
 ) -> EncodedDomain:
     """Let users choose item by item: the program samples R given D and what each has chosen so far."""
     rng = np.random.default_rng(number)

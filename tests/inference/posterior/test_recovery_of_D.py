@@ -6,28 +6,20 @@ import numpy as np
 import torch
 
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import PaperConfig
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.training.objective import map_trainer
 from prerec_pyro.training.trainer import Source, TrainConfig
 from tests.support.drawn_domains import draw_domain, draw_texts
+from tests.support.models import PlainGraph
 
 DIM, NUM_ITEMS, NUM_USERS, NUM_DOMAINS = 8, 60, 800, 3
 
 
 def test_D_is_recovered_given_the_networks() -> None:
     torch.manual_seed(0)
-    config = GraphConfig(
-        latent_dim=DIM,
-        num_layers=1,
-        feedforward=1,
-        dropout=0,
-        history_dropout=0,
-        sharpness=3,
-        wandering=False,
-        repeats=False,
-    )
-    graph = PreRecGraph(config, num_domains=NUM_DOMAINS, text_dim=DIM, priors=Priors(D=Normal(0.5))).eval()
+    config = PaperConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
+    graph = PlainGraph(config, num_domains=NUM_DOMAINS, text_dim=DIM, priors=Priors(D=Normal(0.5))).eval()
     D = 0.5 * torch.randn(NUM_DOMAINS, DIM)
     texts = draw_texts(NUM_DOMAINS, NUM_ITEMS, DIM)
     domains = [draw_domain(graph, D, texts[k], k, num_users=NUM_USERS, length=6) for k in range(NUM_DOMAINS)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.inference.guides.map_guide import map_guide, trained_nodes
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.models.priors import (
     GaussianMixture,
     HalfCauchy,
@@ -44,15 +44,15 @@ class NormalMeans(nn.Module):
         super().__init__()
         self.node, self.y = node, torch.from_numpy(np.atleast_2d(y)).float()
         rows, width = self.y.shape
-        config = graph_config(latent_dim=width, strengths=False)
+        config = graph_config("paper", latent_dim=width, num_heads=1)
         priors = dataclasses.replace(Priors(), **{node: prior})
-        self.graph = PreRecGraph(config, num_domains=rows, text_dim=TEXT_DIM, priors=priors)
+        self.graph = PaperGraph(config, num_domains=rows, text_dim=TEXT_DIM, priors=priors)
 
     def forward(self, batch: Batch) -> None:
         with pyro.poutine.scale(scale=1.0 / batch.num_domain_queries):
             pyro.plate("items", len(batch.items), dim=-1)  # the guide makes one
             if self.node == "D":
-                value, measured = self.graph.domains(batch.domain)[0].unsqueeze(-2), self.y[batch.domain]
+                value, measured = self.graph.domain(batch.domain).D.unsqueeze(-2), self.y[batch.domain]
             else:
                 value, measured = getattr(self.graph.weights(), self.node), self.y[0]
             pyro.sample("y", dist.Normal(value, NOISE).to_event(1), obs=measured)

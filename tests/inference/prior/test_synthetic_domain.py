@@ -12,18 +12,18 @@ from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.config import GraphConfig
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 DIM, NUM_ITEMS, NUM_USERS, NUM_DAYS = 4, 20, 30, 5
 W_Z = torch.tensor([0.6, -0.9, 0.8, -0.4])
 
 
-def networks() -> PreRecGraph:
+def networks() -> ExtendedGraph:
     torch.manual_seed(0)
-    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
-    graph = PreRecGraph(config, num_domains=1, text_dim=DIM, priors=Priors(D=Normal(0.5), W_z=Normal(1.0))).eval()
+    config = ExtendedConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
+    graph = ExtendedGraph(config, num_domains=1, text_dim=DIM, priors=Priors(D=Normal(0.5), W_z=Normal(1.0))).eval()
     with torch.no_grad():
         for block in graph.f_seq.blocks:
             block.contract.weight += 0.5 * torch.randn_like(block.contract.weight)
