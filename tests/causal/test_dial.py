@@ -151,7 +151,7 @@ def test_invalid_options_are_refused(model, new_shop, values, options, message):
         model.popularity_dial(new_shop, values, **(OPTIONS | options))
 
 
-def test_prerec_n_has_no_popularity():
-    model = prerec({"confounders": False}).fit([small_domain()])
-    with pytest.raises(InputError, match="this model is PreRec_n"):
+def test_without_confounders_there_is_no_popularity():
+    model = prerec("unconfounded").fit([small_domain()])
+    with pytest.raises(InputError, match="the popularity dial: the graph of this model, unconfounded, has no node Z"):
         model.popularity_dial(small_domain("new", seed=3))

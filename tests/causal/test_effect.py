@@ -151,7 +151,7 @@ def test_invalid_arms_are_refused(model, new_shop, arms, as_if, message):
         effect_report(model, new_shop, arms, as_if=as_if)
 
 
-def test_prerec_n_has_no_confounders():
-    model = prerec({"confounders": False}).fit([small_domain()])
-    with pytest.raises(InputError, match="the effect report: this model is PreRec_n"):
+def test_without_confounders_there_is_nothing_to_report():
+    model = prerec("unconfounded").fit([small_domain()])
+    with pytest.raises(InputError, match="the effect report: the graph of this model, unconfounded, has no node"):
         model.effect_report(small_domain("new", seed=3))

@@ -86,8 +86,8 @@ def test_membership_sums_to_the_length_of_the_list(num_draws, num_items, seed):
 
 
 def test_invalid_models_and_options_are_refused(model, new_shop):
-    with pytest.raises(InputError, match="PreRec_n"):
-        uncertain_lists(prerec({"confounders": False}).fit([small_domain()]), new_shop)
+    with pytest.raises(InputError, match="the graph of this model, unconfounded, has no node D"):
+        uncertain_lists(prerec("unconfounded").fit([small_domain()]), new_shop)
     for options, message in (({"k": 0}, "k is 0"), ({"seen": "some"}, "expected 'drop' or 'keep'")):
         with pytest.raises(InputError, match=message):
             uncertain_lists(model, new_shop, **options)

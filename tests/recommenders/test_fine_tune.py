@@ -73,9 +73,9 @@ def test_S_becomes_part_of_the_parameters(model, monkeypatch):
     monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda self: torch.full((1, 4), 0.5))
     monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=0))
-    change = 0.5 * model.graph.spread
-    torch.testing.assert_close(new.graph.w_o, model.graph.w_o + change[3])
-    torch.testing.assert_close(new.graph.w_r, model.graph.w_r + change[2])
+    change = 0.5 * model.graph.likelihood.spread
+    torch.testing.assert_close(new.graph.likelihood.w_o, model.graph.likelihood.w_o + change[3])
+    torch.testing.assert_close(new.graph.likelihood.w_r, model.graph.likelihood.w_r + change[2])
     torch.testing.assert_close(new.graph.f_seq.log_length, model.graph.f_seq.log_length + change[0])
 
 
@@ -150,13 +150,13 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     model = copy.deepcopy(model)
     with torch.no_grad():
         model.graph.f_seq.log_length.fill_(0.5)
-        model.graph.w_h.fill_(-1.0)
+        model.graph.likelihood.w_h.fill_(-1.0)
     trained = []
     step, forward = Trainer.step, SequenceEncoder.forward
     monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
     monkeypatch.setattr(EffectScaleUpdate, "after_fine_tuning", lambda self: None)
-    monkeypatch.setattr(EffectScaleUpdate, "score_when_read", lambda self: self.validation(self.run.parts, 0))
-    before = model.graph.w_h.item()
+    monkeypatch.setattr(EffectScaleUpdate, "score_after", lambda self: self.validation(self.run.parts, 0))
+    before = model.graph.likelihood.w_h.item()
     assert before != 0.0
     still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)
     lengths = []
@@ -167,26 +167,36 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     assert {round(length, 5) for length in lengths} == {0.5, round(math.log(model.config.sharpness), 5)}
     assert new.graph.f_seq.log_length.item() == pytest.approx(0.5)
     assert set(trained) == {0.0}
-    assert new.graph.w_h.item() == before
-    assert new.graph.w_h.requires_grad
+    assert new.graph.likelihood.w_h.item() == before
+    assert new.graph.likelihood.w_h.requires_grad
     trained.clear()
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10, repeat_rate=0.1))
     assert 0.0 not in trained
-    assert new.graph.w_h.item() != before
+    assert new.graph.likelihood.w_h.item() != before
 
 
 def test_w_h_is_trained_where_nothing_is_known_of_it_or_nothing_could_read_it(monkeypatch):
     few = training(epochs=1, strengths_at=10_000, repeat_rate=0.1)
     monkeypatch.setattr(EffectScaleUpdate, "after_pre_training", lambda self: None)
-    assert prerec(training=few).fit([TARGET]).graph.w_h.item() != 0.0
-    without = prerec({"confounders": False}, training=few).fit([TARGET])
-    assert without.fine_tune(TARGET, training=few).graph.w_h.item() != without.graph.w_h.item()
+    assert prerec(training=few).fit([TARGET]).graph.likelihood.w_h.item() != 0.0
+
+
+@pytest.mark.parametrize("kind", ["paper", "unconfounded"])
+def test_a_graph_without_S_holds_nothing_and_is_fine_tuned(kind):
+    few = training(epochs=2, strengths_at=10_000, **FAST)
+    plain = prerec(kind, training=few).fit([small_domain("a"), small_domain("b", seed=1)])
+    before = {name: value.clone() for name, value in plain.graph.state_dict().items()}
+    tuned = plain.fine_tune(TARGET, training=few)
+    assert type(tuned.graph) is type(plain.graph)
+    assert tuned.history[-1]["loss"] < tuned.history[0]["loss"]
+    assert tuned.graph.f_seq.log_length != plain.graph.f_seq.log_length, "the length of U is trained"
+    assert all(torch.equal(value, before[name]) for name, value in plain.graph.state_dict().items())
 
 
 def test_how_often_items_are_taken_again_is_read_from_the_log(model, monkeypatch):
     monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
-    assert new.graph.w_r.item() != model.graph.w_r.item()
+    assert new.graph.likelihood.w_r.item() != model.graph.likelihood.w_r.item()
 
 
 @pytest.mark.parametrize("lifted", [False, True], ids=["parameters", "lifted weights"])
@@ -195,7 +205,7 @@ def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, li
         priors = dataclasses.replace(model.priors, W_z=Normal(0.3))
         model = model.with_priors(priors).fit([small_domain("a"), small_domain("b", seed=1)])
     scored, as_they_were = [], []
-    score = EffectScaleUpdate.score_when_read
+    score = EffectScaleUpdate.score_after
 
     def checked(self):
         before = {name: value.clone() for name, value in (self.graph.state_dict() | self.sources.nodes).items()}
@@ -204,7 +214,7 @@ def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, li
         as_they_were.append(all(torch.equal(value, after[name]) for name, value in before.items()))
         return scored[-1]
 
-    monkeypatch.setattr(EffectScaleUpdate, "score_when_read", checked)
+    monkeypatch.setattr(EffectScaleUpdate, "score_after", checked)
     new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
     assert len(scored) == 3
     assert all(as_they_were)

@@ -15,7 +15,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import checkpoint
-from tests.support.models import DIM, FIRST_DAY, PRIORS, prerec, shaken, small_domain, training
+from tests.support.models import DIM, FIRST_DAY, PRIORS, graph_config, prerec, shaken, small_domain, training
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)
@@ -190,19 +190,35 @@ def test_a_saved_model_answers_bit_for_bit_the_same(model, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
 
 
-@pytest.mark.parametrize("free", [(), ("D",), ("V",)])
-@pytest.mark.parametrize("confounders", [True, False])
-def test_all_kinds_of_model_are_saved_and_loaded(tmp_path, free, confounders):
-    graph = {"confounders": confounders, "popularity_to_item": confounders}
+@pytest.mark.parametrize(
+    ("graph", "free", "name"),
+    [
+        ("extended", (), "prerec"),
+        ("extended", ("D", "V", "S"), "prerec"),
+        ("paper", (), "prerec_paper"),
+        ("paper", ("D",), "prerec_paper"),
+        ("paper", ("D", "V"), "prerec_paper"),
+        ("unconfounded", (), "prerec_n"),
+        ("unconfounded", ("V",), "prerec_n"),
+    ],
+)
+def test_models_of_all_graphs_are_saved_and_loaded(tmp_path, graph, free, name):
     one = shaken(prerec(graph, free=free, training=training(epochs=1)).fit([A, B]))
-    assert one.name == ("prerec" if confounders else "prerec_n")
+    assert one.name == name
     one.save(tmp_path / "model")
     again = PreRec.load(tmp_path / "model", device="cpu")
+    assert (again.name, again.graph_class, again.config) == (name, one.graph_class, one.config)
     pd.testing.assert_frame_equal(again.recommend(A), one.recommend(A), check_exact=True)
 
 
+@pytest.mark.parametrize(("graph", "whitening"), [("extended", 0.25), ("paper", 0.0), ("unconfounded", 0.0)])
+def test_texts_are_whitened_as_the_graph_was_chosen_with(graph, whitening):
+    assert PreRec(graph, device="cpu").whitening == whitening
+    assert PreRec(graph, whitening=0.5, device="cpu").whitening == 0.5
+
+
 def test_a_fit_that_was_cut_off_goes_on(tmp_path, monkeypatch):
-    whole = prerec({"dropout": 0.2}).fit([A, B])
+    whole = prerec(graph_config(dropout=0.2)).fit([A, B])
     folder, kept = tmp_path / "progress", checkpoint.save_progress
 
     class CutOffError(Exception):
@@ -215,9 +231,9 @@ def test_a_fit_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_progress", save_then_cut)
         with pytest.raises(CutOffError):
-            prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder)
+            prerec(graph_config(dropout=0.2)).fit([A, B], progress_folder=folder)
     assert checkpoint.load_progress(folder, {})[1]["next_epoch"] == 2
-    resumed = prerec({"dropout": 0.2}).fit([A, B], progress_folder=folder, resume=True)
+    resumed = prerec(graph_config(dropout=0.2)).fit([A, B], progress_folder=folder, resume=True)
     assert resumed.history == whole.history
     pd.testing.assert_frame_equal(resumed.recommend(A), whole.recommend(A), check_exact=True)
 

@@ -62,7 +62,7 @@ def test_the_numbers_are_those_of_the_models(found: PriorSensitivity) -> None:
     assert [name for name in found.table if name.startswith("S_")] == [
         *("S_match", "S_popularity", "S_repeat", "S_background")
     ]
-    S = narrow.sources.nodes["S"][1] * narrow.graph.spread
+    S = narrow.sources.nodes["S"][1] * narrow.graph.likelihood.spread
     assert one["S_popularity"] == pytest.approx(float(S[1]), abs=1e-6)
     assert row(found, "narrow", "new")[["D_norm", "S_match"]].isna().all()
 
@@ -100,8 +100,8 @@ def test_the_plot_has_a_row_for_each_prior(found: PriorSensitivity) -> None:
 
 
 def test_without_confounders_there_is_no_score_to_compare() -> None:
-    model = prerec({"confounders": False}, training=FAST)
-    table = prior_sensitivity([A], {"wide": dataclasses.replace(PRIORS, V=Normal(1.0))}, model=model).table
+    model = prerec("unconfounded", training=FAST)
+    table = prior_sensitivity([A], {"wide": dataclasses.replace(model.priors, V=Normal(1.0))}, model=model).table
     assert table[["D_norm", "W_z_norm", "score_slope", "S_match"]].isna().all().all()
     assert table["overlap"].between(0, 1).all()
 
@@ -114,4 +114,4 @@ def test_invalid_arguments_are_refused() -> None:
         prior_sensitivity([A], {"default": PRIORS}, model=model)
     with pytest.raises(InputError, match="share a name"):
         prior_sensitivity([A], {"narrow": NARROW}, model=model, targets=[A])
-    assert model.graph is None
+    assert model._graph is None

@@ -12,7 +12,10 @@ from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.simulation.simulate import SimulationConfig, simulate
 from prerec_pyro.data.text.encoder import load_encoder
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.graphs.paper import PaperGraph
+from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from tests.support.drawn_domains import draw_domain, draw_texts
@@ -72,7 +75,7 @@ def test_the_popularity_effect_is_recovered(story, tmp_path):
 
 
 @torch.no_grad()
-def shift_of_scores(graph: PreRecGraph, encoded, D: torch.Tensor) -> np.ndarray:
+def shift_of_scores(graph: Graph, encoded, D: torch.Tensor) -> np.ndarray:
     """What D does to the scores of a domain's items, ``(num_items,)``: on average over 300 users, against D = 0."""
     batch, _ = next(query_batches(encoded, np.arange(300)))
     text = graph.f_e(encoded.texts)  # (num_items, B)
@@ -86,12 +89,10 @@ def shift_of_scores(graph: PreRecGraph, encoded, D: torch.Tensor) -> np.ndarray:
 def test_D_is_recovered_where_the_networks_are_learnt_too():
     """The latent space of a model is its own, so what is compared is what D does to the scores."""
     dim, num_domains = 8, 3
-    config = GraphConfig(
-        latent_dim=dim, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3, wandering=False
-    )
+    config = ExtendedConfig(latent_dim=dim, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
     priors = Priors(D=Normal(0.5))
     torch.manual_seed(0)
-    truth = PreRecGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
+    truth = ExtendedGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
     D = 0.5 * torch.randn(num_domains, dim)
     texts = draw_texts(num_domains, 100, dim)
     domains = [draw_domain(truth, D, texts[k], k, num_users=1500, length=8) for k in range(num_domains)]
@@ -115,21 +116,28 @@ def test_D_is_recovered_where_the_networks_are_learnt_too():
     assert 0.5 < np.polyfit(true, found, 1)[0] < 1.2, "and about as strong"
 
 
-def learn_D(worlds, encoded, **changes) -> list[float]:
+class TextHistories(PaperGraph):
+    """The paper's graph without its edges into V: a history is read as texts, and D acts on U alone."""
+
+    edges = {"D": "", "Z": "", "V": "", "U": "D", "R": "UVDZ"}  # noqa: RUF012
+
+    class Config(PaperConfig):
+        """A configuration that finds this class."""
+
+
+def learn_D(worlds, encoded, kind=ExtendedGraph, *, dim=64, **changes) -> list[float]:
     """Train all networks on worlds of ``data simulate``; return for each how well D is found.
 
     That is the correlation of what D does to the scores of the domain's items with what the true D does. The true D
-    also moves all items of its domain alike, which no choice among them tells: the model is without D → V, as it is by
-    default.
+    also moves all items of its domain alike, which no choice among them tells: the models are without D → V.
     """
-    shape = {"latent_dim": 64, "dropout": 0, "history_dropout": 0, "sharpness": 8}
-    shape |= {"wandering": False, "strengths": False}
+    shape = {"latent_dim": dim, "dropout": 0, "history_dropout": 0, "sharpness": 8}
     rates = {"learning_rate": 1e-4, "text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1}
     settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, domain_rate=1e-2, **rates)
     settings = settings.model_copy(update={"k_percent": 0.5, "validation_queries": 1500, "min_steps": 20})
     settings = settings.model_copy(update=changes.pop("training", {}))
     model = PreRec(
-        GraphConfig(**shape | changes.pop("graph", {})),
+        kind.Config(**shape),
         training=settings,
         priors=Priors(D=Normal(0.3), V=Normal(0.1)),
         device="cpu",
@@ -149,7 +157,7 @@ def test_D_is_recovered_from_words(tmp_path):
     worlds = simulate(3, seed=1, num_items=300, num_users=2000, config=SimulationConfig(domain=0.5))
     encoded = [encode_domain(one.domain, load_encoder(None, "cpu"), cache=tmp_path) for one in worlds]
     slow = {"learning_rate": 1e-5}  # three domains are told apart by their items: f_seq could say what D should
-    correlations = learn_D(worlds, encoded, graph={"item_to_user": False}, training=slow)
+    correlations = learn_D(worlds, encoded, TextHistories, training=slow)
     assert np.mean(correlations) > 0.85
     assert min(correlations) > 0.8
 
@@ -170,6 +178,6 @@ def test_D_of_a_dozen_simulated_stores_is_recovered(tmp_path):
     assert np.mean(given) > 0.9
     assert min(given) > 0.85
     encoded = [encode_domain(one.domain, load_encoder(None, "cpu"), cache=tmp_path) for one in worlds]
-    read = learn_D(worlds, encoded, graph={"latent_dim": 32}, training={"epochs": 8, "patience": 8}, whitening=0.5)
+    read = learn_D(worlds, encoded, dim=32, training={"epochs": 8, "patience": 8}, whitening=0.5)
     assert np.mean(read) > 0.85
     assert min(read) > 0.75

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.models.graphs.config import ExtendedConfig
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.device import choose_device
 from tests.support.models import prerec, small_domain
@@ -100,5 +101,5 @@ def test_no_cuda_is_said(monkeypatch):
 
 
 def test_heads_must_share_the_width():
-    with pytest.raises(InputError, match="no multiple of num_heads"):
-        PreRec(GraphConfig(latent_dim=5, num_heads=2), device="cpu")
+    with pytest.raises(ValidationError, match="latent_dim 5 is no multiple of num_heads 2"):
+        ExtendedConfig(latent_dim=5, num_heads=2)

@@ -11,7 +11,7 @@ from prerec_pyro.cli.commands import train
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
-from prerec_pyro.recommenders.registry import METHODS, load_model, new_model
+from prerec_pyro.recommenders.registry import GRAPH_OF, METHODS, load_model, new_model
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training.baseline_configs import BaselineTraining, defaults
 from tests.support.models import graph_config, small_domain, training
@@ -22,7 +22,7 @@ def test_each_is_made_and_read_back_by_its_name(method: str, tmp_path: Path) -> 
     if method in LEARNED:
         options = {"config": LEARNED[method].config(latent_dim=4, num_layers=1), "training": BaselineTraining(epochs=0)}
     else:
-        options = {"graph": graph_config(), "training": training(epochs=0)}
+        options = {"graph": graph_config(GRAPH_OF[method]), "training": training(epochs=0)}
     model = new_model(method, device="cpu", **options)
     assert model.name == method
     assert type(model) is (TextBaseline if method in LEARNED else PreRec)
@@ -46,7 +46,7 @@ def test_every_baseline_has_the_paper_s_width_and_depth(method: str) -> None:
 
 
 def test_what_is_no_method_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'magic' is none of prerec, prerec_n, zesrec"):
+    with pytest.raises(InputError, match="'magic' is none of prerec, prerec_paper, prerec_n, zesrec"):
         new_model("magic")
     with pytest.raises(InputError, match="no such model folder"):
         load_model(tmp_path / "nowhere")

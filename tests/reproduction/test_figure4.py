@@ -54,7 +54,7 @@ def test_the_score_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None
         expected = model.graph.f_pop(torch.from_numpy(factors)) @ model.graph.W_z
     assert one["score"] == pytest.approx(float(expected))
     with pytest.raises(InputError, match="prerec_n, it has no popularity score"):
-        popularity_frame([small_domain()], prerec({"confounders": False}))
+        popularity_frame([small_domain()], prerec("unconfounded").fit([small_domain()]))
 
 
 def test_the_summary_has_quantiles() -> None:

@@ -10,6 +10,7 @@ import pytest
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig, UnconfoundedConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
 from prerec_pyro.recommenders.registry import new_model
@@ -150,11 +151,21 @@ def test_table2_has_its_rows(tmp_path: Path) -> None:
 
 def test_which_rows_there_are() -> None:
     assert [row.label for row in TABLE1] == [
-        *("Random", "POP", "SBERT", "ZESRec", "UniSRec", "PreRec_n", "PreRec", "PreRec, calibrated")
+        *(
+            "Random",
+            "POP",
+            "SBERT",
+            "ZESRec",
+            "UniSRec",
+            "PreRec_n",
+            "PreRec, the paper's graph",
+            "PreRec",
+            "PreRec, calibrated",
+        )
     ]
     assert [row.name for row in chosen(TABLE1, ["prerec", "pop"])] == ["pop", "prerec"]
     assert chosen(TABLE2, None) == TABLE2
-    assert len({row.name for row in {*TABLE1, *TABLE2, *FLAT}}) == 13
+    assert len({row.name for row in {*TABLE1, *TABLE2, *FLAT}}) == 14
     assert (ROWS["pop"].seeds(3), ROWS["prerec"].seeds(3)) == (range(1), range(3))
     assert [row.name for row in TABLE2 if row.from_scratch] == ["gru4rec_scratch", "sasrec_scratch", "prerec_scratch"]
     with pytest.raises(InputError, match="'best' is no row here; expected some of random, pop"):
@@ -189,7 +200,9 @@ def test_invalid_studies_are_refused(tmp_path: Path) -> None:
 
 def test_default_settings_are_the_tuned_ones() -> None:
     assert MethodSettings.default("prerec").target == FINE_TUNING
-    assert MethodSettings.default("prerec_n").shape.confounders is False
+    assert type(MethodSettings.default("prerec").shape) is ExtendedConfig
+    assert type(MethodSettings.default("prerec_paper").shape) is PaperConfig
+    assert type(MethodSettings.default("prerec_n").shape) is UnconfoundedConfig
     assert "seed" not in MethodSettings.default("unisrec").as_json(("sources",))["sources"]
     default = MethodSettings.default("prerec")
     default.check("prerec")

@@ -36,8 +36,8 @@ def model(trained_shop: Domain) -> PreRec:
 
 @pytest.fixture(scope="session")
 def model_with_edge(trained_shop: Domain) -> PreRec:
-    """A model with the edge Z → V."""
-    return popular(shaken(prerec({"popularity_to_item": True}).fit([trained_shop])))
+    """One in which Z moves V too."""
+    return popular(shaken(prerec("paper").fit([trained_shop])))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graphs.paper import GraphConfig
+from prerec_pyro.models.graphs.registry import GRAPHS
+from prerec_pyro.recommenders.registry import GRAPH_OF
 from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.training.baseline_configs import BaselineTraining
@@ -23,16 +24,17 @@ def tiny_settings(method: str, **training: object) -> MethodSettings:
         shape = {name: value for name, value in {"latent_dim": 4, "num_layers": 1}.items() if name in kind.model_fields}
         short = BaselineTraining(**(_SHORT | training))
         return MethodSettings(kind(**shape), short, short)
-    graph = GraphConfig(
-        latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, history_dropout=0.0, confounders=method == "prerec"
-    )
+    graph = GRAPHS[GRAPH_OF[method]].Config(latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, history_dropout=0.0)
     short = TrainConfig(**(TINY_TRAINING | _SHORT | training))
     return MethodSettings(graph, short, short)
 
 
 def tiny_study(folder: Path, *, seeds: int = 2, targets: int = 1, **plan: object) -> Study:
-    """Return a study with the sources ``one`` and ``two`` and the target ``shop``; with two targets, also ``stall``."""
-    methods = {name: tiny_settings(name) for name in ("prerec", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")}
+    """A study of ``one`` and ``two``, measured on ``shop`` and, if there are two targets, on ``stall``."""
+    methods = {
+        name: tiny_settings(name)
+        for name in ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
+    }
     places = [
         small_domain(name, num_users=24, seed=place) for place, name in enumerate(("one", "two", "shop", "stall"))
     ]

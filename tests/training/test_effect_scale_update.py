@@ -79,7 +79,7 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
     EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
     assert list(scores) == []
-    assert torch.equal(model.graph.w_o, before["w_o"]) != taken
+    assert torch.equal(model.graph.likelihood.w_o, before["likelihood.w_o"]) != taken
     assert torch.equal(model.sources.nodes["S"], S) != taken
     if not taken:
         assert all(torch.equal(value, before[name]) for name, value in model.graph.state_dict().items())
@@ -97,27 +97,27 @@ def test_validation_users_with_enough_queries_are_believed_unasked(
     decides = num_queries(TARGET, split_users(TARGET).validation) + missing
     monkeypatch.setattr(effect_scale_update, "MIN_DECISION_QUERIES", decides)
     model = prerec(training=training(epochs=1)).fit([TARGET])
-    run, w_o = TrainingRun([model.encode(TARGET)], 0, num_samples, None, False, 0), model.graph.w_o.clone()
+    run, w_o = TrainingRun([model.encode(TARGET)], 0, num_samples, None, False, 0), model.graph.likelihood.w_o.clone()
     worse = [0.4, 0.5]
-    reading = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
-    reading.after_fine_tuning()
-    assert torch.equal(model.graph.w_o, w_o) != taken
+    update = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: worse.pop(), 0)
+    update.after_fine_tuning()
+    assert torch.equal(model.graph.likelihood.w_o, w_o) != taken
     assert len(worse) == (2 if taken else 0)
 
 
 @pytest.mark.parametrize("scores", [(0.5, 0.4), (0.4, 0.5)], ids=["better without S", "better with S"])
 def test_an_epoch_counts_for_the_better_of_with_and_without_S(scores: tuple[float, float], model: PreRec) -> None:
     run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
-    w_o = model.graph.w_o.clone()
+    w_o = model.graph.likelihood.w_o.clone()
     still_to_come, seen = iter(scores), []
 
     def validation(*_: object) -> float:
-        seen.append(model.graph.w_o.clone())
+        seen.append(model.graph.likelihood.w_o.clone())
         return next(still_to_come)
 
-    reading = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, validation, 0)
-    assert reading.score_when_read() == 0.5
+    update = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, validation, 0)
+    assert update.score_after() == 0.5
     without, with_S = seen
     assert torch.equal(without, w_o)
     assert not torch.equal(with_S, w_o)
-    assert torch.equal(model.graph.w_o, w_o), "and it stays as it was"
+    assert torch.equal(model.graph.likelihood.w_o, w_o), "and it stays as it was"

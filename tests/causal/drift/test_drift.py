@@ -127,8 +127,8 @@ def test_coordinates_without_effect_are_refused(shop):
         drift_report(model, shop, CUT, directions=2)
 
 
-def test_a_model_without_strengths_is_refused(shop):
-    for graph, message in (({"strengths": False}, "has no S"), ({"confounders": False}, "PreRec_n")):
-        model = shaken(prerec(graph).fit([small_domain()]))
-        with pytest.raises(InputError, match=message):
-            drift_report(model, shop, CUT)
+@pytest.mark.parametrize(("graph", "missing"), [("paper", "S"), ("unconfounded", "S")])
+def test_a_model_without_effect_scales_is_refused(shop, graph, missing):
+    model = shaken(prerec(graph).fit([small_domain()]))
+    with pytest.raises(InputError, match=f"the graph of this model, {graph}, has no node .*{missing}"):
+        drift_report(model, shop, CUT)

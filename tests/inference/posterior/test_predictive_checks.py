@@ -31,7 +31,7 @@ def checks_of(sharpness: float = 1.0) -> PredictiveChecks:
     latents = draw_latents(graph)
     texts = np.random.default_rng(0).normal(size=(25, 6)).astype(np.float32) / 6**0.5
     encoded, _ = draw_domain(graph, latents, texts, num_users=250, num_days=4, seed=0)
-    latents["S"][0, 0] += np.log(sharpness) / float(graph.spread[0])
+    latents["S"][0, 0] += np.log(sharpness) / float(graph.likelihood.spread[0])
     return held_out_checks(graph, TrainedDomains(), encoded, point_posterior(latents), np.arange(250), queries=10_000)
 
 

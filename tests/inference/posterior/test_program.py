@@ -12,9 +12,11 @@ import torch
 from prerec_pyro.data.batching.batch import catalogue_batch
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.posterior.program import DomainProgram
-from prerec_pyro.models.graphs.paper import Weights
+from prerec_pyro.models.graphs.domain_nodes import Weights
+from prerec_pyro.models.graphs.registry import GraphClass, graph_name
 from prerec_pyro.models.priors import LogNormal, Normal, Priors, StudentT
 from tests.support.graphs import WIDE, all_windows, as_double, make_encoded, make_graph
+from tests.support.models import EVERY_GRAPH
 
 ENCODED = make_encoded()
 
@@ -36,14 +38,14 @@ def some_values(graph, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     D = torch.randn(1, graph.config.latent_dim, generator=generator, dtype=torch.float64)
     S = torch.randn(1, 4, generator=generator, dtype=torch.float64)
-    return {"D": D, "S": S} if graph.has_effect_scales else {"D": D}
+    return {site: value for site, value in (("D", D), ("S", S)) if site in graph.edges}
 
 
-@pytest.mark.parametrize("changes", [{}, {"strengths": False}, {"popularity_to_item": True}, {"wandering": False}])
+@pytest.mark.parametrize("kind", EVERY_GRAPH, ids=graph_name)
 @pytest.mark.parametrize("with_offsets", [False, True])
-def test_the_density_is_the_sum_of_log_likelihoods_and_the_log_prior(changes: dict, with_offsets: bool) -> None:
+def test_the_density_is_the_sum_of_log_likelihoods_and_the_log_prior(kind: GraphClass, with_offsets: bool) -> None:
     """The likelihood is compared with the scorer that ranks items, the prior with its formula in units of its scale."""
-    graph = make_graph(num_domains=1, **changes)
+    graph = make_graph(kind, num_domains=1)
     num_rows = len(ENCODED.domain.item_ids)
     known = {"V_decentered": torch.randn(num_rows, 8, dtype=torch.float64)} if with_offsets else {}
     program, values = program_of(graph, known), some_values(graph)

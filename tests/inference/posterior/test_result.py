@@ -15,8 +15,7 @@ from prerec_pyro.inference.posterior import arviz_io
 from prerec_pyro.inference.posterior.arviz_io import arviz, is_new
 from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.result import Posterior
-from prerec_pyro.models.graphs.paper import EFFECT_SCALE_STD
-from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECT_SCALE_STD, EFFECTS
 
 CHAINS, DRAWS, DIM, QUERIES, ITEMS = 2, 40, 3, 7, 5
 

@@ -70,8 +70,9 @@ def point_priors(**changes: object):
     return dataclasses.replace(PRIORS, **(points | changes))
 
 
-def test_with_point_priors_draws_follow_the_scores_that_rank_items() -> None:
-    graph = small_graph(1, wandering=False, priors=point_priors()).eval()
+@pytest.mark.parametrize("kind", ["extended", "paper", "unconfounded"])
+def test_with_point_priors_draws_follow_the_scores_that_rank_items(kind: str) -> None:
+    graph = small_graph(1, graph=kind, priors=point_priors()).eval()
     encoded = small_encoded(num_users=60)
     found = prior_predictive(graph, encoded, draws=100, queries=10_000, seed=0)
     one = catalogue_batch(encoded, all_windows(encoded))[0]
@@ -114,7 +115,7 @@ def test_queries_are_bounded() -> None:
     encoded = small_encoded(num_users=60)
     few = prior_predictive(small_graph(), encoded, draws=2, queries=20)
     assert 20 <= few.num_queries < 30
-    assert prior_predictive(small_graph(popularity_to_item=True), encoded, draws=2, queries=20).num_queries >= 20
+    assert prior_predictive(small_graph(graph="paper"), encoded, draws=2, queries=20).num_queries >= 20
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -124,7 +125,7 @@ def test_a_model_has_prior_draws_before_and_after_training(trained: bool) -> Non
     if trained:
         shaken(model.fit([A]))
     found = model.prior_predictive(NEW, draws=5, seed=0)
-    assert (model.graph is not None) == trained
+    assert (model._graph is not None) == trained, "an untrained model stays untrained"
     assert found.domain == "new"
     assert list(found.draws) == list(STATISTICS)
     assert len(found.draws) == 5
