@@ -172,8 +172,9 @@ class Predictions:
 
 @torch.no_grad()
 def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -> Predictions:
-    scorer, graph = model.scorer(encoded), model.trained_graph
-    W_z = model.sources.weights(graph).W_z
+    scorer, graph = model.scorer(encoded), model.graph
+    weights = model.sources.weights(graph)
+    W_z = None if weights is None else weights.W_z
     lists, scores = [], []
     for batch, _ in query_batches(encoded, users):
         lists.append(top_k(scorer(batch).cpu(), min(k, encoded.num_items))[1])

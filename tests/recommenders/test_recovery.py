@@ -93,6 +93,7 @@ def test_D_is_recovered_where_the_networks_are_learnt_too():
     priors = Priors(D=Normal(0.5))
     torch.manual_seed(0)
     truth = ExtendedGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
+    truth.likelihood.w_o.fill_(-20.0)  # all choices of new items are matches, which D moves
     D = 0.5 * torch.randn(num_domains, dim)
     texts = draw_texts(num_domains, 100, dim)
     domains = [draw_domain(truth, D, texts[k], k, num_users=1500, length=8) for k in range(num_domains)]

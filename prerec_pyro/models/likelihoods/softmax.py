@@ -74,8 +74,9 @@ class Softmax:
 
     def logits(self, match: Match, popularity: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
         """Return U·V + Z·W_z; see `Likelihood.logits`."""
-        if popularity is None:
-            return with_target_first(match.target, match.candidates, batch)
+        if popularity is None:  # nothing in full precision is added: products may be in bfloat16
+            wide = torch.promote_types(match.candidates.dtype, batch.factors.dtype)
+            return with_target_first(match.target, match.candidates.to(wide), batch)
         scores = match.candidates + candidate_effects(popularity, batch)
         own = None if match.target is None else match.target + popularity[..., batch.target_level]
         return with_target_first(own, scores, batch)

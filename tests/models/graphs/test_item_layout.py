@@ -57,7 +57,8 @@ def test_a_row_for_each_item_and_slot(
     rows, expected = PerItemAndSlot().rows(text, Z, batch), rows_by_loops(batch)
     assert PerItemAndSlot().index(batch).tolist() == [item for item, _ in expected]
     assert torch.equal(rows.text, torch.stack([text[item] for item, _ in expected]))
-    assert torch.equal(rows.Z, torch.stack([Z[..., level, :] for _, level in expected], dim=-2))
+    assert rows.Z is Z, "of all levels"
+    assert rows.level.tolist() == [level for _, level in expected]
     assert rows.covariates["price"].tolist() == [float(item) for item, _ in expected]
     if batch.prior_weight is None:
         assert rows.prior_weight is None
@@ -114,6 +115,6 @@ def test_without_the_edge_the_rows_are_those_of_the_batch(timed: EncodedDomain, 
     rows = PerItem().rows(text, torch.randn(len(batch.factors), DIM), batch)
     assert PerItem().index(batch) is None
     assert rows.text is text
-    assert rows.Z is None, "V does not depend on it"
+    assert rows.Z is None and rows.level is None, "V does not depend on it"
     assert rows.prior_weight is batch.prior_weight
     assert rows.covariates is batch.covariates
