@@ -148,7 +148,7 @@ class BaseRecommender:
         encoded = self.encoded(domain)
         user_ids, row = np.unique(pairs["user_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
         items = torch.from_numpy(encoded.domain.item_position(pairs["item_id"]))
-        read = read_histories(encoded, user_ids, None, at)
+        read = read_histories(encoded, user_ids.tolist(), None, at)
         position = {user: number for number, user in enumerate(read.user_ids)}
         missing = [user for user in user_ids if user not in position]
         if missing:

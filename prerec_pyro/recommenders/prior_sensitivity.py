@@ -18,7 +18,8 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import usable_k_percent
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
+from prerec_pyro.models.graphs.paper import PaperGraph
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS, RepeatMixture
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.ranking.lists import top_k
 from prerec_pyro.recommenders.prerec import PreRec
@@ -178,13 +179,14 @@ def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -
     lists, scores = [], []
     for batch, _ in query_batches(encoded, users):
         lists.append(top_k(scorer(batch).cpu(), min(k, encoded.num_items))[1])
-        if W_z is not None:
+        if W_z is not None and isinstance(graph, PaperGraph):
             level = batch.candidate_level.unique()  # items with the same count at the same time share a level
             scores.append((graph.f_pop(batch.factors.to(model.device)[level]) @ W_z).cpu())
     row = model.sources.row(encoded.domain)
     known = model.sources.nodes
     nodes = {} if row is None else {node: known[node][row].cpu() for node in "DS" if node in known}
-    S = nodes["S"] * graph.likelihood.spread.cpu() if "S" in nodes else None
+    likelihood = graph.likelihood
+    S = nodes["S"] * likelihood.spread.cpu() if isinstance(likelihood, RepeatMixture) and "S" in nodes else None
     empty = torch.empty(0)
     return Predictions(
         lists=torch.cat(lists),

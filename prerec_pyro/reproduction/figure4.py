@@ -12,6 +12,7 @@ import torch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.popularity import Popularity
 from prerec_pyro.errors import InputError
+from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.recommenders.prerec import PreRec
 
 MEASURES = ("count", "share", "F_1", "F_2", "score")
@@ -89,6 +90,9 @@ def _some_slots(domain: Domain, popularity: Popularity) -> np.ndarray:
 @torch.no_grad()
 def _score(factors: np.ndarray, model: PreRec) -> np.ndarray:
     """Return Z·W_z, ``(num_chosen,)``, from ``(num_chosen, 4)`` factors."""
-    graph = model.trained_graph.eval()
+    graph = model.graph.eval()
+    weights = model.sources.weights(graph)
+    if not isinstance(graph, PaperGraph) or weights is None:
+        raise InputError(f"{model.name}: the graph of this model has no node Z, so it has no popularity score")
     Z = graph.f_pop(torch.from_numpy(factors).to(model.device))  # (num_chosen, B)
-    return (Z @ model.sources.weights(graph).W_z).cpu().numpy()
+    return (Z @ weights.W_z).cpu().numpy()

@@ -74,7 +74,8 @@ def command(
 
 
 def _run(chosen: _Options, asked: MeasurementOptions) -> None:
-    from prerec_pyro.causal.effect import default_arms, effect_report
+    from prerec_pyro.causal.arms import default_arms
+    from prerec_pyro.causal.effect import effect_report
 
     causal_options.check_outs(chosen.out, chosen.plot, (".json", ".md"), [chosen.model, chosen.domain])
     trained, shop = causal_options.load(chosen.model, chosen.domain, chosen.device)
