@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from prerec_pyro.data.splits import SplitName
+from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.recommenders.registry import GRAPH_OF, new_model
@@ -44,7 +45,11 @@ class MethodSettings:
         return cls(GRAPHS[GRAPH_OF[method]].Config(), TrainConfig(), FINE_TUNING)
 
     def check(self, method: str) -> None:
-        """Raise `InputError` if no model of this shape can be built, before any training."""
+        """Raise `InputError` where a model of this shape cannot be built, before hours of work."""
+        try:
+            type(self.shape).model_validate(self.shape.model_dump())  # a copy with changes was not checked
+        except ValidationError as error:
+            raise InputError(f"{method}: {error.errors()[0]['msg']}") from error
         new_model(method, **self.options(method), device="cpu")
 
     def options(self, method: str) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import num_queries, validation_score
 from prerec_pyro.models.baselines.registry import LEARNED
+from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.base import BaseRecommender
+from prerec_pyro.recommenders.registry import GRAPH_OF
 from prerec_pyro.reproduction.cells import short_hash
 from prerec_pyro.reproduction.domains import domain_facts
 from prerec_pyro.reproduction.model_store import untrained
@@ -234,7 +236,7 @@ def _open_study(optuna: Any, search: Search, storage: Path) -> Any:
 
 def _prior_nodes(method: str) -> tuple[Literal["D", "V"], ...]:
     """Return the nodes with a prior to search; without confounders there is no D."""
-    return ("D", "V") if method == "prerec" else ("V",)
+    return ("D", "V") if "D" in GRAPHS[GRAPH_OF[method]].edges else ("V",)
 
 
 def _default_scale(node: Literal["D", "V"]) -> float:

@@ -49,7 +49,8 @@ def test_the_space_is_table_4_and_the_current_settings() -> None:
 
 
 def test_a_method_is_searched_over_its_own_settings() -> None:
-    assert "prior_D" not in search("prerec_n").space()
+    assert {"prior_D", "prior_V"} <= set(search("prerec_paper").space())
+    assert {"prior_D", "prior_V"} & set(search("prerec_n").space()) == {"prior_V"}
     assert set(search("gru4rec").space()) == {
         *("learning_rate", "batch_tokens", "num_negatives", "num_layers", "latent_dim")
     }
