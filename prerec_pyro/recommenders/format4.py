@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from prerec_pyro.errors import InputError
+from prerec_pyro.models.graphs.registry import GRAPHS
 
 # Switch → its value in each graph; None where the graph does not read it.
 _SWITCHES: dict[str, dict[str, bool | None]] = {
@@ -62,7 +63,16 @@ def upgraded(
     switches = {name: shapes.pop(name) for name in _SWITCHES["extended"]}
     name = _graph_of(switches, folder)
     own = {_MOVED.get(key, key): value for key, value in weights.items()}
-    return own, {**config, "graph": {"name": name, **shapes}}
+    nodes = set(GRAPHS[name].edges)
+    nodes |= {"W_d", "W_z"} if "D" in nodes else set()
+    upgraded_config = {
+        **config,
+        "graph": {"name": name, **shapes},
+        # Format 4 also kept the settings of nodes that were switched off.
+        "priors": {node: prior for node, prior in config["priors"].items() if node in nodes},
+        "free": [node for node in config["free"] if node in nodes],
+    }
+    return own, upgraded_config
 
 
 def _graph_of(switches: Mapping[str, bool], folder: Path) -> str:

@@ -48,7 +48,8 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
         If the folder is no saved model, or one of a method that this version does not have.
     """
     method = checkpoint.read_method(Path(folder))
-    if method not in METHODS:
+    of_own_graph = (method or "").startswith("prerec_")  # `PreRec.load` says how such a model is read
+    if method not in METHODS and not of_own_graph:
         raise InputError(f"{folder}: holds a model of method {method!r}; this version has {', '.join(METHODS)}")
     kind = TextBaseline if method in LEARNED else PreRec
     return kind.load(folder, device)
