@@ -14,18 +14,18 @@ from prerec_pyro.data.simulation.simulate import simulate
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 SMALL = {
-    "approximate_lists": "--items 3000 --users 8 --cells 4",
-    "catalogue_size": "--items 500 1000 --steps 1",
-    "drift": "--logs 2 --users 200 --items 50",
-    "encoding": "--domain {domain} --texts 8 --rounds 1",
-    "epoch_size": "--interactions 5000 10000 --items 200",
-    "paper_epoch": "--share 0.002 --steps 2",
-    "parquet_import": "--rows 20000",
-    "popularity_lookups": "--events 2000 --items 50 --lookups 2000",
-    "scoring": "--items 2000 --users 256 --dim 8",
-    "step_floor": "--domain {domain} --steps 1",
-    "train_step": "--domain {domain} --rounds 1 --steps 1 --padded-steps 1 --batch-tokens 512",
-    "xmarket_import": "--interactions 2000 --items 100 --users 200",
+    "speed/approximate_lists": "--items 3000 --users 8 --cells 4",
+    "speed/catalogue_size": "--items 500 1000 --steps 1",
+    "ranking/drift": "--logs 2 --users 200 --items 50",
+    "speed/encoding": "--domain {domain} --texts 8 --rounds 1",
+    "speed/epoch_size": "--interactions 5000 10000 --items 200",
+    "speed/paper_epoch": "--share 0.002 --steps 2",
+    "speed/parquet_import": "--rows 20000",
+    "speed/popularity_lookups": "--events 2000 --items 50 --lookups 2000",
+    "speed/scoring": "--items 2000 --users 256 --dim 8",
+    "speed/step_floor": "--domain {domain} --steps 1",
+    "speed/train_step": "--domain {domain} --rounds 1 --steps 1 --padded-steps 1 --batch-tokens 512",
+    "speed/xmarket_import": "--interactions 2000 --items 100 --users 200",
 }
 
 

@@ -37,7 +37,7 @@ def prior_draws(
         ``"monte-carlo"``, or ``"sobol"``: scrambled Sobol points through the inverse of the distribution function,
         which Normal and Laplace have. ``"auto"`` uses Sobol points for each prior that has the inverse. An average over
         32 Sobol points was several times closer to the integral than one over 32 random draws
-        (benchmarks/back_door.py).
+        (benchmarks/ranking/back_door.py).
     seed
         Seed of the draws; the same seed gives the same draws.
 

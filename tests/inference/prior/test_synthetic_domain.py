@@ -67,7 +67,7 @@ def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, n
 
 
 def test_intervals_of_D_cover_it() -> None:
-    """A small version of benchmarks/calibration_of_posteriors.py: 15 domains, 60 numbers."""
+    """A small version of benchmarks/ranking/calibration_of_posteriors.py: 15 domains, 60 numbers."""
     inside, z = (
         np.concatenate(part) for part in zip(*(covered(w, "laplace", draws=200) for w in range(15)), strict=True)
     )

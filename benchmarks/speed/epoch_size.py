@@ -1,6 +1,6 @@
 """Is the time of an epoch proportional to the interactions?
 
-    python benchmarks/epoch_size.py [--interactions 100000 1000000 10000000] [--items 50000]
+    python benchmarks/speed/epoch_size.py [--interactions 100000 1000000 10000000] [--items 50000]
 
 Drawn domains with ten interactions a user and the same items: one epoch of `Trainer` over all users, each interaction
 but a user's first predicted once, with free D and V and the batches of the default (2,048 positions, 256 negatives).

@@ -1,6 +1,6 @@
 """Does a training step cost more where the catalogue is larger?
 
-    python benchmarks/catalogue_size.py [--items 10000 100000 1000000] [--steps 30]
+    python benchmarks/speed/catalogue_size.py [--items 10000 100000 1000000] [--steps 30]
 
 Drawn domains of the same 100,000 users with 500,000 interactions and more and more items; the default graph, free D and
 V, default training. Steps of the three are timed in turn, the batch's making and the step itself apart, and the table

@@ -1,6 +1,6 @@
 """How often does `drift_report` raise an alarm where nothing has changed, and how often where something has?
 
-    python benchmarks/drift.py [--logs 40] [--users 1500] [--items 200]
+    python benchmarks/ranking/drift.py [--logs 40] [--users 1500] [--items 200]
 
 A small model is pre-trained on three simulated stores. Then fresh stores are drawn, each a log of 60 days.
 *Stationary*: drawn as it is. *Drifted*: the same store, whose last 20 days are drawn with another story, popularity at

@@ -1,6 +1,6 @@
 """Do two processes learn what one learns, and how much sooner?
 
-    python benchmarks/two_processes.py [--domain DIR] [--epochs 4]
+    python benchmarks/speed/two_processes.py [--domain DIR] [--epochs 4]
 
 ``prerec-pyro train`` on one domain with the default graph, on two cores each time: one process with two threads and two
 batches a step, then two processes (`torch.distributed.run`) with one thread and one batch a step each. A row an epoch

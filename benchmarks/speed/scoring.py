@@ -1,6 +1,6 @@
 """What do exact lists over a million items cost, next to the bare product and top-k?
 
-    python benchmarks/scoring.py [--items 1000000] [--users 2000] [--dim 256]
+    python benchmarks/speed/scoring.py [--items 1000000] [--users 2000] [--dim 256]
 
 Drawn vectors and drawn counts (Zipf), no texts: lists of 20 for users × items × dim, seen items dropped, in one run:
 

@@ -1,6 +1,6 @@
 """What do ten million popularity lookups cost, and how large is the index behind them?
 
-    python benchmarks/popularity_lookups.py [--events 10000000] [--items 1000000] [--lookups 10000000]
+    python benchmarks/speed/popularity_lookups.py [--events 10000000] [--items 1000000] [--lookups 10000000]
 
 Events over five years, of items by Zipf; each lookup is an (item, moment), its c_j^T the events of the item in the 15
 days before. Two kinds: items as skewed as the events, and items drawn uniformly. Sizes: the arrays that the index

@@ -1,6 +1,6 @@
 """What does one training step cost, through Pyro and without it, and against the padded scheme?
 
-    python benchmarks/train_step.py --domain DIR [--data online_retail.csv.gz]
+    python benchmarks/speed/train_step.py --domain DIR [--data online_retail.csv.gz]
 
 Queries a second on the training users of one domain, in one run, two threads:
 

@@ -1,6 +1,6 @@
 """How long until the first answer, and where does that time go?
 
-    python benchmarks/startup.py --model MODEL --domain DIR
+    python benchmarks/speed/startup.py --model MODEL --domain DIR
 
 Fresh processes, several times each, from start to exit: ``prerec-pyro --help``, and ``infer`` for one user, with the
 parts that ``infer -v`` names. CPU seconds (user and system) stand beside, for where other work shares the machine.

@@ -1,6 +1,6 @@
 """What do approximate lists over a million items cost and miss, next to the exact ones?
 
-    python benchmarks/approximate_lists.py [--items 1000000] [--cells 4 16 64] [--users 256]
+    python benchmarks/speed/approximate_lists.py [--items 1000000] [--cells 4 16 64] [--users 256]
 
 Items drawn around topics of fifty, as texts are, users near an item that they liked, counts by Zipf; lists of ten of
 the whole mixture. In one run: exact lists by `StreamingTopK`, then `ApproximateTopK` with each number of cells: users a

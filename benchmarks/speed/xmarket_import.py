@@ -1,6 +1,6 @@
 """What does it cost to import a large market of XMarket?
 
-    python benchmarks/xmarket_import.py [--interactions 2000000] [--items 100000] [--users 1000000]
+    python benchmarks/speed/xmarket_import.py [--interactions 2000000] [--items 100000] [--users 1000000]
 
 Writes a market in the published format to a temporary folder (16 categories; about one item in twenty is in two of
 them, with its reviews), imports it with ``prerec-pyro data import xmarket`` in a process of its own, and prints the

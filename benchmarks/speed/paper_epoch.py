@@ -1,6 +1,6 @@
 """How long does an epoch of the paper's pre-training take, and how much memory?
 
-    python benchmarks/paper_epoch.py [--share 1.0] [--folder DIR]
+    python benchmarks/speed/paper_epoch.py [--share 1.0] [--folder DIR]
 
 A drawn world of the size of India, Spain and Canada in the paper's Table 3: 184,944 items, 1.9 million users, 3.43
 million interactions, 384 numbers an item. Saved and loaded as ordinary domains; then, in a fresh process,

@@ -1,6 +1,6 @@
 """Is D worth something in a new store? D read off the store's own log, all networks frozen.
 
-    python benchmarks/domain_of_new_store.py --model MODEL [--model MODEL] --domain DOMAIN
+    python benchmarks/ranking/domain_of_new_store.py --model MODEL [--model MODEL] --domain DOMAIN
 
 Zero-shot integrates D out. Once a store has a log, D has a posterior: here its mode given the choices of training users
 in the first half of the log, and the queries of validation users in the second half are ranked, calibrated, with D

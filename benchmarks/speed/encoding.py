@@ -1,6 +1,6 @@
 """What does our way of encoding texts cost, next to bare sentence-transformers?
 
-    python benchmarks/encoding.py --domain DIR [--texts 2000]
+    python benchmarks/speed/encoding.py --domain DIR [--texts 2000]
 
 Distinct texts a second with the packaged encoder, in one run, in turn, each several times: (a) `embed_texts` into a new
 cache, and (b) `SentenceTransformer.encode` of the same distinct texts, the floor. Loading the model is in neither. Then

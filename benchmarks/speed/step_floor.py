@@ -1,6 +1,6 @@
 """What is the least that a training step, and so an epoch, could take on this machine?
 
-    python benchmarks/step_floor.py [--domain DIR] [--steps 30] [--epoch-steps 768]
+    python benchmarks/speed/step_floor.py [--domain DIR] [--steps 30] [--epoch-steps 768]
 
 In one run: the machine's rates (a GEMM of the feed-forward layer's shape, a copy of 256 MB), the operations of a step
 as PyTorch's counter counts them, the bytes that it cannot but move (what is kept for the backward pass written and

@@ -1,6 +1,6 @@
 """How much memory does it take to import a log of partitioned Parquet, next to the log itself?
 
-    python benchmarks/parquet_import.py [--rows 10000000]
+    python benchmarks/speed/parquet_import.py [--rows 10000000]
 
 Writes a log of so many rows, a million users and 200,000 items in 20 parts partitioned by month, then imports it twice,
 each in a fresh process: batch by batch, and as one table (`Domain.from_tables`), for comparison. Prints

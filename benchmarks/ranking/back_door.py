@@ -1,6 +1,6 @@
 """How far is the paper's shortcut, D = 0, from the back-door adjustment in full, E_D P(R | do(…), D)?
 
-    python benchmarks/back_door.py --model MODEL --domain DIR [--users 200] [--draws 32] [--scales 1,4,16]
+    python benchmarks/ranking/back_door.py --model MODEL --domain DIR [--users 200] [--draws 32] [--scales 1,4,16]
 
 On validation users of the domain: the share of the top 20 that both list, the total variation of the choice
 probabilities, Recall and r-NDCG of both with the paired bootstrap of the difference, and how far two independent sets
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prerec_pyro import BackdoorAdjustedPreRec, Domain, Normal, PreRec
+from prerec_pyro import BackdoorAdjustedPreRec, Domain, PreRec
+from prerec_pyro.priors import Normal
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
