@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from prerec_pyro import BackdoorAdjustedPreRec, Domain, PreRec
-from prerec_pyro.priors import Normal
 from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks
+from prerec_pyro.priors import Normal
 
 LIST = 20
 

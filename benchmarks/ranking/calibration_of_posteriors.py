@@ -3,7 +3,7 @@
 Simulation-based calibration (Talts et al. 2018): over worlds whose latents are drawn from the prior, the rank of the
 truth among the draws of an exact posterior is uniform. The networks are known; small worlds, so that NUTS is quick.
 
-    python benchmarks/ranking/calibration_of_posteriors.py --worlds 100 --out benchmarks/results/calibration_of_posteriors.md
+    python benchmarks/ranking/calibration_of_posteriors.py --worlds 100 --out FILE.md
 """
 
 from __future__ import annotations
