@@ -71,8 +71,8 @@ def reliability(
 
     Examples
     --------
-    >>> from prerec_pyro import Measurement, PreRec, TrainConfig
-    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro import PreRec, TrainConfig, simulate
+    >>> from prerec_pyro.causal import Measurement
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
     >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])

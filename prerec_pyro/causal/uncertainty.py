@@ -52,8 +52,7 @@ def domain_draws(
 
     Examples
     --------
-    >>> from prerec_pyro import PreRec, TrainConfig
-    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
     >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
@@ -105,8 +104,7 @@ def uncertain_lists(
 
     Examples
     --------
-    >>> from prerec_pyro import PreRec, TrainConfig
-    >>> from prerec_pyro.data.simulation.simulate import simulate
+    >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
     >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])

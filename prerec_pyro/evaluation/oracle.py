@@ -23,8 +23,8 @@ class Oracle:
     Examples
     --------
     >>> import numpy as np
+    >>> from prerec_pyro import simulate
     >>> from prerec_pyro.data.encoded import encode_domain
-    >>> from prerec_pyro.data.simulation.simulate import simulate
     >>> from prerec_pyro.evaluation import evaluate
     >>> (shop,) = simulate(1, num_items=30, num_users=40, num_days=20)
     >>> encoded = encode_domain(shop.domain.with_embeddings(shop.truth.item_mean))

@@ -114,8 +114,8 @@ def evaluate(
     Examples
     --------
     >>> import numpy as np
+    >>> from prerec_pyro import simulate
     >>> from prerec_pyro.data.encoded import encode_domain
-    >>> from prerec_pyro.data.simulation.simulate import simulate
     >>> from prerec_pyro.models.baselines import MostPopular
     >>> (shop,) = simulate(1, num_items=30, num_users=40, num_days=20)
     >>> encoded = encode_domain(shop.domain.with_embeddings(shop.truth.item_mean))
@@ -197,8 +197,8 @@ def validation_score(
     Examples
     --------
     >>> import numpy as np
+    >>> from prerec_pyro import simulate
     >>> from prerec_pyro.data.encoded import encode_domain
-    >>> from prerec_pyro.data.simulation.simulate import simulate
     >>> from prerec_pyro.models.baselines import SBERT, Random
     >>> (shop,) = simulate(1, num_items=30, num_users=40, num_days=20)
     >>> encoded = encode_domain(shop.domain.with_embeddings(shop.truth.item_mean))

@@ -11,7 +11,7 @@ from tests.support.examples import loaded_by, modules_of, run_examples
 
 
 def test_importing_the_package_loads_nothing_else():
-    assert loaded_by("prerec_pyro.causal") == {"prerec_pyro", "prerec_pyro.causal"}
+    assert loaded_by("prerec_pyro.causal") == {"prerec_pyro", "prerec_pyro._version", "prerec_pyro.causal"}
 
 
 def test_every_public_name_resolves():

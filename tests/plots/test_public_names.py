@@ -18,7 +18,7 @@ def _close():
 
 
 def test_importing_the_package_loads_nothing_else():
-    assert loaded_by("prerec_pyro.plots") == {"prerec_pyro", "prerec_pyro.plots"}
+    assert loaded_by("prerec_pyro.plots") == {"prerec_pyro", "prerec_pyro._version", "prerec_pyro.plots"}
 
 
 def test_every_public_name_resolves():

@@ -162,9 +162,8 @@ def drift_report(
     --------
     The prior is what is known given an empty log; here it plays the part of the posterior.
 
-    >>> from prerec_pyro import PreRec, TrainConfig
+    >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> from prerec_pyro.causal import domain_draws
-    >>> from prerec_pyro.data.simulation.simulate import simulate
     >>> from prerec_pyro.data.times import SECONDS_PER_DAY
     >>> shops = simulate(2, num_items=20, num_users=120, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
