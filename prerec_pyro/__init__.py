@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.recommenders.registry import load_model
     from prerec_pyro.recommenders.text_baseline import TextBaseline
-    from prerec_pyro.training.trainer import TrainConfig
+    from prerec_pyro.training.recipes import TrainConfig
 
 _HOME = {
     "BackdoorAdjustedPreRec": "recommenders.backdoor_adjusted",
@@ -43,7 +43,7 @@ _HOME = {
     "PreRec": "recommenders.prerec",
     "Priors": "models.priors",
     "TextBaseline": "recommenders.text_baseline",
-    "TrainConfig": "training.trainer",
+    "TrainConfig": "training.recipes",
     "UnconfoundedConfig": "models.graphs.config",
     "load_model": "recommenders.registry",
     "simulate": "data.simulation.simulate",

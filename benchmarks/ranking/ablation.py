@@ -22,14 +22,14 @@ from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training.trainer import TrainConfig
+from prerec_pyro.training.recipes import Recipe, TrainConfig
 
 NUM_QUERIES = 6000
 # Row → settings of the graph, of training, and others. W_z starts at 0: at rate 0 Z has no effect.
 PARTS: dict[str, tuple[dict, dict, dict]] = {
     "all": ({}, {}, {}),
     "no D": ({}, {}, {"free": {"V"}}),
-    "no Z": ({}, {"popularity_rate": 0.0}, {}),
+    "no Z": ({}, {"recipe": Recipe(popularity_rate=0.0)}, {}),
     "no item offsets": ({}, {}, {"free": {"D"}}),
     "no V → U": ({"item_to_user": False}, {}, {}),
     "with D → V": ({"domain_to_item": True}, {}, {}),

@@ -19,6 +19,7 @@ from prerec_pyro.causal import drift_report
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulation.simulate import FIRST_DAY, SimulationConfig, simulate
 from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.training.recipes import Recipe
 
 DAYS, CUT = 60, 40
 ALPHAS = (0.01, 0.05, 0.2)
@@ -40,7 +41,7 @@ def main() -> None:
     sources = [store(number, SimulationConfig(), size) for number in range(1, 4)]
     model = PreRec(
         GraphConfig(latent_dim=16),
-        training=TrainConfig(epochs=3, seed=0, k_percent=5.0, validation_queries=300),
+        training=TrainConfig(epochs=3, seed=0, k_percent=5.0, recipe=Recipe(validation_queries=300)),
         device="cpu",
     ).fit(sources)
     for name, story in STORIES.items():

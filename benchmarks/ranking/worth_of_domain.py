@@ -23,7 +23,7 @@ from prerec_pyro.evaluation.bootstrap import paired_bootstrap
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training.trainer import TrainConfig
+from prerec_pyro.training.recipes import TrainConfig
 
 LENGTHS = {"all": (1, np.inf), "1": (1, 2), "2 to 5": (2, 6), "more": (6, np.inf)}
 """Row → how many items were met before the query, from and below."""

@@ -26,7 +26,7 @@ from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import TrainConfig
+from prerec_pyro.training.recipes import Recipe, TrainConfig
 
 DIM = 32
 
@@ -51,7 +51,7 @@ def main() -> None:
         graph = PreRecGraph(config, num_domains=1, text_dim=DIM)
         program = NonCenteredModel(graph, FREE_BY_DEFAULT)
         source = Source(encoded, np.arange(domain.num_users), 0, 0)
-        training = TrainConfig(epochs=1, min_steps=1)
+        training = TrainConfig(epochs=1, recipe=Recipe(min_steps=1))
         trainer = map_trainer(program, map_guide(program, options.items), [source], training)
         start = time.perf_counter()
         (row,) = trainer.fit().history

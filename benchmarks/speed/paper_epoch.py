@@ -68,7 +68,8 @@ def fit(folder: Path, settings: dict[str, Any], steps: int | None) -> dict[str, 
     from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.training.batch_schedule import BatchSchedule, Source
     from prerec_pyro.training.effect_scale_update import EffectScaleUpdate
-    from prerec_pyro.training.trainer import TrainConfig, Trainer
+    from prerec_pyro.training.recipes import TrainConfig
+    from prerec_pyro.training.trainer import Trainer
 
     allocator.keep_freed_memory()  # as `prerec-pyro train` does
     allocator.limit_onednn_cache()

@@ -32,7 +32,8 @@ from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import TrainConfig, Trainer
+from prerec_pyro.training.recipes import TrainConfig
+from prerec_pyro.training.trainer import Trainer
 
 ADAM = 7  # numbers moved a parameter: it, and two moments, read and written; its gradient read
 

@@ -37,9 +37,11 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
-from prerec_pyro.training.objective import map_trainer
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.objective import map_trainer, offset_scale
 from prerec_pyro.training.precision import Precision, autocast
-from prerec_pyro.training.trainer import Source, TrainConfig, Trainer, offset_scale
+from prerec_pyro.training.recipes import TrainConfig
+from prerec_pyro.training.trainer import Trainer
 
 PADDED = 256
 """Samples in a step of (c): the paper's batch."""

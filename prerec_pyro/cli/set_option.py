@@ -1,9 +1,9 @@
-"""``--set NAME=VALUE``: from text to checked configurations."""
+"""The option ``--set NAME=VALUE``: configurations from text, checked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,12 +17,12 @@ MAX_SEED = 2**32 - 1
 
 
 def parse(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Return name → text of the values of ``--set``, or of whatever the option is called.
+    """Return name → text for the values of an option such as ``--set``.
 
     Raises
     ------
     InputError
-        If one is no NAME=VALUE, or a name is set twice.
+        If a value is not of the form NAME=VALUE, or a name is set twice.
     """
     settings: dict[str, str] = {}
     option = parameter.opts[0]
@@ -37,7 +37,20 @@ def parse(_ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 
 
 def join(settings: Mapping[str, str], shorthands: Mapping[str, tuple[str, Any]]) -> dict[str, str]:
-    """Return the settings with those that have an option of their own, name → (option, value or None)."""
+    """Return the settings together with those that have an option of their own.
+
+    Parameters
+    ----------
+    settings
+        Name → text, from ``--set``.
+    shorthands
+        Name → option and value; None is not given.
+
+    Raises
+    ------
+    InputError
+        If a setting is given both ways.
+    """
     joined = dict(settings)
     for name, (option, value) in shorthands.items():
         if value is None:
@@ -48,57 +61,53 @@ def join(settings: Mapping[str, str], shorthands: Mapping[str, tuple[str, Any]])
     return joined
 
 
-def configs(
-    settings: Mapping[str, str], bases: Iterable[BaseModel], only: Mapping[type, Iterable[str]] | None = None
-) -> list[Any]:
-    """Return the configurations with what `settings`, name → text, changes in them.
+def configs(settings: Mapping[str, str], bases: Iterable[BaseModel], offered: Collection[str]) -> list[Any]:
+    """Return the configurations with some settings changed.
 
     Parameters
     ----------
+    settings
+        Name → text.
     bases
-        The configurations as they are when nothing is set; no two share a name.
-    only
-        Type of a configuration → the names that may be set in it; all where it is left out.
+        The configurations without the changes; no two have an offered name in common.
+    offered
+        Names that may be set.
 
     Raises
     ------
     InputError
-        If a name is unknown, or a value is not what its field takes.
+        If a name is not offered, or its field does not take the value.
     """
     bases = list(bases)
-    fields = {
-        name: field.description
-        for base in bases
-        for name, field in type(base).model_fields.items()
-        if name in (only or {}).get(type(base), type(base).model_fields)
+    about = {
+        name: field.description for base in bases for name, field in type(base).model_fields.items() if name in offered
     }
     for name, text in settings.items():
-        if name not in fields:
-            allowed = ", ".join(name + (f" ({about})" if about else "") for name, about in fields.items())
+        if name not in about:
+            allowed = ", ".join(name + (f" ({what})" if what else "") for name, what in about.items())
             raise InputError(f"--set {name}={text}: there is no setting {name!r}; expected one of {allowed}")
-    return [_built(base, {n: t for n, t in settings.items() if n in type(base).model_fields}) for base in bases]
+    return [_changed(base, {n: t for n, t in settings.items() if n in type(base).model_fields}) for base in bases]
 
 
-def _built(base: BaseModel, settings: Mapping[str, str]) -> Any:
+def _changed(base: BaseModel, settings: Mapping[str, str]) -> Any:
     from pydantic import ValidationError
 
     try:
-        built = type(base)(**(base.model_dump() | {n: None if t == "none" else t for n, t in settings.items()}))
+        changed = type(base)(**(base.model_dump() | dict(settings)))
     except ValidationError as error:
         raise InputError(_sentence(error, settings)) from None
     for name in settings:
-        value = getattr(built, name)
-        if value is None or isinstance(value, str):
-            continue
-        if (name == "seed" and not 0 <= value <= MAX_SEED) or not math.isfinite(value):
-            limits = f"from 0 to {MAX_SEED}" if name == "seed" else "that is finite"
-            raise InputError(f"--set {name}={settings[name]}: should be a number {limits}")
-    return built
+        value = getattr(changed, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"--set {name}={settings[name]}: should be a number that is finite")
+    return changed
 
 
 def _sentence(error: ValidationError, settings: Mapping[str, str]) -> str:
+    """Return what is wrong, with the option of each value; an error of several values names all options."""
     parts = []
     for one in error.errors():
-        name = str(one["loc"][0])
-        parts.append(f"--set {name}={settings[name]}: {one['msg'].removeprefix('Input ')}")
+        names = [str(one["loc"][0])] if one["loc"] else list(settings)
+        options = " ".join(f"--set {name}={settings[name]}" for name in names)
+        parts.append(f"{options}: {one['msg'].removeprefix('Input ').removeprefix('Value error, ')}")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Every method that is trained, by the name that the command line gives it."""
+"""The trained methods by name: their models, and the settings that a person chooses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training import checkpoint
+from prerec_pyro.training.baseline_configs import ITEM_VECTORS, BaselineTraining
+from prerec_pyro.training.recipes import TrainConfig
 
 METHODS = ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", "gru4rec")
 GRAPH_OF = {"prerec": "extended", "prerec_paper": "paper", "prerec_n": "unconfounded"}
+_SHAPES = ("latent_dim", "num_layers", "num_heads", "dropout")
 
 Model = PreRec | TextBaseline
 
@@ -25,12 +28,15 @@ def new_model(method: str, **options: Any) -> Model:
     method
         One of `METHODS`.
     options
-        Of `PreRec` or `TextBaseline`.
+        Arguments of `PreRec` or `TextBaseline`.
 
     Raises
     ------
     InputError
-        If there is no such method, or an option means nothing.
+        If there is no such method, or an argument is not allowed.
+
+    >>> new_model("prerec_paper", device="cpu").graph_class.__name__
+    'PaperGraph'
     """
     if method not in METHODS:
         raise InputError(f"method {method!r} is none of {', '.join(METHODS)}")
@@ -40,12 +46,12 @@ def new_model(method: str, **options: Any) -> Model:
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
-    """Return the saved model of a folder, of whatever method.
+    """Return the saved model of a folder, of any method.
 
     Raises
     ------
     InputError
-        If the folder is no saved model, or one of a method that this version does not have.
+        If the folder is not a saved model, or its method is not one of `METHODS`.
     """
     method = checkpoint.read_method(Path(folder))
     of_own_graph = (method or "").startswith("prerec_")  # `PreRec.load` says how such a model is read
@@ -53,3 +59,29 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
         raise InputError(f"{folder}: holds a model of method {method!r}; this version has {', '.join(METHODS)}")
     kind = TextBaseline if method in LEARNED else PreRec
     return kind.load(folder, device)
+
+
+def offered_settings(method: str, *, tuned: bool = False) -> tuple[str, ...]:
+    """Return the names of the settings that a person chooses, those of ``--set``.
+
+    The other fields of a configuration are constants of a recipe or of a graph.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    tuned
+        Whether the method is fine-tuned: the shape of its networks is then that of the saved model.
+
+    >>> offered_settings("prerec")[:6]
+    ('latent_dim', 'num_layers', 'num_heads', 'dropout', 'epochs', 'patience')
+    """
+    if method not in LEARNED:
+        return (*(() if tuned else _SHAPES), *_without_recipe(TrainConfig))
+    shapes = LEARNED[method].tunable if tuned else LEARNED[method].config.model_fields
+    training = (name for name in _without_recipe(BaselineTraining) if name != "item_rate" or method in ITEM_VECTORS)
+    return (*shapes, *training)
+
+
+def _without_recipe(kind: type[TrainConfig] | type[BaselineTraining]) -> list[str]:
+    return [name for name in kind.model_fields if name != "recipe"]

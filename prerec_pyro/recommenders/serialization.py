@@ -1,4 +1,4 @@
-"""`PreRec` on disk: what its folder says, in the words of its parts."""
+"""Settings and saved files of `PreRec`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -16,14 +16,28 @@ from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, check_graph, graph_name
 from prerec_pyro.models.priors import Priors
-from prerec_pyro.recommenders.format4 import is_format_4, upgraded
+from prerec_pyro.recommenders.format4 import is_format_4, upgraded_config, upgraded_weights
 from prerec_pyro.training import checkpoint
-from prerec_pyro.training.trainer import TrainConfig
+from prerec_pyro.training.recipes import TrainConfig
+
+
+class HasSettings(Protocol):
+    """The settings of a `PreRec`, as its attributes; see `Settings`."""
+
+    graph_class: GraphClass
+    config: GraphConfig
+    training: TrainConfig
+    priors: Priors
+    free: frozenset[str]
+    encoder_name: str | None
+    window: int
+    normalizer: Normalizer
+    whitening: float
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a `PreRec` is made from; each field as in its constructor."""
+    """Settings that a `PreRec` is made from; each field as in its constructor."""
 
     graph_class: GraphClass
     config: GraphConfig
@@ -35,21 +49,36 @@ class Settings:
     normalizer: Normalizer
     whitening: float
 
+    @classmethod
+    def of(cls, model: HasSettings) -> Settings:
+        """Return the settings of a model."""
+        return cls(
+            graph_class=model.graph_class,
+            config=model.config,
+            training=model.training,
+            priors=model.priors,
+            free=model.free,
+            encoder=model.encoder_name,
+            window=model.window,
+            normalizer=model.normalizer,
+            whitening=model.whitening,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class SavedModel:
-    """All that a trained `PreRec` is: settings, numbers, and where they come from.
+    """The contents of a trained `PreRec`: settings, numbers and their origin.
 
     Attributes
     ----------
     settings
-        What it is made from.
+        Settings that it is made from.
     encoder_revision
-        Of the text encoder that it was trained with.
+        Revision of the text encoder that it was trained with.
     graph, sources
         Parameters, and the MAP of the free nodes.
     history, facts
-        Of its training; the manifest.
+        Metrics of each epoch and facts about the training run, for the manifest.
     """
 
     settings: Settings
@@ -60,12 +89,12 @@ class SavedModel:
     facts: dict[str, Any]
 
     def config(self) -> dict[str, Any]:
-        """Return all that the model is built from, plain JSON.
+        """Return everything that the model is built from, as plain JSON.
 
         Raises
         ------
         InputError
-            If a prior is a callable of the user's own, which a file cannot hold.
+            If a prior is a function of the user's own, which a file cannot hold.
         """
         settings = self.settings
         return {
@@ -89,17 +118,26 @@ class SavedModel:
 
     @classmethod
     def read(cls, folder: Path, device: torch.device, graph: GraphClass | None = None) -> SavedModel:
-        """Return what `write` wrote, in evaluation mode; `graph` is the class of a graph of one's own.
+        """Return the model of a folder, in evaluation mode.
+
+        Parameters
+        ----------
+        folder
+            The model folder.
+        device
+            Device of the model.
+        graph
+            Class of the graph, if it is a graph of one's own.
 
         Raises
         ------
         InputError
-            If a file of the folder is missing, damaged or of another format.
+            If a file of the folder is missing, damaged or in another format.
         """
         weights, config, manifest = checkpoint.load_model(folder)
         with _format_of(folder):
             if is_format_4(config):
-                weights, config = upgraded(weights, config, folder)
+                weights, config = upgraded_weights(weights), upgraded_config(config, str(folder))
             shapes = dict(config["graph"])
             graph_class = _chosen(shapes.pop("name"), graph, folder)
             settings = Settings(
@@ -128,7 +166,7 @@ class SavedModel:
 
 
 def method(graph: GraphClass) -> str:
-    """Return the name of the method that a graph belongs to.
+    """Return the name of the method that uses a graph.
 
     >>> from prerec_pyro.models.graphs.registry import GRAPHS
     >>> [method(graph) for graph in GRAPHS.values()]
@@ -140,14 +178,14 @@ def method(graph: GraphClass) -> str:
 
 
 def _chosen(name: str, given: GraphClass | None, folder: Path) -> GraphClass:
-    """Return the class of a saved graph."""
+    """Return the class of a saved graph, given its name and the class that the caller gave."""
     if given is not None:
         if graph_name(check_graph(given)) != name:
             raise InputError(f"{folder}: holds a model of the graph {name}, not of {graph_name(given)}")
         return given
     if name not in GRAPHS:
         raise InputError(
-            f"{folder}: holds a model of a graph of one's own, {name}; give its class: "
+            f"{folder}: holds a model of a graph of one's own, {name}; give its class, as in "
             f"PreRec.load(folder, graph={name})"
         )
     return GRAPHS[name]
@@ -155,6 +193,7 @@ def _chosen(name: str, given: GraphClass | None, folder: Path) -> GraphClass:
 
 @contextmanager
 def _format_of(folder: Path) -> Iterator[None]:
+    """Turn errors about the contents of a folder into `InputError`."""
     try:
         yield
     except InputError:

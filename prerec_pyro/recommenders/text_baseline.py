@@ -21,6 +21,7 @@ from prerec_pyro.models.baselines.unisrec import UniSRecConfig
 from prerec_pyro.models.baselines.zesrec import ZESRecConfig
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
+from prerec_pyro.recommenders.format4 import upgraded_training
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.baseline_configs import BaselineTraining, adam, defaults
 from prerec_pyro.training.run import TrainingRun, ValidationUsers
@@ -178,7 +179,7 @@ class TextBaseline(BaseRecommender):
         check_texts(encoded, old.text_dim)
         new = TextBaseline(
             self.name,
-            self._changed(config or {}),
+            self.changed_config(config or {}),
             training=training or defaults(self.name, tuned=True).model_copy(update={"seed": self.training.seed}),
             encoder=self.encoder_name,
             window=self.window,
@@ -248,11 +249,13 @@ class TextBaseline(BaseRecommender):
         """
         weights, config, manifest = checkpoint.load_model(Path(folder))
         try:
-            method = manifest["method"]
+            method, training = manifest["method"], config["training"]
+            if manifest["format_version"] == 4:
+                training = upgraded_training(training, BaselineTraining)
             model = cls(
                 method,
                 LEARNED[method].config(**config["baseline"]),
-                training=BaselineTraining(**config["training"]),
+                training=BaselineTraining(**training),
                 encoder=config["encoder"]["name"],
                 device=device,
                 **config["popularity"],
@@ -288,8 +291,8 @@ class TextBaseline(BaseRecommender):
         module, sources = self._fitted(), run.sources(self.sources.first_rows)
         item_scale = self.config.offset_scale if isinstance(self.config, ZESRecConfig) else 1.0
         optimizers = adam(module, self.training, item_scale=item_scale)
-        trainer = Trainer(module, optimizers, sources, self.training, self.device, together=module.joint_sources)
-        num_queries = run.num_validation_queries(self.training.validation_queries)
+        trainer = Trainer(module, optimizers, sources, self.training, self.device, joint_sources=module.joint_sources)
+        num_queries = run.num_validation_queries(self.training.recipe.validation_queries)
 
         def score(parts: ValidationUsers) -> float:
             return validation_score(self, parts, self.training.k_percent, num_queries)
@@ -298,8 +301,14 @@ class TextBaseline(BaseRecommender):
         self.history = progress.history
         return self
 
-    def _changed(self, changes: Mapping[str, Any]) -> BaselineConfig:
-        """Return the settings with some changed; refuse those that are the shape of the networks."""
+    def changed_config(self, changes: Mapping[str, Any]) -> BaselineConfig:
+        """Return the settings with some changed, for fine-tuning.
+
+        Raises
+        ------
+        InputError
+            If a setting belongs to the shape of the networks, or there is no such setting.
+        """
         tunable = LEARNED[self.name].tunable
         if refused := [name for name in changes if name not in tunable]:
             raise InputError(

@@ -15,7 +15,7 @@ from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.recommenders.registry import GRAPH_OF, new_model
 from prerec_pyro.training.baseline_configs import defaults
 from prerec_pyro.training.loop_config import LoopConfig
-from prerec_pyro.training.trainer import FINE_TUNING, TrainConfig
+from prerec_pyro.training.recipes import FEW_SHOT, PRE_TRAINING
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class MethodSettings:
         Configuration of the training on the sources.
     target
         Configuration of the training on the target, for fine-tuning and from scratch alike, so that a model trained
-        from scratch does not lose because of the learning rates of pre-training.
+        from scratch does not lose because of the learning rates of pre-training. For PreRec it is `FEW_SHOT`, which is
+        `FINE_TUNING` from 100,000 training queries on.
     """
 
     shape: BaseModel
@@ -42,7 +43,7 @@ class MethodSettings:
         """Return the tuned settings of a method."""
         if method in LEARNED:
             return cls(LEARNED[method].config(), defaults(method), defaults(method, tuned=True))
-        return cls(GRAPHS[GRAPH_OF[method]].Config(), TrainConfig(), FINE_TUNING)
+        return cls(GRAPHS[GRAPH_OF[method]].Config(), PRE_TRAINING, FEW_SHOT)
 
     def check(self, method: str) -> None:
         """Raise `InputError` where a model of this shape cannot be built, before hours of work."""

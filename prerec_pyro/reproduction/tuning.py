@@ -127,7 +127,7 @@ class Search:
         if self.target is None:
             return float(model.facts["validation_r_ndcg"])
         parts = [(self.target, split_users(self.target.domain, self.split_seed).validation)]
-        return validation_score(model, parts, settings.sources.k_percent, settings.sources.validation_queries)
+        return validation_score(model, parts, settings.sources.k_percent, settings.sources.recipe.validation_queries)
 
     def key(self) -> dict[str, Any]:
         """Return everything that determines a score, plain JSON."""

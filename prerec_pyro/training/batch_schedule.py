@@ -1,4 +1,4 @@
-"""Which batches an epoch reads, in which order, and which of them are this process's."""
+"""Batches of an epoch: their sources, their order, and the part that each process reads."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Source:
     encoded
         The domain.
     users
-        ``(n,)`` rows of its training users.
+        ``(num_users,)`` rows of its training users.
     domain
         Row of D_k.
     first_row
         Row of its first item in the table of item offsets.
     lengths
-        ``(n,)`` how many of each user's first events count; None is all. See `first_samples`.
+        ``(num_users,)`` number of first events of each user that count; None counts all. See `first_samples`.
     """
 
     encoded: EncodedDomain
@@ -41,16 +41,16 @@ class Source:
 
     @property
     def num_queries(self) -> int:
-        """Queries of the training users that count."""
+        """Number of queries of the training users, in the events that count."""
         lengths = np.diff(self.encoded.domain.offsets)[self.users] if self.lengths is None else self.lengths
         return int(np.maximum(lengths - 1, 0).sum())
 
     def batches(self, config: LoopConfig, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`: a function of the configuration and the number alone."""
+        """Yield the batches of epoch `number`, a function of the configuration and the number alone."""
         return (make() for make in self.epoch(config, number))
 
     def epoch(self, config: LoopConfig, number: int) -> Iterator[Callable[[], Batch]]:
-        """Yield the batches of epoch `number` yet to be made, for one who needs but some of them."""
+        """Yield functions that make the batches of epoch `number`, for a process that needs some of them only."""
         rng = np.random.default_rng([config.seed, number, self.domain])
         return epoch(
             self.encoded,
@@ -64,7 +64,13 @@ class Source:
         )
 
     def first_batch(self, config: LoopConfig) -> Batch:
-        """Return a batch to make parameters from; refuse a domain that has none."""
+        """Return the first batch of epoch 0, which parameters are made from.
+
+        Raises
+        ------
+        InputError
+            If no training user has two events.
+        """
         batch = next(self.batches(config, 0), None)
         if batch is None:
             raise InputError(
@@ -76,61 +82,62 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class BatchSchedule:
-    """The batches of each epoch, a function of configuration and number alone, whoever reads them.
+    """The batches of each epoch, a function of the configuration and the number alone, for any number of processes.
 
     Attributes
     ----------
     sources
-        Domains; each gives as many batches an epoch as the largest, so that they weigh the same.
+        Domains. Each gives as many batches an epoch as the largest, so that all domains have the same weight.
     config
-        How to train.
+        Settings of training.
     processes
-        Who share the batches.
-    together
-        Whether a batch of every source is read at a time, and not of one of them.
+        The processes that share the batches.
+    joint_sources
+        Whether one batch of every source is read at a time; otherwise the sources take turns.
     """
 
     sources: list[Source]
     config: LoopConfig
     processes: Processes
-    together: bool = False
+    joint_sources: bool = False
 
     @property
     def batches_a_step(self) -> int:
-        """Batches, of all processes, whose mean gradient a step takes."""
+        """Number of batches, of all processes together, that a step averages."""
         return self.config.accumulate * self.processes.size
 
     def schedule(self, number: int) -> np.ndarray:
-        """Return the sources of each batch, ``(num_batches, 1)``: each as often as the largest has batches, shuffled.
+        """Return the sources of each batch, ``(num_batches, 1)``, shuffled: each as often as the largest has batches.
 
-        Together it is ``(num_batches, num_sources)``, all in each row. The last step is filled up from the beginning.
+        With `joint_sources` the shape is ``(num_batches, num_sources)``, with all sources in each row. The last step is
+        filled up from the first rows.
         """
         largest = max(source.num_queries for source in self.sources)
-        batches = max(self.config.min_steps, round(largest / self.config.batch_tokens))
-        everyone = np.arange(len(self.sources))
-        if self.together:
-            rows = np.tile(everyone, (batches, 1))
+        batches = max(self.config.recipe.min_steps, round(largest / self.config.batch_tokens))
+        every = np.arange(len(self.sources))
+        if self.joint_sources:
+            rows = np.tile(every, (batches, 1))
         else:
-            rows = np.random.default_rng([self.config.seed, number]).permutation(np.repeat(everyone, batches))[:, None]
+            rows = np.random.default_rng([self.config.seed, number]).permutation(np.repeat(every, batches))[:, None]
         return np.resize(rows, (-(-len(rows) // self.batches_a_step) * self.batches_a_step, rows.shape[1]))
 
     def batches(self, schedule: np.ndarray, number: int) -> Iterator[tuple[int, list[Batch]]]:
-        """Yield the rows of the schedule that are this process's, each with a batch of every source in it.
+        """Yield index and batches of each row of the schedule that belongs to this process.
 
-        A source that runs out starts a pass anew.
+        A source that runs out starts another pass, in another order.
         """
         passes = [0] * len(self.sources)
         streams = [source.epoch(self.config, number) for source in self.sources]
 
-        def take(index: int) -> Callable[[], Batch]:
-            make = next(streams[index], None)
+        def take(source: int) -> Callable[[], Batch]:
+            make = next(streams[source], None)
             if make is None:
-                passes[index] += 1
-                streams[index] = self.sources[index].epoch(self.config, number + passes[index] * 1_000_003)
-                make = next(streams[index])
+                passes[source] += 1
+                streams[source] = self.sources[source].epoch(self.config, number + passes[source] * 1_000_003)
+                make = next(streams[source])
             return make
 
-        for place, row in enumerate(schedule):
-            makers = [take(index) for index in row]
-            if self.processes.is_mine(place):
-                yield place, [make() for make in makers]
+        for index, row in enumerate(schedule):
+            makers = [take(source) for source in row]
+            if self.processes.is_mine(index):
+                yield index, [make() for make in makers]

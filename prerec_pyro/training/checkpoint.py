@@ -1,4 +1,4 @@
-"""A model on disk: safetensors for numbers, JSON for the rest, nothing that is unpickled."""
+"""Models and states of training on disk: safetensors for numbers, JSON for the rest, nothing to unpickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.errors import InputError
 
-FORMAT_VERSION = 5  # 5: a graph has a name; before, it was chosen by switches
+FORMAT_VERSION = 5  # in 4 switches chose the graph, and the constants of a recipe were settings
 READABLE_VERSIONS = (4, FORMAT_VERSION)
 _WEIGHTS, _CONFIG, _MANIFEST = "weights.safetensors", "config.json", "manifest.json"
 
@@ -33,13 +33,13 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, An
     Parameters
     ----------
     folder
-        Replaced if it is empty or a saved model.
+        The model folder; it is replaced if it is empty or a saved model.
     weights
         Tensors by name.
     config
-        What the model is built from, plain JSON.
+        Settings that the model is built from, plain JSON.
     manifest
-        Where it comes from: versions, encoder, domains, priors, seeds, metrics. Plain JSON.
+        Origin of the model: versions, encoder, domains, priors, seeds, metrics. Plain JSON.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 
 
 def read_method(folder: Path) -> str | None:
-    """Return which method a model folder holds a model of, of which it need not be sound; None if it does not say."""
+    """Return the method of a model folder, which may be damaged otherwise; None if it names none."""
     path = folder / _MANIFEST
     return _read_json(path).get("method") if path.is_file() else load_model(folder)[2].get("method")
 
@@ -101,7 +101,7 @@ def check_writable(folder: Path) -> None:
 
 
 def provenance(encoded: Sequence[EncodedDomain], *, split_seed: int, seed: int) -> dict[str, Any]:
-    """Return where a model comes from, for its manifest: domains, seeds, versions."""
+    """Return the origin of a model for its manifest: domains, seeds, versions."""
     packages = ("prerec-pyro", "torch", "pyro-ppl", "sentence-transformers")
     return {
         "split_seed": split_seed,
@@ -122,16 +122,16 @@ def provenance(encoded: Sequence[EncodedDomain], *, split_seed: int, seed: int) 
 
 
 def save_progress(folder: Path, run: dict[str, Any], state: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write the state of an unfinished training run, from which it can be resumed; replaces the last one.
+    """Write the state of an unfinished training run, from which it can resume; the last state is replaced.
 
     Parameters
     ----------
     folder
-        Where.
+        Folder of the state.
     run
-        What the run is: settings and data, plain JSON. Resuming needs the same.
+        Settings and data of the run, plain JSON. Resuming needs the same.
     state, facts
-        Tensors and plain JSON.
+        Tensors and plain JSON; see `Trainer.state`.
     """
     with _beside(folder) as beside:
         _write_tensors(beside / "state.safetensors", state)
@@ -140,12 +140,12 @@ def save_progress(folder: Path, run: dict[str, Any], state: Mapping[str, Tensor]
 
 
 def load_progress(folder: Path, run: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return what `save_progress` wrote.
+    """Return tensors and plain JSON that `save_progress` wrote.
 
     Raises
     ------
     InputError
-        If there is nothing to resume, it is damaged, or it is another run's.
+        If there is nothing to resume, the state is damaged, or it belongs to another run.
     """
     facts_path, state_path = folder / "progress.json", folder / "state.safetensors"
     if not facts_path.is_file() or not state_path.is_file():
@@ -162,19 +162,19 @@ def load_progress(folder: Path, run: dict[str, Any]) -> tuple[dict[str, Tensor],
 
 
 def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
-    """Name what differs, one level into what has names of its own."""
+    """Return the key paths of values that differ, such as ``training.recipe.min_steps``."""
     names = []
     for name, value in now.items():
         other = then.get(name)
         if isinstance(value, dict) and isinstance(other, dict):
-            names += [f"{name}.{inner}" for inner in value if value[inner] != other.get(inner)]
+            names += [f"{name}.{inner}" for inner in _changed(value, other)]
         elif value != other:
             names.append(name)
     return names
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """Return an optimiser's moments as named tensors; steps become 0-d tensors."""
+    """Return the moments of an optimiser as named tensors; numbers of steps become 0-d tensors."""
     state = optimizer.state_dict()["state"]
     return {
         f"{prefix}.{index}.{name}": torch.as_tensor(value)
@@ -184,7 +184,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Put back what `flatten_optimizer` gave."""
+    """Restore the moments that `flatten_optimizer` returned."""
     own: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith(prefix + "."):
@@ -197,7 +197,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to that takes the place of `folder` when all is written."""
+    """Yield a folder to write to, which replaces `folder` when the block ends without an error."""
     beside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
         beside.mkdir(parents=True)

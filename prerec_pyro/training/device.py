@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choice of the device to compute on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from prerec_pyro.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of ``auto``, ``cpu`` or ``cuda``; auto is CUDA where there is one.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; ``auto`` is CUDA if there is one.
 
     Raises
     ------
     InputError
-        If the name is another, or CUDA is asked for and there is none.
+        If the name is another, or it is ``cuda`` and there is none.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"device {name!r}: expected auto, cpu or cuda")

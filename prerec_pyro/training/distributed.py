@@ -1,7 +1,7 @@
-"""Processes that train one model together: who makes which batch, and how their gradients become one.
+"""Processes that train one model together: their share of the batches, and the mean of their gradients.
 
-Data-parallel, after `accelerate launch` or `torchrun`: each process holds the whole model and makes every n-th batch of
-the same stream; gradients are averaged before a step. Nothing that is sent grows with the catalogue.
+Training is data-parallel, after `accelerate launch` or `torchrun`. Each process holds the whole model and makes every
+n-th batch of the same stream; gradients are averaged before a step. No message grows with the catalogue.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from torch import Tensor, nn
 from prerec_pyro.errors import InputError
 from prerec_pyro.training.device import choose_device
 
-# One process may encode texts or validate for hours while the others wait; one that dies is noticed at once all the
-# same, by its connections or by the launcher.
+# One process may encode texts or validate for hours while the others wait. A process that dies is noticed at once all
+# the same, by its connections or by the launcher.
 PATIENCE = timedelta(hours=12)
 
 
 class Processes:
-    """All processes of a training run, as one of them sees them. One alone sends nothing and waits for nobody.
+    """The processes of a training run, seen from one of them. A single process sends nothing and never waits.
 
-    Every method but `is_mine` must be called by all, in the same order.
+    All processes must call every method except `is_mine`, in the same order.
 
     Attributes
     ----------
     rank
-        Of this one, from 0.
+        Rank of this process, from 0.
     size
-        How many they are.
+        Number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -45,18 +45,18 @@ class Processes:
         self.size = size
 
     def is_mine(self, number: int) -> bool:
-        """Return whether the batch of that number is this process's to make."""
+        """Return whether this process makes the batch of that number."""
         return number % self.size == self.rank
 
     def average(self, dense: Iterable[nn.Parameter], sparse: Iterable[nn.Parameter] = ()) -> None:
-        """Put the mean over processes in the place of each gradient; one that nobody has stays None.
+        """Replace each gradient by its mean over the processes; a gradient that none of them has stays None.
 
         Parameters
         ----------
         dense
-            Parameters whose gradients are sent as they are, together.
+            Parameters with dense gradients, which are sent as one message.
         sparse
-            Tables, ``(num_rows, B)``, of whose sparse gradients only the rows are sent.
+            Tables, ``(num_rows, B)``, with sparse gradients; only their rows are sent.
         """
         if self.size == 1:
             return
@@ -71,12 +71,12 @@ class Processes:
         return numbers
 
     def first(self, work: Callable[[], float]) -> float:
-        """Return the number that `work` gives, done in the first process alone: validation, say.
+        """Return the result of `work`, such as validation, which only the first process does.
 
         Raises
         ------
         InputError
-            In the others, if it failed; the first raises what happened.
+            In the other processes, if it failed; the first raises the error itself.
         """
         if self.size == 1:
             return work()
@@ -85,14 +85,14 @@ class Processes:
             if self.rank == 0:
                 answer = [1.0, work()]
         finally:  # the others must not wait for one that has failed
-            told = torch.tensor(answer, dtype=torch.float64, device=device)
-            dist.broadcast(told, 0)
-        if not told[0]:
-            raise InputError("the first of the processes has failed; it says why")
-        return float(told[1])
+            shared = torch.tensor(answer, dtype=torch.float64, device=device)
+            dist.broadcast(shared, 0)
+        if not shared[0]:
+            raise InputError("the first of the processes has failed; its own message says why")
+        return float(shared[1])
 
     def first_does(self, work: Callable[[], object]) -> None:
-        """Do something in the first process alone, such as writing a file, while the others wait; see `first`."""
+        """Do `work`, such as writing a file, in the first process while the others wait; see `first`."""
 
         def done() -> float:
             work()
@@ -101,13 +101,13 @@ class Processes:
         self.first(done)
 
     def start_alike(self, tensors: Iterable[Tensor]) -> None:
-        """Put the first process's numbers in the place of those of the others."""
+        """Copy the tensors of the first process to the others."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), 0)
 
     def check_alike(self, facts: Mapping[str, Any]) -> None:
-        """Raise `InputError` in all processes, naming what, unless all were given the same plain JSON."""
+        """Raise `InputError` in all processes unless all have the same facts, plain JSON; name those that differ."""
         if self.size == 1:
             return
         texts = [json.dumps([name, facts[name]], sort_keys=True) for name in sorted(facts)]
@@ -115,7 +115,7 @@ class Processes:
         mine = torch.tensor([list(digests)], dtype=torch.uint8, device=_device())  # (1, 8 * num_facts)
         counts = self._gathered(torch.tensor([len(digests)], device=mine.device))
         if len({int(count) for count in counts}) > 1:
-            raise InputError("the processes were asked for different things; give all of them the same command")
+            raise InputError("the processes were given different commands; give all of them the same command")
         theirs = torch.stack(self._gathered(mine))[:, 0].cpu()  # (size, 8 * num_facts)
         differs = (theirs != theirs[0]).any(0).reshape(-1, 8).any(1).tolist()
         if any(differs):
@@ -127,7 +127,7 @@ class Processes:
 
     @contextmanager
     def one_first(self) -> Iterator[None]:
-        """Let one process of each machine through the block before the others, who find its cache warm."""
+        """Let one process of each machine run the block before the others, which then find its cache."""
         if self.size == 1:
             yield
             return
@@ -166,14 +166,14 @@ class Processes:
         table.grad = mean if max(counts) else None
 
     def _gathered(self, mine: Tensor) -> list[Tensor]:
-        """Return what each process gave, all of one shape, in the order of ranks."""
+        """Return the tensor of each process, all of one shape, in the order of ranks."""
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(parts, mine.contiguous())
         return parts
 
 
 def current() -> Processes:
-    """Return the processes of the group that there is, one alone where there is none."""
+    """Return the processes of the current group; a single process if there is no group."""
     if dist.is_available() and dist.is_initialized():
         return Processes(dist.get_rank(), dist.get_world_size())
     return Processes()
@@ -181,22 +181,23 @@ def current() -> Processes:
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Processes]:
-    """Join the processes that `accelerate launch` or `torchrun` started, for as long as the block runs.
+    """Join the processes that `accelerate launch` or `torchrun` started, within the block.
 
-    They talk by NCCL where each has a CUDA device of its own, by gloo on CPUs. A process that nobody launched is alone.
+    They communicate by NCCL if each has a CUDA device of its own, and by gloo on CPUs. A process without a launcher is
+    single.
 
     Parameters
     ----------
     device
-        As `choose_device` takes it.
+        Device by name; see `choose_device`.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield current()
         return
-    # The first optimizer imports it. Imported while there is a group, it would hold the group for good; gloo's threads
-    # then still run when the interpreter ends, and may abort the process.
+    # The first optimiser imports it. Imported while there is a group, it would hold the group for ever; the threads of
+    # gloo would then run when the interpreter ends, and might abort the process.
     importlib.import_module("torch._dynamo")
-    from accelerate import PartialState  # half a second, and for launched processes alone
+    from accelerate import PartialState  # takes half a second, and only launched processes need it
 
     state = PartialState(cpu=choose_device(device).type == "cpu", timeout=PATIENCE)
     try:
@@ -206,5 +207,5 @@ def joined(device: str = "auto") -> Iterator[Processes]:
 
 
 def _device() -> torch.device:
-    """Return where small messages must lie: NCCL sends what is on the GPU."""
+    """Return the device of small messages: NCCL sends from the GPU."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

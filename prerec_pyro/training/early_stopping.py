@@ -1,4 +1,4 @@
-"""Where training stands, and the best state so far: what early stopping goes back to."""
+"""Early stopping: the history of a training run, and its best state so far."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 @dataclass
 class EarlyStopping:
-    """Where training stands, and its best state so far.
+    """The history of a training run and its best state so far.
 
     Attributes
     ----------
     history
-        A row an epoch: ``epoch, loss`` (nats a query, above that of all latents at their prior means), ``num_queries``
-        and ``validation`` (mean r-NDCG).
+        One row an epoch: ``epoch``, ``loss`` (nats per query, above the loss with all latents at their prior means),
+        ``num_queries`` and ``validation`` (mean r-NDCG).
     best_epoch, best_score
-        Of the state in `best`.
+        Epoch and validation score of the state in `best`.
+    best
+        State of the module with the best score; empty before the first.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -28,7 +30,7 @@ class EarlyStopping:
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def better(self, number: int, score: float, module: nn.Module) -> bool:
-        """Keep the module's state if `score` is the best yet; return whether it is."""
+        """Return whether `score` is the best so far; if so, keep the module's state."""
         if score <= self.best_score and self.best:
             return False
         self.best_epoch, self.best_score = number, score

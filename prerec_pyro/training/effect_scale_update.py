@@ -1,4 +1,4 @@
-"""S of the domains that a model is trained on: read from a log, and made part of the model."""
+"""Estimates of S of the trained domains, from their logs, as part of the model."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.run import TrainingRun, ValidationUsers
 
 MIN_DECISION_QUERIES = 6000
-"""Validation queries, at least about, by which it is decided whether what was read of S is taken."""
+"""Least number of validation queries, about, that decide whether an estimate of S is kept."""
 
-Log = tuple[np.ndarray, np.ndarray | None]  # users, and how many of each user's first events count; None is all
+Log = tuple[np.ndarray, np.ndarray | None]
+"""Users, and the number of first events of each that count; None counts all."""
 
 
 @dataclass(frozen=True, eq=False)
 class EffectScaleUpdate:
-    """Asks for the posterior mode of S after a training run, all networks as they are.
+    """Estimates the posterior mode of S after a training run; the networks do not change.
 
-    Not before it: S is the mode of a likelihood with ω, and training is without (docs/results.md).
+    It follows training because S is the mode of a likelihood with ω, and training is without ω (docs/decisions).
 
     Attributes
     ----------
     graph, sources
-        The model; changed.
+        Parameters and free nodes of the model; they change.
     run
-        The domains, and which users train and which validate.
+        The domains, with their training and validation users.
     scorer
-        Gives that of a domain, by the model as it stands.
+        Returns the scorer of a domain for the current model.
     validation
-        Gives the score of validation users, by the model as it stands, from at least so many queries: 0 is as many as
-        an epoch is judged by.
+        Returns the score of validation users for the current model, from at least so many queries. With 0 it takes as
+        many as rate an epoch.
     seed
-        Of the draws of rivals.
+        Seed of the draws of rivals.
     """
 
     graph: ExtendedGraph
@@ -53,9 +54,10 @@ class EffectScaleUpdate:
     seed: int
 
     def after_fine_tuning(self) -> None:
-        """Make the mode of S of the one domain part of the parameters; of few, unless validation users rank worse.
+        """Make the mode of S of the one domain part of the parameters.
 
-        Few are a sample of the training queries, or validation users, whose log is read, with less than decides.
+        The change is undone if validation users rank worse with it, where S comes from little data: from a sample of
+        the training queries, or from fewer than `MIN_DECISION_QUERIES` validation queries.
         """
         encoded, users = self.run.parts[0]
         if self.run.num_samples is None and Source(encoded, users, 0, 0).num_queries >= MIN_DECISION_QUERIES:
@@ -64,22 +66,26 @@ class EffectScaleUpdate:
             self._unless_worse(self._absorb)
 
     def after_pre_training(self) -> None:
-        """Learn the prior of S from the modes of all domains; of a few samples, unless validation users rank worse."""
+        """Fit the hyperprior of S to the modes of all domains.
+
+        After a run on samples the change is undone if validation users rank worse with it.
+        """
         if self.run.num_samples is None:
             self._learn()
         else:
             self._unless_worse(self._learn)
 
     def score_after(self) -> float:
-        """Return what an epoch's validation users are ranked at with or without S, the better; nothing is changed."""
+        """Return the better of the validation scores of an epoch with and without the estimate; nothing changes."""
         before, after, undo = self._tried(self._absorb, 0)
         undo()
         return max(before, after)
 
     def logs(self) -> list[Log]:
-        """Return the log of each domain from which S is read: that of its validation users, which no network fitted.
+        """Return the log of each domain that S is estimated from.
 
-        Of a run on some samples, those: whoever has ten has no log of others, and validation users then only choose.
+        It is the log of the validation users, which no network was fitted to. For a run on samples it is the samples
+        themselves: a market with ten queries has no log of other users. Validation users then only decide.
         """
         if self.run.num_samples is None:
             return [(users, None) for _, users in self.run.parts]
@@ -102,20 +108,20 @@ class EffectScaleUpdate:
         return torch.stack(S)
 
     def _unless_worse(self, change: Callable[[], None]) -> None:
-        """Make a change, and undo it where validation users are then ranked worse: a few rows can mislead S.
+        """Make a change, and undo it if validation users then rank worse.
 
-        Networks know by heart the few rows that S is read from, so what it says is too sure, and an epoch's queries are
-        too few to tell.
+        The networks know the few rows that S is estimated from by heart, so the estimate is too confident. The queries
+        of an epoch are too few to show it.
         """
         before, after, undo = self._tried(change, MIN_DECISION_QUERIES)
         if after < before:
             undo()
 
     def _tried(self, change: Callable[[], None], queries: int) -> tuple[float, float, Callable[[], None]]:
-        """Make a change; return what validation users are ranked at before and after it, and what takes it back."""
+        """Make a change; return the validation scores before and after it, and a function that undoes it."""
         graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
         before = self.validation(self.run.parts, queries)
-        self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide's own are not touched
+        self.sources.nodes = {name: value.clone() for name, value in nodes.items()}  # the guide keeps its own
         change()
 
         def undo() -> None:

@@ -1,4 +1,4 @@
-"""A training run, whatever the model: which users train and which validate, where its state is kept, what it was."""
+"""A training run of any model: its training and validation users, its saved state, and the facts about it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.training import checkpoint
+from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.early_stopping import EarlyStopping
-from prerec_pyro.training.trainer import Source, Trainer
+from prerec_pyro.training.trainer import Trainer
 
 ValidationUsers = list[tuple[EncodedDomain, np.ndarray]]
 TRAINING_PER_VALIDATION_QUERY = 10
-"""Training queries for each validation query that an epoch is judged by, where that makes more than the setting."""
+"""Training queries per validation query of an epoch, if that gives more queries than the recipe."""
 MAX_VALIDATION_SCORES = 100_000_000
-"""Of these queries with all items, where they are more than the setting: a large catalogue is dear to rank."""
+"""Most scores that these queries may take, with all items: ranking a large catalogue is expensive."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """What a call of ``fit`` or ``fine_tune`` asks for.
+    """A call of ``fit`` or ``fine_tune``.
 
     Attributes
     ----------
     encoded
         Domains to train on.
     split_seed
-        Of the 4:3:3 split of users.
+        Seed of the 4:3:3 split of users.
     num_samples
-        Train on that many queries of each domain only; see `first_samples`. None is all.
+        Number of queries of each domain to train on; see `first_samples`. None takes all.
     progress_folder
-        Where to keep the state after each epoch; None keeps none.
+        Folder for the state after each epoch; None saves no state.
     resume
-        Go on from the state in `progress_folder`.
+        Whether to continue from the state in `progress_folder`.
     seed
-        Of training, and of which queries they are: several seeds then also tell how much hangs on that.
+        Seed of training and of the choice of samples.
     """
 
     encoded: Sequence[EncodedDomain]
@@ -52,11 +53,22 @@ class TrainingRun:
 
     @property
     def parts(self) -> ValidationUsers:
-        """The domains, each with its validation users."""
+        """The domains, each with its validation users, ``(num_users,)``."""
         return [(e, split_users(e.domain, self.split_seed).validation) for e in self.encoded]
 
+    @property
+    def num_queries(self) -> int:
+        """Number of training queries of the largest domain."""
+        return max(source.num_queries for source in self.sources(np.zeros(len(self.encoded), np.int64)))
+
     def sources(self, first_rows: np.ndarray) -> list[Source]:
-        """Return the training users of each domain; `first_rows`, ``(num_domains,)``, is where its items start."""
+        """Return the domains with their training users.
+
+        Parameters
+        ----------
+        first_rows
+            ``(num_domains,)`` row of each domain's first item in the table of item offsets.
+        """
         sources = []
         for k, e in enumerate(self.encoded):
             train = split_users(e.domain, self.split_seed).train
@@ -65,15 +77,16 @@ class TrainingRun:
         return sources
 
     def num_validation_queries(self, at_least: int) -> int:
-        """Return how many validation queries of each domain an epoch is judged by, about.
+        """Return the number of validation queries of each domain that rate an epoch, about.
 
-        A tenth of what it trains on, up to `MAX_VALIDATION_SCORES`: epochs late in a long training differ by less
-        than a few queries can tell. Domains have equal weight in the score, so the smallest number is taken for all.
+        It is a tenth of the training queries, limited by `MAX_VALIDATION_SCORES`, because late epochs of a long
+        training differ by less than a few queries can show. Domains have equal weight in the score, so all get the
+        smallest number.
 
         Parameters
         ----------
         at_least
-            ``validation_queries`` of the training.
+            ``validation_queries`` of the recipe.
         """
         sources = self.sources(np.zeros(len(self.encoded), np.int64))
         each = (
@@ -85,25 +98,26 @@ class TrainingRun:
     def fit(
         self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[ValidationUsers], float]
     ) -> tuple[EarlyStopping, dict[str, Any]]:
-        """Train, keeping and taking up the state as asked; return how it went, and the facts for a manifest.
+        """Return the history of training and the facts for a manifest; save and restore states on the way.
 
         Parameters
         ----------
         trainer
-            The loop.
+            The training loop.
         config
-            Gives what the model is built from, plain JSON: a state is taken up by the same model only.
+            Returns what the model is built from, plain JSON. Only the same model can continue from a state.
         score
-            Gives the validation score on validation users of the domains.
+            Returns the validation score on validation users of the domains.
 
         Raises
         ------
         InputError
-            If there is nothing to resume, or the state is of another run.
+            If there is nothing to resume, or the state belongs to another run.
         """
-        folder, run = self.progress_folder, {}
+        folder = self.progress_folder
+        run: dict[str, Any] = {}
         if folder is not None or trainer.processes.size > 1:
-            run = self._facts(config(), trainer.reading.batches_a_step)
+            run = self._facts(config(), trainer.batches.batches_a_step)
         if folder is not None and self.resume:
             trainer.restore(*checkpoint.load_progress(folder, run))
         trainer.processes.check_alike(run | {"epochs done": trainer.next_epoch - 1})
@@ -113,13 +127,17 @@ class TrainingRun:
                 checkpoint.save_progress(folder, run, *trainer.state())
 
         progress = trainer.fit(lambda: score(self.parts), keep)
-        best = {"best_epoch": progress.best_epoch, "validation_r_ndcg": progress.best_score}
-        best["batches_a_step"] = trainer.reading.batches_a_step
-        where = checkpoint.provenance(self.encoded, split_seed=self.split_seed, seed=trainer.config.seed)
-        return progress, best | where | {"num_samples": self.num_samples}
+        facts = {
+            "best_epoch": progress.best_epoch,
+            "validation_r_ndcg": progress.best_score,
+            "batches_a_step": trainer.batches.batches_a_step,
+            **checkpoint.provenance(self.encoded, split_seed=self.split_seed, seed=trainer.config.seed),
+            "num_samples": self.num_samples,
+        }
+        return progress, facts
 
     def _facts(self, config: dict[str, Any], batches_a_step: int) -> dict[str, Any]:
-        """Return what a run is. Two processes of one batch a step are one process of two: a state serves both."""
+        """Return what identifies a run. Two processes with one batch a step are the same run as one with two."""
         training = {name: value for name, value in config["training"].items() if name != "accumulate"}
-        asked = {"split_seed": self.split_seed, "num_samples": self.num_samples, "batches_a_step": batches_a_step}
-        return config | {"training": training} | asked | {"data": [e.domain.fingerprint for e in self.encoded]}
+        split = {"split_seed": self.split_seed, "num_samples": self.num_samples, "batches_a_step": batches_a_step}
+        return config | {"training": training} | split | {"data": [e.domain.fingerprint for e in self.encoded]}

@@ -69,21 +69,12 @@ def saved(shop: Path, run: Run, tmp_path: Path) -> Path:
 
 # A small model with learning rates so high that every part of it changes the scores.
 TINY = (
+    *("--config", Path(__file__).parent / "tiny.yaml"),
     *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16", "--set", "batch_tokens=256"),
-    *(
-        "--set",
-        "k_percent=5",
-        "--set",
-        "learning_rate=0.01",
-        "--set",
-        "learning_rate_at=none",
-        "--set",
-        "text_rate=0.01",
-        "--set",
-        "item_rate=0.01",
-    ),
+    *("--set", "k_percent=5", "--set", "learning_rate=0.01", "--set", "text_rate=0.01"),
     *("--epochs", "2", "--device", "cpu", "--quiet"),
 )
+ITEM_RATE = ("--set", "item_rate=0.01")  # of models in which V is free
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +93,8 @@ def train_tiny(world: Path) -> Callable[..., Result]:
 
     def train(out: Path, *more: object) -> Result:
         sources = ("--source", world / "sim-0", "--source", world / "sim-1")
-        arguments = [str(a) for a in ("train", *sources, "--out", out, *TINY, *more)]
+        item_rate = () if "none" in more else ITEM_RATE
+        arguments = [str(a) for a in ("train", *sources, "--out", out, *TINY, *item_rate, *more)]
         return CliRunner().invoke(main, arguments)
 
     return train

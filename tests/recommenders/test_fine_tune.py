@@ -16,9 +16,10 @@ from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommenders import prerec as recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training import checkpoint
+from prerec_pyro.training import checkpoint, map_fit
 from prerec_pyro.training.effect_scale_update import MIN_DECISION_QUERIES, EffectScaleUpdate
-from prerec_pyro.training.trainer import TrainConfig, Trainer
+from prerec_pyro.training.recipes import TrainConfig
+from prerec_pyro.training.trainer import Trainer
 from tests.support.models import prerec, small_domain, training
 
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -115,12 +116,17 @@ def test_whether_S_is_taken_is_decided_by_more_queries_than_an_epoch_is_judged_b
 
 def test_with_few_queries_the_steps_are_small():
     config = training(
-        rates_at=400, learning_rate_at=100, popularity_at=100, learning_rate=2.0, text_rate=0.1, item_rate=0.4
+        full_item_rate_queries=400,
+        full_learning_rate_queries=100,
+        full_popularity_rate_queries=100,
+        learning_rate=2.0,
+        text_rate=0.1,
+        item_rate=0.4,
     )
     few = config.for_queries(4)
     assert (few.learning_rate, few.text_rate, few.item_rate) == pytest.approx((0.016, 0.01, 0.04))
-    assert few.popularity_rate == pytest.approx(config.popularity_rate / 125)
-    assert few.repeat_rate == config.repeat_rate
+    assert few.recipe.popularity_rate == pytest.approx(config.recipe.popularity_rate / 125)
+    assert few.recipe.repeat_rate == config.recipe.repeat_rate
     assert config.for_queries(400) == config
     assert config.for_queries(100).learning_rate == 2.0
     assert training().for_queries(1) == training(), "unless asked, rates stand"
@@ -129,17 +135,22 @@ def test_with_few_queries_the_steps_are_small():
 def test_pre_training_asks_it_of_sequences_alone():
     """What small sources say of offsets and texts carries over; what they say of sequences does not."""
     config = TrainConfig()
-    few = config.for_queries(config.learning_rate_at // 100)
+    few = config.for_queries(config.recipe.full_learning_rate_queries // 100)
     assert few.learning_rate == pytest.approx(config.learning_rate / 1000)
     assert (few.text_rate, few.item_rate) == (config.text_rate, config.item_rate)
-    assert few.popularity_rate == config.popularity_rate
+    assert few.recipe == config.recipe
 
 
 def test_popularity_moves_slowly_only_where_it_was_learnt_before(model, monkeypatch):
     """Who starts from nothing has it to learn."""
-    seen, plain = [], recommender.map_trainer
-    monkeypatch.setattr(recommender, "map_trainer", lambda *a: seen.append(a[3].popularity_at) or plain(*a))
-    config = training(epochs=0, popularity_at=10)
+    seen, plain = [], map_fit.map_trainer
+
+    def noted(*arguments):
+        seen.append(arguments[3].recipe.full_popularity_rate_queries)
+        return plain(*arguments)
+
+    monkeypatch.setattr(map_fit, "map_trainer", noted)
+    config = training(epochs=0, full_popularity_rate_queries=10)
     prerec(training=config).fit([TARGET])
     model.fine_tune(TARGET, training=config)
     assert seen == [None, 10]
@@ -158,7 +169,7 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     monkeypatch.setattr(EffectScaleUpdate, "score_after", lambda self: self.validation(self.run.parts, 0))
     before = model.graph.likelihood.w_h.item()
     assert before != 0.0
-    still = training(epochs=2, strengths_at=10_000, learning_rate=0.0)
+    still = training(epochs=2, hold_effect_scales_below=10_000, learning_rate=0.0)
     lengths = []
     monkeypatch.setattr(
         SequenceEncoder, "forward", lambda self, *a: lengths.append(self.log_length.item()) or forward(self, *a)
@@ -170,20 +181,20 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     assert new.graph.likelihood.w_h.item() == before
     assert new.graph.likelihood.w_h.requires_grad
     trained.clear()
-    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10, repeat_rate=0.1))
+    new = model.fine_tune(TARGET, training=training(epochs=2, hold_effect_scales_below=10, repeat_rate=0.1))
     assert 0.0 not in trained
     assert new.graph.likelihood.w_h.item() != before
 
 
 def test_w_h_is_trained_where_nothing_is_known_of_it_or_nothing_could_read_it(monkeypatch):
-    few = training(epochs=1, strengths_at=10_000, repeat_rate=0.1)
+    few = training(epochs=1, hold_effect_scales_below=10_000, repeat_rate=0.1)
     monkeypatch.setattr(EffectScaleUpdate, "after_pre_training", lambda self: None)
     assert prerec(training=few).fit([TARGET]).graph.likelihood.w_h.item() != 0.0
 
 
 @pytest.mark.parametrize("kind", ["paper", "unconfounded"])
 def test_a_graph_without_S_holds_nothing_and_is_fine_tuned(kind):
-    few = training(epochs=2, strengths_at=10_000, **FAST)
+    few = training(epochs=2, hold_effect_scales_below=10_000, **FAST)
     plain = prerec(kind, training=few).fit([small_domain("a"), small_domain("b", seed=1)])
     before = {name: value.clone() for name, value in plain.graph.state_dict().items()}
     tuned = plain.fine_tune(TARGET, training=few)
@@ -195,7 +206,7 @@ def test_a_graph_without_S_holds_nothing_and_is_fine_tuned(kind):
 
 def test_how_often_items_are_taken_again_is_read_from_the_log(model, monkeypatch):
     monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
-    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
+    new = model.fine_tune(TARGET, training=training(epochs=2, hold_effect_scales_below=10_000))
     assert new.graph.likelihood.w_r.item() != model.graph.likelihood.w_r.item()
 
 
@@ -215,7 +226,7 @@ def test_an_epoch_is_scored_as_it_is_once_S_is_read_and_stays_as_it_is(model, li
         return scored[-1]
 
     monkeypatch.setattr(EffectScaleUpdate, "score_after", checked)
-    new = model.fine_tune(TARGET, training=training(epochs=2, strengths_at=10_000))
+    new = model.fine_tune(TARGET, training=training(epochs=2, hold_effect_scales_below=10_000))
     assert len(scored) == 3
     assert all(as_they_were)
     assert new.facts["validation_r_ndcg"] == max(scored)
@@ -256,7 +267,7 @@ def test_it_resumes_where_it_was(model, tmp_path):
 
 
 def test_it_resumes_where_w_h_stands_aside(model, tmp_path):
-    few = training(epochs=3, strengths_at=10_000, **FAST)
+    few = training(epochs=3, hold_effect_scales_below=10_000, **FAST)
     whole = model.fine_tune(TARGET, training=few)
     save = checkpoint.save_progress
 

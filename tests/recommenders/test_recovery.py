@@ -134,8 +134,8 @@ def learn_D(worlds, encoded, kind=ExtendedGraph, *, dim=64, **changes) -> list[f
     """
     shape = {"latent_dim": dim, "dropout": 0, "history_dropout": 0, "sharpness": 8}
     rates = {"learning_rate": 1e-4, "text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1}
-    settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, domain_rate=1e-2, **rates)
-    settings = settings.model_copy(update={"k_percent": 0.5, "validation_queries": 1500, "min_steps": 20})
+    rates |= {"domain_rate": 1e-2, "k_percent": 0.5, "validation_queries": 1500, "min_steps": 20}
+    settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, **rates)
     settings = settings.model_copy(update=changes.pop("training", {}))
     model = PreRec(
         kind.Config(**shape),

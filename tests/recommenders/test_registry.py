@@ -10,10 +10,11 @@ import pytest
 from prerec_pyro.cli.commands import train
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import GRAPH_OF, METHODS, load_model, new_model
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training.baseline_configs import BaselineTraining, defaults
+from prerec_pyro.training.recipes import FINE_TUNING
 from tests.support.models import graph_config, small_domain, training
 
 

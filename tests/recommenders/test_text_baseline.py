@@ -15,6 +15,7 @@ from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training.baseline_configs import BaselineTraining, adam
+from prerec_pyro.training.loop_config import LoopRecipe
 from tests.support.graphs import make_domain
 from tests.support.models import small_domain
 
@@ -31,7 +32,9 @@ A, B = small_domain("a", seed=1, num_users=30), small_domain("b", num_items=9, s
 
 
 def training(**changes: object) -> BaselineTraining:
-    return BaselineTraining(**(TINY | {"epochs": 2} | changes))
+    settings = TINY | {"epochs": 2} | changes
+    recipe = LoopRecipe(min_steps=settings.pop("min_steps"))
+    return BaselineTraining(**settings, recipe=recipe)
 
 
 def baseline(method: str, config: dict | None = None, **changes: object) -> TextBaseline:

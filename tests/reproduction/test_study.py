@@ -12,7 +12,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig, UnconfoundedConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
-from prerec_pyro.recommenders.prerec import FINE_TUNING, PreRec
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import new_model
 from prerec_pyro.reproduction import study as study_module
 from prerec_pyro.reproduction.plan import MethodSettings, Plan
@@ -20,6 +20,7 @@ from prerec_pyro.reproduction.rows import FLAT, TABLE1, TABLE2, chosen
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.reproduction.tables import table
 from prerec_pyro.training import checkpoint
+from prerec_pyro.training.recipes import FEW_SHOT
 from tests.support.models import small_domain
 from tests.support.studies import K_PERCENT, tiny_settings, tiny_study
 
@@ -199,7 +200,7 @@ def test_invalid_studies_are_refused(tmp_path: Path) -> None:
 
 
 def test_default_settings_are_the_tuned_ones() -> None:
-    assert MethodSettings.default("prerec").target == FINE_TUNING
+    assert MethodSettings.default("prerec").target == FEW_SHOT
     assert type(MethodSettings.default("prerec").shape) is ExtendedConfig
     assert type(MethodSettings.default("prerec_paper").shape) is PaperConfig
     assert type(MethodSettings.default("prerec_n").shape) is UnconfoundedConfig

@@ -75,7 +75,7 @@ def test_the_score_uses_validation_users(monkeypatch: pytest.MonkeyPatch) -> Non
     validation = split_users(here.target.domain).validation
     training = model.training
     assert found == validation_score(
-        model, [(here.target, validation)], training.k_percent, training.validation_queries
+        model, [(here.target, validation)], training.k_percent, training.recipe.validation_queries
     )
     for encoded, users in measured:
         assert np.isin(users, split_users(encoded.domain).validation).all()

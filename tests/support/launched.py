@@ -62,7 +62,7 @@ def what_differs_is_named(processes: Processes) -> None:
     processes.check_alike({"seed": 0, "data": ["a", "b"]})
     for facts, says in (
         ({"seed": processes.rank, "data": ["a"]}, "differ in seed;"),
-        (dict.fromkeys("ab"[: 1 + processes.rank], 0), "different things"),
+        (dict.fromkeys("ab"[: 1 + processes.rank], 0), "different commands"),
     ):
         try:
             processes.check_alike(facts)

@@ -19,7 +19,8 @@ from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, choose_graph
 from prerec_pyro.models.priors import Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training.trainer import Source, TrainConfig
+from prerec_pyro.training.batch_schedule import Source
+from prerec_pyro.training.recipes import Recipe, TrainConfig
 
 DIM, TEXT_DIM = 4, 6
 FIRST_DAY = 15_000
@@ -32,7 +33,7 @@ TINY_TRAINING = {
     "batch_tokens": 40,
     "num_negatives": 8,
     "learning_rate": 3e-3,
-    "learning_rate_at": None,
+    "full_learning_rate_queries": None,
     "text_rate": 3e-3,
     "popularity_rate": 1e-2,
     "repeat_rate": 1e-2,
@@ -108,7 +109,10 @@ def graph_config(graph: str | GraphClass = "extended", **changes: object) -> Gra
 
 
 def training(**changes: object) -> TrainConfig:
-    return TrainConfig(**(TINY_TRAINING | changes))
+    """Settings of a short training; constants of the recipe are given by name, too."""
+    settings = TINY_TRAINING | changes
+    recipe = {name: settings.pop(name) for name in tuple(settings) if name in Recipe.model_fields}
+    return TrainConfig(**settings, recipe=Recipe(**recipe))
 
 
 def small_graph(

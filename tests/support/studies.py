@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from prerec_pyro.models.baselines.registry import LEARNED
-from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.recommenders.registry import GRAPH_OF
 from prerec_pyro.reproduction.plan import MethodSettings, Plan
 from prerec_pyro.reproduction.study import Study
 from prerec_pyro.training.baseline_configs import BaselineTraining
-from prerec_pyro.training.trainer import TrainConfig
-from tests.support.models import TINY_TRAINING, small_domain
+from prerec_pyro.training.loop_config import LoopRecipe
+from tests.support.models import graph_config, small_domain
+from tests.support.models import training as train_config
 
 K_PERCENT = 20.0
-_SHORT = {"epochs": 1, "num_negatives": 8, "batch_tokens": 40, "min_steps": 1, "k_percent": K_PERCENT}
+_SHORT = {"epochs": 1, "num_negatives": 8, "batch_tokens": 40, "k_percent": K_PERCENT}
 
 
 def tiny_settings(method: str, **training: object) -> MethodSettings:
@@ -22,10 +22,10 @@ def tiny_settings(method: str, **training: object) -> MethodSettings:
     if method in LEARNED:
         kind = LEARNED[method].config
         shape = {name: value for name, value in {"latent_dim": 4, "num_layers": 1}.items() if name in kind.model_fields}
-        short = BaselineTraining(**(_SHORT | training))
+        short = BaselineTraining(**(_SHORT | training), recipe=LoopRecipe(min_steps=1))
         return MethodSettings(kind(**shape), short, short)
-    graph = GRAPHS[GRAPH_OF[method]].Config(latent_dim=4, num_layers=1, feedforward=1, dropout=0.0, history_dropout=0.0)
-    short = TrainConfig(**(TINY_TRAINING | _SHORT | training))
+    graph = graph_config(GRAPH_OF[method], latent_dim=4, feedforward=1)
+    short = train_config(**(_SHORT | training))
     return MethodSettings(graph, short, short)
 
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.precision import autocast, multiplies_bfloat16
-from prerec_pyro.training.trainer import TrainConfig, Trainer
+from prerec_pyro.training.recipes import TrainConfig
+from prerec_pyro.training.trainer import Trainer
 from tests.support.graphs import make_batch, make_encoded, make_graph
 
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ from prerec_pyro.recommenders import text_baseline
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training import run as training_run
 from prerec_pyro.training.baseline_configs import BaselineTraining
+from prerec_pyro.training.loop_config import LoopRecipe
 from prerec_pyro.training.run import TrainingRun
 from tests.support.models import prerec, small_domain, training
 
@@ -64,7 +65,8 @@ def test_that_many_judge_an_epoch_of_every_method(method: str, monkeypatch: pyte
         prerec(training=training(epochs=1, validation_queries=3)).fit([TARGET])
     else:
         monkeypatch.setattr(text_baseline, "validation_score", lambda *asked: seen.append(asked[-1]) or 0.5)
-        config = BaselineTraining(epochs=1, validation_queries=3, num_negatives=8, k_percent=20.0)
+        loop = LoopRecipe(validation_queries=3)
+        config = BaselineTraining(epochs=1, num_negatives=8, k_percent=20.0, recipe=loop)
         shape = LEARNED[method].config(latent_dim=4, num_layers=1)
         TextBaseline(method, shape, training=config, device="cpu").fit([TARGET])
     assert set(seen) == {20}

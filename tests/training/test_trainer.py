@@ -15,8 +15,8 @@ from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
 from prerec_pyro.models.graphs.registry import graph_name
 from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
 from prerec_pyro.training.checkpoint import load_progress, save_progress
-from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import Trainer, offset_scale
+from prerec_pyro.training.objective import map_trainer, offset_scale
+from prerec_pyro.training.trainer import Trainer
 from tests.support.models import (
     EVERY_GRAPH,
     PRIORS,
@@ -30,6 +30,7 @@ from tests.support.models import (
 )
 from tests.support.models import training as tiny
 
+RULES = ("full_learning_rate_queries", "full_item_rate_queries", "full_popularity_rate_queries")
 A, B = small_encoded("a", seed=1, num_users=30), small_encoded("b", num_items=9, num_users=10, seed=2)
 
 
@@ -254,7 +255,7 @@ class Line(nn.Module):
 def test_any_module_of_batches_is_an_objective(together, width):
     one, sources = Line(), small_sources(A, B)
     rates = [torch.optim.Adam([{"params": one.parameters(), "lr": 0.5, "initial_lr": 0.5}])]
-    loop = Trainer(one, rates, sources, tiny(epochs=6), together=together)
+    loop = Trainer(one, rates, sources, tiny(epochs=6), joint_sources=together)
     history = loop.fit().history
     steps = round(num_queries(A) / loop.config.batch_tokens)
     assert history[-1]["loss"] < 0.1 * history[0]["loss"] <= 0.9
@@ -270,12 +271,17 @@ def test_the_optimiser_takes_the_rates_for_the_queries_there_are() -> None:
     most = max(source.num_queries for source in small_sources(A, B))
 
     def rates(at: int | None) -> set[float]:
-        optimizers = trainer(rates_at=at, learning_rate_at=at, popularity_at=at).optimizers
+        optimizers = trainer(**dict.fromkeys(RULES, at)).optimizers
         return {group["initial_lr"] for one in optimizers for group in one.param_groups}
 
     asked, full, quarter = tiny(), rates(None), rates(4 * most)
     assert full == rates(most)
     of_offsets = max(full)  # item_rate is in units of V, whose prior scale turns it into a rate of its own
-    steep, gentle = (asked.learning_rate, asked.popularity_rate), (asked.text_rate, of_offsets)
-    wanted = {asked.repeat_rate, asked.domain_rate, *(rate / 8 for rate in steep), *(rate / 2 for rate in gentle)}
+    steep, gentle = (asked.learning_rate, asked.recipe.popularity_rate), (asked.text_rate, of_offsets)
+    wanted = {
+        asked.recipe.repeat_rate,
+        asked.recipe.domain_rate,
+        *(rate / 8 for rate in steep),
+        *(rate / 2 for rate in gentle),
+    }
     assert sorted(quarter) == pytest.approx(sorted(wanted))

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prerec_pyro.cli import console, options, outputs
-from prerec_pyro.cli import set_option as parse_settings
+from prerec_pyro.cli import console, options, outputs, set_option
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from prerec_pyro.recommenders.prerec import PreRec
     from prerec_pyro.reproduction.plan import MethodSettings
     from prerec_pyro.reproduction.rows import Row
@@ -29,10 +30,10 @@ _OWN = {"cells", "models", *(f"{name}{ending}" for name in _NAMES for ending in 
 
 @click.group(short_help="The paper's tables and figures on given domains.")
 def command() -> None:
-    """The paper's tables and figures on given domains, from training to Markdown and JSON.
+    """Compute the paper's tables and figures on given domains, from training to Markdown and JSON.
 
-    What is finished is kept in the folder of --out, cell by cell: the same command goes on where it was cut off, and
-    another table in the same folder reuses what it can.
+    Each finished cell is kept in the folder of --out. The same command continues an interrupted run, and another table
+    in the same folder reuses its models and cells.
     """
 
 
@@ -41,35 +42,39 @@ def _parse_methods(_ctx: click.Context, _parameter: click.Parameter, value: str 
 
 
 def _study_options(function: F) -> F:
-    """Return `function`, the body of a command, with the options of a study (for decorating)."""
+    """Return a command's function with the options of a study; a decorator."""
     for option in reversed(
         [
             click.option("--source", "sources", required=True, metavar="DIR", type=options.PATH, multiple=True,
-                         help="Domain to pre-train on; give the option once for each."),
+                         help="Domain to pre-train on; once for each domain."),
             click.option("--target", "targets", required=True, metavar="DIR", type=options.PATH, multiple=True,
-                         help="Domain to measure on; give the option once for each."),
+                         help="Domain to measure on; once for each domain."),
             click.option("--out", required=True, metavar="FOLDER", type=options.PATH,
-                         help="Where results, cells and models go; an earlier run in it is gone on with."),
-            click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True,
-                         help="How many training seeds, from 0."),
-            click.option("--k-percent", "k_percents", type=float, multiple=True, default=(0.5,), show_default=True,
+                         help="Folder for results, cells and models; an earlier run in it continues."),
+            click.option("--seeds", metavar="N", type=click.IntRange(min=1), default=3, show_default=True,
+                         help="Number of training seeds, from 0."),
+            click.option("--k-percent", "k_percents", metavar="K", type=float, multiple=True, default=(0.5,),
+                         show_default=True,
                          help="K%, the length of a list in percent of the items; once, or once for each --target."),
             click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True,
-                         help="Whose queries."),
-            click.option("--split-seed", type=int, default=0, show_default=True, help="Of the 4:3:3 split of users."),
+                         help="Users whose queries are measured."),
+            click.option("--split-seed", metavar="N", type=int, default=0, show_default=True,
+                         help="Seed of the 4:3:3 split of users."),
             click.option("--methods", metavar="A,B", callback=_parse_methods,
-                         help="Some of the rows only. A name that does not exist lists all."),
-            click.option("--epochs", type=click.IntRange(min=0), help="Most epochs of every training."),
+                         help="Rows to measure, all by default. An unknown name lists them all."),
+            click.option("--epochs", metavar="N", type=click.IntRange(min=0),
+                         help="Most epochs of every training."),
             click.option("--set", "settings", metavar="[METHOD.]NAME=VALUE", multiple=True,
-                         callback=parse_settings.parse,
-                         help="A setting of the models or of pre-training, for each method that has it, or for one: "
-                         "prerec.latent_dim=64."),
+                         callback=set_option.parse,
+                         help="Setting of the models or of pre-training, for all methods that have it or, as in "
+                         "prerec.latent_dim=64, for one. An unknown name lists them all."),
             click.option("--target-set", "target_settings", metavar="[METHOD.]NAME=VALUE", multiple=True,
-                         callback=parse_settings.parse,
-                         help="A setting of training on a target, fine-tuning and from scratch alike."),
-            click.option("--window", type=click.IntRange(min=1), default=15, show_default=True,
-                         help="Days of popularity."),
-            click.option("--encoder", metavar="NAME", help="Text encoder; by default the packaged one."),
+                         callback=set_option.parse,
+                         help="Setting of training on a target, for fine-tuning and from scratch alike."),
+            click.option("--window", metavar="DAYS", type=click.IntRange(min=1), default=15, show_default=True,
+                         help="Days that popularity counts."),
+            click.option("--encoder", metavar="NAME",
+                         help="Text encoder, a folder or a name.  [default: the packaged one]"),
             options.device,
             console.verbosity,
         ]
@@ -80,24 +85,24 @@ def _study_options(function: F) -> F:
 
 @command.command("table1", short_help="Zero-shot: all rows of Table 1.")
 @_study_options
-def table1(**asked: Any) -> None:
-    """Zero-shot on each target, on all queries and on the unseen: baselines, PreRec_n, PreRec and PreRec calibrated."""
+def table1(**given: Any) -> None:
+    """Measure zero-shot on each target, on all queries and on unseen ones: baselines, PreRec_n and PreRec."""
     from prerec_pyro.reproduction.rows import TABLE1
     from prerec_pyro.reproduction.tables import table
 
-    study, rows = _study(TABLE1, **asked)
-    _write(table(study, "table1", rows), asked["out"])
+    study, rows = _study(TABLE1, **given)
+    _write(table(study, "table1", rows), given["out"])
 
 
 @command.command("table2", short_help="Full fine-tuning: all rows of Table 2.")
 @_study_options
-def table2(**asked: Any) -> None:
-    """Trained on the whole log of each target: fine-tuned rows beside those from scratch."""
+def table2(**given: Any) -> None:
+    """Train on the whole log of each target: fine-tuned models next to those from scratch."""
     from prerec_pyro.reproduction.rows import TABLE2
     from prerec_pyro.reproduction.tables import table
 
-    study, rows = _study(TABLE2, **asked)
-    _write(table(study, "table2", rows), asked["out"])
+    study, rows = _study(TABLE2, **given)
+    _write(table(study, "table2", rows), given["out"])
 
 
 def _parse_samples(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[int | None] | None:
@@ -113,28 +118,38 @@ def _parse_samples(_ctx: click.Context, _parameter: click.Parameter, value: str 
 
 
 @command.command("figure3", short_help="Incremental fine-tuning: 10, 100, … and all samples.")
-@click.option("--samples", metavar="N,M,all", callback=_parse_samples, help="At which numbers of samples.")
+@click.option(
+    "--samples",
+    metavar="N,M,all",
+    callback=_parse_samples,
+    help="Numbers of training samples.  [default: 10, 100, … and all]",
+)
 @_study_options
-def figure3(samples: list[int | None] | None, **asked: Any) -> None:
-    """What each method reaches after the first 10, 100, … and all training samples of each target.
+def figure3(samples: list[int | None] | None, **given: Any) -> None:
+    """Measure each method after the first 10, 100, … and all training samples of each target.
 
-    Rows that see none of them are level lines. Writes the picture as PNG and SVG, and its numbers.
+    Methods that do not train on the target are level lines. The figure is written as PNG and SVG, with its numbers.
     """
     from prerec_pyro import plots
     from prerec_pyro.reproduction.figure3 import FIGURE3, curve_frame, curves
 
-    study, rows = _study(FIGURE3, **asked)
+    study, rows = _study(FIGURE3, **given)
     report = curves(study, rows, samples)
-    _draw(plots.plot_curves(curve_frame(report)), asked["out"] / report.name)
-    _write(report, asked["out"])
+    _draw(plots.plot_curves(curve_frame(report)), given["out"] / report.name)
+    _write(report, given["out"])
 
 
-@command.command("figure4", short_help="The distributions of popularity, domain by domain.")
-@click.option("--source", "sources", metavar="DIR", type=options.PATH, multiple=True, help="A domain to draw.")
+@command.command("figure4", short_help="The distributions of popularity in each domain.")
+@click.option("--source", "sources", metavar="DIR", type=options.PATH, multiple=True, help="Domain to draw.")
 @click.option("--target", "targets", metavar="DIR", type=options.PATH, multiple=True, help="Another domain to draw.")
-@click.option("--model", metavar="MODEL", type=options.PATH, help="A PreRec, for the popularity score too.")
-@click.option("--out", required=True, metavar="FOLDER", type=options.PATH, help="Where the picture and its table go.")
-@click.option("--window", type=click.IntRange(min=1), help="Days of popularity.  [default: 15, or that of --model]")
+@click.option("--model", metavar="MODEL", type=options.PATH, help="Trained PreRec, for its popularity score.")
+@click.option("--out", required=True, metavar="FOLDER", type=options.PATH, help="Folder for the figure and its table.")
+@click.option(
+    "--window",
+    metavar="DAYS",
+    type=click.IntRange(min=1),
+    help="Days that popularity counts.  [default: 15, or those of --model]",
+)
 @options.device
 @console.verbosity
 def figure4(
@@ -145,9 +160,9 @@ def figure4(
     window: int | None,
     device: str,
 ) -> None:
-    """How counts, traffic shares, the factors of appendix E and the score of a model are distributed in each domain.
+    """Draw how counts, traffic shares, the factors of appendix E and a model's score are distributed in each domain.
 
-    Where the lines of the domains lie on each other, a measure means the same in all of them.
+    A measure means the same in all domains if their lines lie on each other.
     """
     from prerec_pyro import plots
     from prerec_pyro.data.domain import Domain
@@ -176,33 +191,35 @@ def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
 
     model = load_model(folder, device)
     if not isinstance(model, PreRec) or "Z" not in model.graph.edges:
-        raise InputError(f"--model {folder}: is a {model.name}, it has no popularity score; give a model of prerec")
+        raise InputError(f"--model {folder}: is a {model.name}, it has no popularity score; give a model with Z")
     if window is not None:
-        raise InputError(f"--window {window}: is that of --model {folder}, {model.window}; leave one of the two out")
+        raise InputError(
+            f"--window {window}: --model {folder} has a window of {model.window} days; leave one of the two out"
+        )
     return model
 
 
-def _study(rows: Sequence[Row], **asked: Any) -> tuple[Study, tuple[Row, ...]]:
-    """Return the study that was asked for, everything checked, and those of `rows` that it is to measure."""
+def _study(rows: Sequence[Row], **given: Any) -> tuple[Study, tuple[Row, ...]]:
+    """Return the study of the options, checked, and the rows that it measures."""
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.reproduction.plan import Plan
     from prerec_pyro.reproduction.rows import chosen
     from prerec_pyro.reproduction.study import Study
 
-    outputs.check_out_folder(asked["out"], _replaceable, [*asked["sources"], *asked["targets"]])
-    kept = chosen(rows, asked["methods"])
+    outputs.check_out_folder(given["out"], _replaceable, [*given["sources"], *given["targets"]])
+    kept = chosen(rows, given["methods"])
     trained = list(dict.fromkeys(row.method for row in rows if row.stage != "untrained"))
     plan = Plan(
-        seeds=asked["seeds"],
-        split=asked["split"],
-        split_seed=asked["split_seed"],
-        window=asked["window"],
-        encoder=asked["encoder"],
-        device=asked["device"],
-        methods=_settings(trained, asked["settings"], asked["target_settings"], asked["epochs"]),
+        seeds=given["seeds"],
+        split=given["split"],
+        split_seed=given["split_seed"],
+        window=given["window"],
+        encoder=given["encoder"],
+        device=given["device"],
+        methods=_settings(trained, given["settings"], given["target_settings"], given["epochs"]),
     )
-    sources, targets = ([Domain.load(folder) for folder in asked[name]] for name in ("sources", "targets"))
-    return Study(asked["out"], sources, targets, asked["k_percents"], plan, _watch), kept
+    sources, targets = ([Domain.load(folder) for folder in given[name]] for name in ("sources", "targets"))
+    return Study(given["out"], sources, targets, given["k_percents"], plan, _watch), kept
 
 
 def _watch(total: int, name: str) -> console.Progress[Any]:
@@ -212,20 +229,24 @@ def _watch(total: int, name: str) -> console.Progress[Any]:
 def _settings(
     methods: Sequence[str], settings: dict[str, str], target_settings: dict[str, str], epochs: int | None
 ) -> dict[str, MethodSettings]:
-    """Return method → settings, with what ``--set``, ``--target-set`` and ``--epochs`` change in them."""
+    """Return method → settings, changed by ``--set``, ``--target-set`` and ``--epochs``."""
+    from prerec_pyro.recommenders.registry import offered_settings
     from prerec_pyro.reproduction.plan import MethodSettings
 
     default = {method: MethodSettings.default(method) for method in methods}
-    _check_known("--set", settings, {m: [one.shape, one.sources] for m, one in default.items()})
-    _check_known("--target-set", target_settings, {m: [one.target] for m, one in default.items()})
+    offered = {method: offered_settings(method) for method in methods}
+    names = {m: _named(offered[m], one.shape, one.sources) for m, one in default.items()}
+    target_names = {m: _named(offered[m], one.target) for m, one in default.items()}
+    _check_known("--set", settings, names)
+    _check_known("--target-set", target_settings, target_names)
     found = {}
     for method, one in default.items():
-        before = _of_method(settings, method, [one.shape, one.sources])
-        after = _of_method(target_settings, method, [one.target])
         more = {"epochs": ("--epochs", epochs)}
-        shape, sources = parse_settings.configs(parse_settings.join(before, more), [one.shape, one.sources])
+        before = set_option.join(_of_method(settings, method, names[method]), more)
+        after = set_option.join(_of_method(target_settings, method, target_names[method]), more)
+        shape, sources = set_option.configs(before, [one.shape, one.sources], offered[method])
         try:
-            (target,) = parse_settings.configs(parse_settings.join(after, more), [one.target])
+            (target,) = set_option.configs(after, [one.target], offered[method])
         except InputError as error:
             raise InputError(str(error).replace("--set ", "--target-set ")) from None
         found[method] = MethodSettings(shape, sources, target)
@@ -233,36 +254,39 @@ def _settings(
     return found
 
 
-def _of_method(settings: dict[str, str], method: str, bases: Sequence[Any]) -> dict[str, str]:
+def _named(offered: Sequence[str], *configs: BaseModel) -> list[str]:
+    """Return the offered names that some configurations have."""
+    return [name for name in offered if any(name in type(config).model_fields for config in configs)]
+
+
+def _of_method(settings: dict[str, str], method: str, names: Sequence[str]) -> dict[str, str]:
     """Return the settings of one method: those that it has, then those that are given for it by name."""
-    has = {name for base in bases for name in type(base).model_fields}
-    plain = {name: value for name, value in settings.items() if "." not in name and name in has}
+    plain = {name: value for name, value in settings.items() if name in names}
     own = {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{method}.")}
     return plain | own
 
 
-def _check_known(option: str, settings: dict[str, str], bases: dict[str, list[Any]]) -> None:
-    """Refuse a setting that no method of the table has, and one that is the command's to choose."""
+def _check_known(option: str, settings: dict[str, str], names: dict[str, list[str]]) -> None:
+    """Refuse a setting that no method of the table has, and the seed, which the study chooses."""
     for name, value in settings.items():
         method, dot, field = name.rpartition(".")
-        if dot and method not in bases:
-            raise InputError(f"{option} {name}={value}: {method!r} is not trained here; expected {', '.join(bases)}")
+        if dot and method not in names:
+            raise InputError(f"{option} {name}={value}: {method!r} is not trained here; expected {', '.join(names)}")
         if field == "seed":
             raise InputError(f"{option} {name}={value}: seeds are numbered from 0; use --seeds")
-        asked = [method] if dot else list(bases)
-        has = {known for each in asked for base in bases[each] for known in type(base).model_fields}
-        if field not in has:
-            allowed = ", ".join(sorted(has - {"seed"}))
+        known = {one for each in ([method] if dot else names) for one in names[each]}
+        if field not in known:
+            allowed = ", ".join(sorted(known - {"seed"}))
             raise InputError(f"{option} {name}={value}: there is no setting {field!r}; expected one of {allowed}")
 
 
 def _replaceable(folder: Path) -> bool:
-    """Say whether all that a folder holds are results of this command."""
+    """Return whether a folder holds results of this command only."""
     return all(path.name in _OWN or path.name.endswith(".partial") for path in folder.iterdir())
 
 
 def _draw(axes: list[Any], path: Path) -> None:
-    """Write a figure as PNG and SVG, each whole or not at all."""
+    """Write a figure as PNG and SVG; a file is complete or absent."""
     from prerec_pyro import plots
 
     with outputs.staged_file(path.with_suffix(".png")) as png, outputs.staged_file(path.with_suffix(".svg")) as svg:

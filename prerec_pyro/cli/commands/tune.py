@@ -1,4 +1,4 @@
-"""``prerec-pyro tune``: the paper's Table 4, searched on validation users."""
+"""``prerec-pyro tune``: a search of the paper's hyperparameters (Table 4) on validation users."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from prerec_pyro.cli import console, options, outputs
-from prerec_pyro.cli import set_option as parse_settings
+from prerec_pyro.cli import console, options, outputs, set_option
 from prerec_pyro.cli.commands.train import METHODS
 from prerec_pyro.errors import InputError
 
@@ -24,33 +23,47 @@ logger = logging.getLogger(__name__)
     metavar="DIR",
     type=options.PATH,
     multiple=True,
-    help="Domain to train on; give the option once for each.",
+    help="Domain to train on; once for each domain.",
 )
 @click.option(
     "--target",
     metavar="DIR",
     type=options.PATH,
-    help="Choose by zero-shot on this domain's validation users; by default by those of the sources.",
+    help="Rate a trial zero-shot on the validation users of this domain.  [default: those of the sources]",
 )
-@click.option("--method", type=click.Choice(METHODS), default="prerec", show_default=True, help="What to tune.")
+@click.option("--method", type=click.Choice(METHODS), default="prerec", show_default=True, help="Method to tune.")
 @click.option(
-    "--trials", type=click.IntRange(min=1), default=30, show_default=True, help="How many, earlier runs' included."
+    "--trials",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Number of trials, together with those of earlier runs.",
 )
-@click.option("--out", required=True, metavar="FILE", type=options.PATH, help="JSON to write: the best and all trials.")
+@click.option(
+    "--out", required=True, metavar="FILE", type=options.PATH, help="JSON file to write: the best trial and all others."
+)
 @click.option(
     "--set",
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=parse_settings.parse,
-    help="A setting to hold fixed. A name that does not exist lists all.",
+    callback=set_option.parse,
+    help="Setting to hold fixed, such as latent_dim=128. An unknown name lists them all.",
 )
-@click.option("--epochs", type=click.IntRange(min=0), help="Most epochs of a trial.")
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Of the 4:3:3 split of users.")
+@click.option("--epochs", metavar="N", type=click.IntRange(min=0), help="Most epochs of a trial.")
 @click.option(
-    "--seed", type=click.IntRange(0, parse_settings.MAX_SEED), default=0, show_default=True, help="Of all training."
+    "--split-seed", metavar="N", type=int, default=0, show_default=True, help="Seed of the 4:3:3 split of users."
 )
-@click.option("--encoder", metavar="NAME", help="Text encoder; by default the packaged one.")
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0, set_option.MAX_SEED),
+    default=0,
+    show_default=True,
+    help="Seed of training and of the search.",
+)
+@click.option("--encoder", metavar="NAME", help="Text encoder, a folder or a name.  [default: the packaged one]")
 @options.device
 @console.verbosity
 def command(
@@ -66,13 +79,14 @@ def command(
     encoder: str | None,
     device: str,
 ) -> None:
-    """Search learning rate, batch, negatives, layers, heads, width and prior scales; test users are never looked at.
+    """Search learning rate, batch size, negatives, layers, heads, width and prior scales. Test users are never read.
 
-    The first trial is the method as it is. Trials are kept beside FILE, in FILE.journal: the same command goes on where
-    it was cut off, or adds to --trials.
+    The first trial is the method with its defaults. Trials are kept in FILE.journal, next to FILE. The same command
+    continues an interrupted search, or adds trials when --trials is larger.
     """
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.recommenders.registry import offered_settings
     from prerec_pyro.reproduction.domains import check_distinct
     from prerec_pyro.reproduction.plan import MethodSettings
     from prerec_pyro.reproduction.tuning import Search, require_optuna, tune
@@ -82,19 +96,19 @@ def command(
     require_optuna()
     default = MethodSettings.default(method)
     if "seed" in settings:
-        raise InputError(f"--set seed={settings['seed']}: is set by --seed")
-    joined = parse_settings.join(settings, {"epochs": ("--epochs", epochs)})
-    shape, training = parse_settings.configs(joined, [default.shape, default.sources])
+        raise InputError(f"--set seed={settings['seed']}: is set by --seed; leave it out")
+    joined = set_option.join(settings, {"epochs": ("--epochs", epochs)})
+    shape, training = set_option.configs(joined, [default.shape, default.sources], offered_settings(method))
     domains = [Domain.load(folder) for folder in places]
     check_distinct(domains[: len(sources)], domains[len(sources) :])
-    wish = PreRec(encoder=encoder, device=device)
-    encoded = [wish.encode(domain) for domain in domains]
+    template = PreRec(encoder=encoder, device=device)
+    encoded = [template.encode(domain) for domain in domains]
     search = Search(
         method,
         MethodSettings(shape, training, default.target),
         encoded[: len(sources)],
         encoded[-1] if target else None,
-        wish,
+        template,
         fixed=frozenset(joined),
         split_seed=split_seed,
         seed=seed,
@@ -104,7 +118,7 @@ def command(
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
         beside.write_text(text + "\n", encoding="utf-8")
     best, before = found["best"], found["default"]["validation_r_ndcg"]
-    compared = "" if before is None else f"; as it is {before:.4f}"
+    compared = "" if before is None else f"; with its defaults {before:.4f}"
     console.say(f"best of {len(found['trials'])} trials: validation r-NDCG {best['validation_r_ndcg']:.4f}{compared}")
     console.say(f"prerec-pyro train {found['options']}")
     logger.info("wrote %s", out)

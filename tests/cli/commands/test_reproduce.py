@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 
 SHORT = (
-    *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16", "--set", "min_steps=1"),
-    *("--target-set", "num_negatives=16", "--target-set", "min_steps=1"),
+    *("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "num_negatives=16"),
+    *("--target-set", "num_negatives=16"),
     *("--epochs", 1, "--seeds", 2, "--k-percent", 5, "--device", "cpu"),
 )
 
@@ -69,6 +69,8 @@ def test_table2_says_what_it_is(reproduce, tmp_path: Path) -> None:
         (["--methods", "pop,best"], ["'best' is no row here", "prerec_calibrated"]),
         (["--k-percent", "0.001"], ["--k-percent 0.001: ", "'sim-2'", "under one item"]),
         (["--k-percent", "5", "--k-percent", "6"], "is given 2 times for 1 targets"),
+        (["--set", "min_steps=1"], "there is no setting 'min_steps'"),
+        (["--set", "sasrec.item_rate=3"], ["'sasrec' is not trained here"]),
         (["--set", "latent=3"], ["--set latent=3: there is no setting 'latent'", "latent_dim"]),
         (["--target-set", "latent_dim=3"], ["--target-set latent_dim=3: there is no setting", "learning_rate"]),
         (["--target-set", "learning_rate=x"], "--target-set learning_rate=x: should be"),
@@ -129,8 +131,6 @@ def test_what_cannot_be_drawn_is_refused(refused, world: Path, model: Path, mode
     refused("reproduce", "figure4", *out, says="nothing to draw; name domains by --source or --target")
     refused("reproduce", "figure4", *place, *place, *out, says="two domains share a name")
     refused("reproduce", "figure4", *place, "--model", model_n, *out, says="is a prerec_n, it has no popularity score")
-    refused(
-        "reproduce", "figure4", *place, "--model", model, "--window", 3, *out, says="--window 3: is that of --model"
-    )
+    refused("reproduce", "figure4", *place, "--model", model, "--window", 3, *out, says="--window 3: ")
     target = ("--target", world / "sim-2", "--k-percent", 5)
     refused("reproduce", "figure3", *place, *target, "--samples", "10,many", *out, says="'many' is neither a number")

@@ -12,10 +12,12 @@ import pytest
 from click.testing import Result
 from safetensors.numpy import load_file
 
-from prerec_pyro.cli import set_option as parse_settings
+from prerec_pyro.cli import set_option
 from prerec_pyro.errors import InputError
-from prerec_pyro.models.graphs.paper import GraphConfig
-from prerec_pyro.training.trainer import TrainConfig, Trainer
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.recommenders.registry import offered_settings
+from prerec_pyro.training.recipes import TrainConfig
+from prerec_pyro.training.trainer import Trainer
 
 Run = Callable[..., Result]
 
@@ -79,19 +81,26 @@ def test_a_model_is_replaced(train_tiny: Run, model: Path, tmp_path: Path) -> No
     assert same_model(tmp_path / "model", model)
 
 
+def test_a_person_chooses_fifteen_settings() -> None:
+    assert offered_settings("prerec") == (
+        *("latent_dim", "num_layers", "num_heads", "dropout"),
+        *("epochs", "patience", "batch_tokens", "accumulate", "num_negatives", "precision", "k_percent", "seed"),
+        *("learning_rate", "text_rate", "item_rate"),
+    )
+
+
 def test_every_setting_can_be_set() -> None:
-    bases = [GraphConfig(), TrainConfig()]
-    defaults = GraphConfig().model_dump() | TrainConfig().model_dump()
-    graph, training = parse_settings.configs({name: str(value).lower() for name, value in defaults.items()}, bases)
-    assert (graph, training) == (GraphConfig(), TrainConfig())
-    changed = {"latent_dim": "16", "dropout": "0.25", "domain_to_item": "true", "patience": "3", "item_rate": "1e-5"}
-    graph, training = parse_settings.configs(changed, bases)
-    assert graph == GraphConfig(latent_dim=16, dropout=0.25, domain_to_item=True)
+    bases, offered = [ExtendedConfig(), TrainConfig()], offered_settings("prerec")
+    defaults = ExtendedConfig().model_dump() | TrainConfig().model_dump()
+    graph, training = set_option.configs({name: str(defaults[name]) for name in offered}, bases, offered)
+    assert (graph, training) == (ExtendedConfig(), TrainConfig())
+    changed = {"latent_dim": "16", "dropout": "0.25", "patience": "3", "item_rate": "1e-5"}
+    graph, training = set_option.configs(changed, bases, offered)
+    assert graph == ExtendedConfig(latent_dim=16, dropout=0.25)
     assert training == TrainConfig(patience=3, item_rate=1e-5)
-    (_, rated), (_, free) = (parse_settings.configs({"rates_at": n}, bases) for n in ("1000", "none"))
-    assert (rated.rates_at, free.rates_at) == (1000, None)
-    with pytest.raises(InputError, match="--set epochs=none"):
-        parse_settings.configs({"epochs": "none"}, bases)
+    for name in ("recipe", "min_steps", "feedforward", "sharpness"):
+        with pytest.raises(InputError, match=f"there is no setting '{name}'"):
+            set_option.configs({name: "1"}, bases, offered)
 
 
 def test_options_arrive_in_the_model(train_tiny: Run, tmp_path: Path) -> None:
@@ -178,18 +187,28 @@ def test_a_run_that_was_cut_off_is_not_resumed_unasked(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--set", "foo=1"], ["--set foo=1: there is no setting 'foo'", "latent_dim (B)", "patience (epochs without"]),
+        (["--set", "foo=1"], ["--set foo=1: there is no setting 'foo'", "latent_dim (B,", "patience (epochs without"]),
         (["--set", "latent_dim"], "--set latent_dim: expected NAME=VALUE"),
         (["--set", "latent_dim=abc"], "--set latent_dim=abc: should be a valid integer"),
         (["--set", "latent_dim=1"], "--set latent_dim=1: should be greater than or equal to 2"),
-        (["--set", "latent_dim=9"], "latent_dim 9 is no multiple of num_heads 2"),
+        (["--set", "latent_dim=9"], "--set latent_dim=9: latent_dim 9 is no multiple of num_heads 2"),
         (["--set", "latent_dim=8", "--set", "latent_dim=8"], "latent_dim is set to 8 already"),
         (["--set", "latent_dim=1", "--set", "dropout=1"], ["--set latent_dim=1: ", "--set dropout=1: "]),
         (["--set", "learning_rate=nan"], "--set learning_rate=nan: should be"),
         (["--set", "learning_rate=inf"], "--set learning_rate=inf: should be a finite number"),
         (["--set", "seed=-1"], "--set seed=-1: should be"),
         (["--set", "epochs=3", "--epochs", "2"], "--set epochs=3: --epochs sets epochs too"),
-        (["--set", "confounders=true", "--method", "prerec_n"], "--method sets confounders too"),
+        (["--set", "epochs=none"], "--set epochs=none: should be a valid integer"),
+        (["--set", "min_steps=1"], "is a constant; give it in --config, as training.recipe.min_steps"),
+        (["--set", "feedforward=1"], "--set feedforward=1: is a constant; give it in --config, as graph.feedforward"),
+        (["--free", "none", "--set", "item_rate=1"], "--set item_rate=1: has no effect, since V is not free"),
+        (["--free", "D", "--set", "item_rate=1"], "--set item_rate=1: has no effect, since V is not free"),
+        (["--graph", "paper", "--prior", "S=normal:scale=1"], "--prior S=normal:scale=1: the graph paper has no S"),
+        (["--graph", "unconfounded", "--prior", "W_z=normal:scale=1"], "the graph unconfounded has no W_z"),
+        (["--graph", "unconfounded", "--free", "D"], "the graph unconfounded has no node D"),
+        (["--graph", "unconfounded", "--normalizer", "active"], "--normalizer active: the graph unconfounded has no"),
+        (["--graph", "paper", "--method", "sasrec"], "--graph paper: --method sasrec has no graph"),
+        (["--graph", "paper", "--method", "prerec_n"], "--graph paper: --method prerec_n has the graph unconfounded"),
         (["--prior", "Q=normal:scale=1"], ["'Q'", "D, Z, V, U"]),
         (["--prior", "D=cauchy:scale=1"], ["'cauchy'", "normal, student_t, laplace"]),
         (["--prior", "D=normal:scale=0"], "positive"),

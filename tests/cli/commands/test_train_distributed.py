@@ -58,15 +58,15 @@ def command(world: Path) -> Callable[..., list[object]]:
     """The arguments of a training run of three epochs, small, with dropout, into a folder."""
     # In float32 and with one thread in each process, so that sums are of one order: W_d, whose gradient is nothing but
     # rounding, is Adam's to magnify.
-    settings = {"latent_dim": 8, "batch_tokens": 128, "k_percent": 5, "learning_rate": 0.01, "item_rate": 0.01}
-    settings |= {"precision": "float32"}
+    settings = {"latent_dim": 8, "batch_tokens": 128, "k_percent": 5, "learning_rate": 0.01, "precision": "float32"}
     chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     sources = ["--source", world / "sim-0", "--source", world / "sim-1"]
     last = ["--epochs", 3, "--device", "cpu"]
 
     def arguments(out: Path, *more: object) -> list[object]:
-        as_set = [] if {"unisrec", "sasrec"} & set(more) else ["--set", "learning_rate_at=none"]
-        return ["train", *sources, "--out", out, *chosen, *as_set, *last, *more]
+        tiny = ["--config", ROOT / "tests/cli/tiny.yaml", "--set", "item_rate=0.01"]
+        own = [] if {"unisrec", "sasrec"} & set(more) else tiny
+        return ["train", *sources, "--out", out, *own, *chosen, *last, *more]
 
     return arguments
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import Result
 
-from prerec_pyro.recommenders.prerec import FINE_TUNING
+from prerec_pyro.training.recipes import FEW_SHOT
 
 Run = Callable[..., Result]
 BASELINES = ("gru4rec", "sasrec", "zesrec", "unisrec")
@@ -77,14 +77,15 @@ def test_from_fine_tunes_prerec_with_its_own_defaults_and_what_is_set(
     run: Run, world: Path, model: Path, tmp_path: Path
 ) -> None:
     old = {path.name: path.read_bytes() for path in model.iterdir()}
-    options = ("--from", model, "--samples", 12, "--epochs", 1, "--set", "min_steps=2", "--device", "cpu")
+    options = ("--from", model, "--samples", 12, "--epochs", 1, "--set", "patience=2", "--device", "cpu")
     result = run("train", "--source", world / "sim-2", "--out", tmp_path / "tuned", *options)
     assert result.exit_code == 0, result.stderr
     assert manifest_of(tmp_path / "tuned")["method"] == "prerec"
     config = config_of(tmp_path / "tuned")
     assert config["domains"] == ["sim-2"]
     training = config["training"]
-    assert (training["epochs"], training["min_steps"], training["learning_rate"]) == (1, 2, FINE_TUNING.learning_rate)
+    assert (training["epochs"], training["patience"], training["learning_rate"]) == (1, 2, FEW_SHOT.learning_rate)
+    assert training["recipe"] == FEW_SHOT.recipe.model_dump()
     assert {path.name: path.read_bytes() for path in model.iterdir()} == old
 
 
@@ -104,14 +105,20 @@ def test_unisrec_is_tuned_transductively_where_asked(run: Run, world: Path, trai
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--method", "sasrec", "--set", "foo=1"], ["there is no setting 'foo'", "text_hidden (", "item_rate ("]),
+        (["--method", "sasrec", "--set", "foo=1"], ["there is no setting 'foo'", "text_hidden (", "text_rate ("]),
         (["--method", "sasrec", "--set", "popularity_rate=1"], "there is no setting 'popularity_rate'"),
+        (["--method", "sasrec", "--set", "item_rate=1"], "there is no setting 'item_rate'"),
+        (
+            ["--method", "unisrec", "--set", "item_rate=1"],
+            "--set item_rate=1: has no effect, since unisrec",
+        ),
+        (["--method", "sasrec", "--set", "min_steps=1"], "give it in --config, as training.recipe.min_steps"),
         (["--method", "gru4rec", "--set", "num_heads=2"], "there is no setting 'num_heads'"),
         (["--method", "unisrec", "--set", "tuning=both"], "--set tuning=both: should be 'inductive' or 'transductive'"),
         (["--method", "sasrec", "--set", "latent_dim=9"], "latent_dim 9 is no multiple of num_heads 2"),
-        (["--method", "sasrec", "--prior", "D=normal:scale=1"], "--prior: is for the nodes of PreRec, and sasrec has"),
-        (["--method", "sasrec", "--free", "D"], "--free: is for the nodes of PreRec"),
-        (["--method", "sasrec", "--normalizer", "active"], "--normalizer: is for the nodes of PreRec"),
+        (["--method", "sasrec", "--prior", "D=normal:scale=1"], "--prior D=normal:scale=1: is for the nodes of PreRec"),
+        (["--method", "sasrec", "--free", "D"], "--free D: is for the nodes of PreRec, and sasrec has none"),
+        (["--method", "sasrec", "--normalizer", "active"], "--normalizer active: is for the nodes of PreRec"),
         (["--samples", 5], "--samples 5: is for baselines and for fine-tuning"),
         (["--from", "nowhere"], "nowhere: there is no such model folder"),
     ],
@@ -126,9 +133,11 @@ def test_what_cannot_be_is_refused(
     ("options", "says"),
     [
         (["--set", "latent_dim=16"], ["there is no setting 'latent_dim'", "tuning (", "learning_rate ("]),
-        (["--method", "sasrec"], "is a unisrec; leave --method out"),
-        (["--free", "D"], "--free: is that of the model it starts from"),
-        (["--encoder", "other"], "--encoder: is that of the model it starts from"),
+        (["--method", "sasrec"], "is a unisrec; leave --method and --graph out"),
+        (["--graph", "paper"], "is a unisrec; leave --method and --graph out"),
+        (["--free", "D"], "--free D: is a setting of the model"),
+        (["--encoder", "other"], "--encoder other: is a setting of the model"),
+        (["--set", "item_rate=1"], "since unisrec has vectors of items with tuning=transductive only"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(
@@ -140,7 +149,7 @@ def test_what_cannot_be_tuned_is_refused(
 
 def test_one_target_at_a_time(refused: Callable[..., None], world: Path, trained: Path, tmp_path: Path) -> None:
     two = ("train", "--source", world / "sim-1", "--source", world / "sim-2", "--out", tmp_path / "m", "-q")
-    refused(*two, "--from", trained / "sasrec", says="fine-tunes on one domain, but --source is given 2 times")
+    refused(*two, "--from", trained / "sasrec", says="fine-tunes on one domain, but there are 2 sources")
     refused(*two, "--method", "sasrec", "--samples", 3, says="--samples 3: are those of one domain")
 
 

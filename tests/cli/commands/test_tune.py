@@ -12,7 +12,7 @@ import pytest
 from prerec_pyro.recommenders.prerec import PreRec
 
 pytest.importorskip("optuna")
-SHORT = ("--set", "latent_dim=8", "--set", "num_layers=1", "--set", "min_steps=1", "--epochs", 1, "--device", "cpu")
+SHORT = ("--set", "latent_dim=8", "--set", "num_layers=1", "--epochs", 1, "--device", "cpu")
 
 
 def test_the_best_is_written_and_can_be_used(run, world: Path, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_best_is_written_and_can_be_used(run, world: Path, tmp_path: Path) -
     [
         (["--set", "latent=3"], "there is no setting 'latent'"),
         (["--set", "seed=3"], "--set seed=3: is set by --seed"),
-        (["--set", "confounders=false"], "is set by --method"),
+        (["--set", "min_steps=1"], "there is no setting 'min_steps'"),
         (["--target", "nowhere"], "nowhere: is no folder"),
         (["--out", "tune.csv"], "must end in .json"),
     ],

@@ -14,8 +14,7 @@ from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, 
 from prerec_pyro.models.graphs.registry import latent_parents
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import optimizers
+from prerec_pyro.training.objective import map_trainer, optimizers
 from tests.support.models import (
     DIM,
     PRIORS,
@@ -91,7 +90,7 @@ def test_scales_and_spreads_move_at_their_own_rate() -> None:
     program = NonCenteredModel(graph, ("D", "S"))
     guide = map_guide(program, 12, ("D", "S"))
     guide(first_batch())
-    rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "strength_rate": 0.3, "scale_rate": 0.4}
+    rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "effect_scale_rate": 0.3, "scale_rate": 0.4}
     (dense,) = optimizers(program, guide, training(**rates))
     rate = {id(p): group["lr"] for group in dense.param_groups for p in group["params"]}
     found = {name.removesuffix("_unconstrained"): rate[id(p)] for part in guide for name, p in part.named_parameters()}

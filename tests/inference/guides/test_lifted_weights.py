@@ -29,8 +29,7 @@ from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.likelihoods.softmax import Softmax
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
-from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import optimizers
+from prerec_pyro.training.objective import map_trainer, optimizers
 from tests.support.graphs import as_double
 from tests.support.models import (
     DIM,
@@ -188,7 +187,7 @@ def test_the_weights_move_at_the_rate_of_popularity() -> None:
     program = NonCenteredModel(graph, ("D", "S"))
     guide = map_guide(program, 12, ("D", "S"))
     guide(small_sources(small_encoded())[0].first_batch(training()))
-    rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "strength_rate": 0.3}
+    rates = {"popularity_rate": 0.1, "domain_rate": 0.2, "effect_scale_rate": 0.3}
     (dense,) = optimizers(program, guide, training(**rates))
     rate = {id(p): group["lr"] for group in dense.param_groups for p in group["params"]}
     (part,) = guide

@@ -18,7 +18,7 @@ from prerec_pyro.inference.guides.free_nodes import check_free
 from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, item_rows, map_guide, trained_nodes
 from prerec_pyro.models.graphs.registry import GRAPHS, Graph, graph_name
 from prerec_pyro.models.priors import LogNormal, Normal
-from prerec_pyro.training.trainer import optimizers
+from prerec_pyro.training.objective import optimizers
 from tests.support.models import (
     DIM,
     EVERY_GRAPH,

@@ -8,8 +8,9 @@ import torch
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.models.graphs.config import PaperConfig
 from prerec_pyro.models.priors import Normal, Priors
+from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
-from prerec_pyro.training.trainer import Source, TrainConfig
+from prerec_pyro.training.recipes import Recipe, TrainConfig
 from tests.support.drawn_domains import draw_domain, draw_texts
 from tests.support.models import PlainGraph
 
@@ -24,8 +25,9 @@ def test_D_is_recovered_given_the_networks() -> None:
     texts = draw_texts(NUM_DOMAINS, NUM_ITEMS, DIM)
     domains = [draw_domain(graph, D, texts[k], k, num_users=NUM_USERS, length=6) for k in range(NUM_DOMAINS)]
 
-    still = dict.fromkeys(("learning_rate", "text_rate", "popularity_rate", "repeat_rate"), 0.0)
-    training = TrainConfig(epochs=3, domain_rate=0.05, batch_tokens=500, num_negatives=128, min_steps=20, **still)
+    still = dict.fromkeys(("learning_rate", "text_rate"), 0.0)
+    recipe = Recipe(domain_rate=0.05, popularity_rate=0.0, repeat_rate=0.0)
+    training = TrainConfig(epochs=3, batch_tokens=500, num_negatives=128, recipe=recipe, **still)
     program = NonCenteredModel(graph, {"D"})
     guide = map_guide(program, NUM_DOMAINS * NUM_ITEMS, {"D"})
     sources = [Source(e, np.arange(NUM_USERS), k, k * NUM_ITEMS) for k, e in enumerate(domains)]

@@ -30,7 +30,7 @@ from prerec_pyro.models.priors import (
     Priors,
     StudentT,
 )
-from prerec_pyro.training.trainer import optimizers
+from prerec_pyro.training.objective import optimizers
 from tests.support.models import TEXT_DIM, graph_config, small_encoded, small_sources, training
 
 NOISE = 0.5

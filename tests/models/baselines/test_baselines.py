@@ -21,7 +21,7 @@ from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import METHODS
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training.baseline_configs import BaselineTraining
-from prerec_pyro.training.trainer import TrainConfig
+from prerec_pyro.training.recipes import TrainConfig
 from tests.support.graphs import all_windows, make_domain, make_encoded
 
 

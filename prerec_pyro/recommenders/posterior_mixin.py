@@ -1,0 +1,95 @@
+"""Prior predictive checks, posteriors and the calibration of S as methods of `PreRec`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain, check_texts
+from prerec_pyro.inference.calibration.fit import calibrate
+from prerec_pyro.inference.interventions.effect_scales import Calibration
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
+from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.graphs.registry import Graph
+from prerec_pyro.training.recipes import TrainConfig
+
+if TYPE_CHECKING:  # heavy modules that recommendations do not need
+    from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks
+    from prerec_pyro.inference.posterior.result import Method, Posterior
+    from prerec_pyro.inference.prior.predictive import PriorPredictive
+
+
+class _Model(Protocol):
+    """The parts of `PreRec` that the methods use."""
+
+    training: TrainConfig
+    whitening: float
+    sources: TrainedDomains
+    facts: dict[str, Any]
+
+    @property
+    def graph(self) -> Graph: ...
+
+    def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain: ...
+
+    def scorer(self, encoded: EncodedDomain) -> InterventionalScorer: ...
+
+    def graph_or_start(self, encoded: EncodedDomain) -> Graph: ...
+
+
+class PosteriorMixin:
+    """Methods of a model with priors; all but `prior_predictive` need a trained model."""
+
+    def calibrate(
+        self: _Model, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None
+    ) -> Calibration | None:
+        """Return S of a new domain, estimated from the log of some users with all else frozen; see `calibrate`.
+
+        It is None if there is nothing to estimate: the graph has no S, or the model was trained on the domain.
+
+        Parameters
+        ----------
+        encoded
+            The domain.
+        users
+            ``(num_users,)`` rows of the users.
+        lengths
+            ``(num_users,)`` number of first events of each user that count; None counts all.
+        """
+        if "S" not in self.graph.eval().edges or self.sources.row(encoded.domain) is not None:
+            return None
+        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
+
+    def prior_predictive(
+        self: _Model, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0
+    ) -> PriorPredictive:
+        """Return choices drawn from the priors next to those of the domain's log; see `prior_predictive`.
+
+        The networks are those after training or, for an untrained model, those at its start.
+        """
+        from prerec_pyro.inference.prior.predictive import prior_predictive
+
+        encoded = self.encoded(domain).whitened(self.whitening)
+        graph = self.graph_or_start(encoded)
+        check_texts(encoded, graph.f_e.linear.in_features)
+        return prior_predictive(graph, encoded, draws=draws, queries=queries, seed=seed)
+
+    def posterior(
+        self: _Model, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any
+    ) -> Posterior:
+        """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`."""
+        from prerec_pyro.recommenders.posterior import posterior_of
+
+        encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
+        return posterior_of(self.graph, self.sources, encoded, method, **{"split_seed": seed} | settings)
+
+    def check_posterior(
+        self: _Model, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
+    ) -> PredictiveChecks:
+        """Return how well a posterior predicts users whose log it was not given; see `checks_on_others`."""
+        from prerec_pyro.recommenders.posterior import checks_on_others
+
+        encoded = self.encoded(domain).whitened(self.whitening)
+        return checks_on_others(self.graph, self.sources, encoded, posterior, **settings)

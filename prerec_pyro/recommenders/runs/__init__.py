@@ -1,0 +1,1 @@
+"""Training runs as values and as files."""
