@@ -69,7 +69,7 @@ def default_arms(
     >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> [arm.name for arm in default_arms(model, shop)]
     ['do(D ~ prior)', 'do(Z = 0)', 'do(D ~ prior, Z = 0)']
     >>> [arm.name for arm in default_arms(model, source)]

@@ -115,7 +115,7 @@ def popularity_dial(
     >>> from prerec_pyro.causal import Measurement
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> dial = popularity_dial(model, shop, [0, 2], measurement=Measurement(k_percent=10, draws=50))
     >>> dial.table["value"].tolist()
     [0.0, 1.0, 2.0]

@@ -142,7 +142,7 @@ def effect_report(
     >>> from prerec_pyro.causal import Measurement
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> found = effect_report(model, shop, measurement=Measurement(k_percent=10, draws=50))
     >>> list(found.estimates)
     ['factual', 'do(D ~ prior)', 'do(Z = 0)', 'do(D ~ prior, Z = 0)']

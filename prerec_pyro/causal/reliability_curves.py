@@ -75,7 +75,7 @@ def reliability(
     >>> from prerec_pyro.causal import Measurement
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> draws = domain_draws(model, shop, num_draws=4)
     >>> table = reliability(model, shop, draws=draws, bins=2, measurement=Measurement(list_size=5, draws=50))
     >>> table[["curve", "bin"]].value_counts().max(), table["observed"].between(0, 1).all()

@@ -55,7 +55,7 @@ def domain_draws(
     >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> len(domain_draws(model, shop, num_draws=8)["D"])
     8
     """
@@ -107,7 +107,7 @@ def uncertain_lists(
     >>> from prerec_pyro import PreRec, TrainConfig, simulate
     >>> shops = simulate(2, num_items=30, num_users=40, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> lists = uncertain_lists(model, shop, shop.user_ids[:2], draws=domain_draws(model, shop, num_draws=8), k=3)
     >>> len(lists), list(lists.columns[-2:])
     (6, ['p_top_k', 'confidence'])

@@ -44,7 +44,7 @@ class BackdoorAdjustedPreRec(BaseRecommender):
     >>> rng = np.random.default_rng(0)
     >>> parts = simulate(2, num_items=20, num_users=20, num_days=10)
     >>> source, shop = (one.domain.with_embeddings(rng.normal(size=(one.domain.num_items, 8))) for one in parts)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> adjusted = BackdoorAdjustedPreRec(model, num_draws=4)
     >>> adjusted.recommend(shop, k=3).shape == (3 * shop.num_users, 4)
     True

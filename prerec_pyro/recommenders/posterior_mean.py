@@ -42,7 +42,7 @@ class PosteriorMeanPreRec(RecommenderWrapper):
     >>> rng = np.random.default_rng(0)
     >>> parts = simulate(2, num_items=20, num_users=20, num_days=10)
     >>> source, shop = (one.domain.with_embeddings(rng.normal(size=(one.domain.num_items, 8))) for one in parts)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> posterior = Posterior("laplace", shop.name, {"D": torch.randn(1, 50, 256)})  # or model.posterior(shop)
     >>> PosteriorMeanPreRec(model, posterior).recommend(shop, k=3).shape == (3 * shop.num_users, 4)
     True

@@ -20,7 +20,7 @@ from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
-from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph
+from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.posterior_mixin import PosteriorMixin
@@ -106,6 +106,25 @@ class PreRec(CausalMixin, PosteriorMixin, BaseRecommender):
     def name(self) -> str:
         """Name of the method, from the graph: ``"prerec"``, ``"prerec_paper"`` or ``"prerec_n"``."""
         return method(self.graph_class)
+
+    def __repr__(self) -> str:
+        shown = list(self.sources.item_ids)[:5]
+        more = f" and {len(self.sources.item_ids) - 5} more" if len(self.sources.item_ids) > 5 else ""
+        trained = f"trained on {', '.join(shown)}{more}" if self._graph is not None else "not trained"
+        if "validation_r_ndcg" in self.facts:
+            trained += f"; epoch {self.facts['best_epoch']}, validation r-NDCG {self.facts['validation_r_ndcg']:.4f}"
+        edges = ", ".join(
+            f"{' '.join(parents)} → {node}" for node, parents in self.graph_class.edges.items() if parents
+        )
+        return "\n".join(
+            [
+                f"PreRec ({self.name}), {trained}",
+                f"  graph {graph_name(self.graph_class)}: {edges}; B = {self.config.latent_dim}",
+                f"  free nodes {', '.join(sorted(self.free)) or 'none'}; whitening {self.whitening:g}",
+                f"  priors {' '.join(repr(self.priors).split())}",
+                f"  encoder {self.encoder_name or 'packaged'}; window {self.window} days; device {self.device}",
+            ]
+        )
 
     @property
     def graph(self) -> Graph:

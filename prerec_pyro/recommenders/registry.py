@@ -52,6 +52,15 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     ------
     InputError
         If the folder is not a saved model, or its method is not one of `METHODS`.
+
+    >>> import tempfile
+    >>> from prerec_pyro import ExtendedConfig, PreRec, TrainConfig, load_model, simulate
+    >>> (store,) = simulate(1, num_items=30, num_users=40)
+    >>> model = PreRec(ExtendedConfig(latent_dim=8), training=TrainConfig(epochs=0), device="cpu")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.fit([store.domain.with_embeddings(store.truth.V)]).save(folder)
+    ...     load_model(folder).name
+    'prerec'
     """
     method = checkpoint.read_method(Path(folder))
     of_own_graph = (method or "").startswith("prerec_")  # `PreRec.load` says how such a model is read

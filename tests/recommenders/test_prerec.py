@@ -257,3 +257,13 @@ def test_a_domain_without_times_works(model):
     assert not model.recommend(timeless).empty
     with pytest.raises(InputError, match="has no timestamps, only an order"):
         model.recommend(timeless, at="2020-01-01")
+
+
+def test_its_display_says_what_it_is_in_at_most_ten_lines() -> None:
+    plain = prerec("paper")
+    assert "not trained" in repr(plain)
+    assert "D Z → V, D → U, U V D Z → R" in repr(plain)
+    model = prerec().fit([A, B])
+    for shown in ("prerec", "trained on a, b", "extended", "free nodes D, V", "validation r-NDCG"):
+        assert shown in repr(model)
+    assert len(repr(model).splitlines()) <= 10

@@ -167,7 +167,7 @@ def drift_report(
     >>> from prerec_pyro.data.times import SECONDS_PER_DAY
     >>> shops = simulate(2, num_items=20, num_users=120, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=4), device="cpu").fit([source])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> draws = {site: values[None] for site, values in domain_draws(model, shop).items()}  # one chain
     >>> since = int(shop.timestamps.min()) + 7 * SECONDS_PER_DAY
     >>> known = Posterior("normal", shop.name, draws)

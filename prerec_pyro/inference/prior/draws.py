@@ -54,7 +54,7 @@ def prior_draws(
     >>> from prerec_pyro.data.simulation.simulate import simulate
     >>> (shop,) = simulate(1, num_items=20, num_users=20, num_days=10)
     >>> domain = shop.domain.with_embeddings(np.random.default_rng(0).normal(size=(20, 8)))
-    >>> model = PreRec(training=TrainConfig(epochs=1, min_steps=1), device="cpu").fit([domain])
+    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([domain])
     >>> prior_draws(model.graph, 4)["D"].shape
     torch.Size([4, 256])
     """
