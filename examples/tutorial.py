@@ -16,7 +16,7 @@ matplotlib.use("Agg")  # pictures go to files
 
 import pandas as pd
 
-from prerec_pyro import Domain, GraphConfig, PreRec, TrainConfig, plots
+from prerec_pyro import Domain, ExtendedConfig, PreRec, TrainConfig, plots
 from prerec_pyro.data.simulation.simulate import simulate
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -28,7 +28,7 @@ shop = Domain.from_tables(*tables, name="shop")
 
 # The stores that there are already; simulated ones here. `PreRec.load(folder)` takes a model that is trained.
 stores = [store.domain for store in simulate(num_domains=2, seed=1, num_items=100, num_users=200)]
-model = PreRec(GraphConfig(latent_dim=16), training=TrainConfig(epochs=2, k_percent=2, seed=0)).fit(stores)
+model = PreRec(ExtendedConfig(latent_dim=16), training=TrainConfig(epochs=2, k_percent=2, seed=0)).fit(stores)
 print(model.recommend(shop, k=3).head())
 
 # What does the new store's log say of it? S: how much texts, popularity and repeats weigh here.

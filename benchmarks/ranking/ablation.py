@@ -1,10 +1,11 @@
-"""What is each part of the graph worth? Zero-shot on validation users of a target, each part switched off alone.
+"""The three graphs, and the choices of the default recipe one by one: zero-shot on validation users of a target.
 
 Give each domain folder after its option: ``--source d/a --source d/b --target d/c``.
 
-Prints a Markdown table, a row a part, as it goes, by seed: r-NDCG in the sources themselves (the mean over their
-validation users, each served by eq. 6 before S is read, which is what stops training), then Recall and r-NDCG in the
-target at S's prior mean and calibrated. ``--part`` names some of the rows.
+Prints a Markdown table, a row for each graph and choice, as it goes, by seed: r-NDCG in the sources themselves (the
+mean over their validation users, each ranked by eq. 6 before S is estimated, which decides when training stops), then
+Recall and r-NDCG in the target at the prior mean of S and calibrated; a graph without S has no calibration.
+``--part`` names some of the rows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,25 +21,23 @@ import torch
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.evaluation.protocol import evaluate
-from prerec_pyro.models.graphs.paper import GraphConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.recipes import Recipe, TrainConfig
 
 NUM_QUERIES = 6000
-# Row → settings of the graph, of training, and others. W_z starts at 0: at rate 0 Z has no effect.
-PARTS: dict[str, tuple[dict, dict, dict]] = {
-    "all": ({}, {}, {}),
-    "no D": ({}, {}, {"free": {"V"}}),
-    "no Z": ({}, {"recipe": Recipe(popularity_rate=0.0)}, {}),
-    "no item offsets": ({}, {}, {"free": {"D"}}),
-    "no V → U": ({"item_to_user": False}, {}, {}),
-    "with D → V": ({"domain_to_item": True}, {}, {}),
-    "with Z → V": ({"popularity_to_item": True}, {}, {}),
-    "no kind of its own for repeats": ({"repeats": False}, {}, {}),
-    "no ω": ({"wandering": False}, {}, {}),
-    "no S": ({"strengths": False}, {}, {}),
-    "no whitening": ({}, {}, {"whitening": 0.0}),
+# Row → graph, settings of training, and others. W_z starts at 0: at rate 0 Z has no effect.
+PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "extended": ("extended", {}, {}),
+    "paper": ("paper", {}, {}),
+    "unconfounded": ("unconfounded", {}, {}),
+    "paper, whitening 0.25": ("paper", {}, {"whitening": 0.25}),
+    "unconfounded, whitening 0.25": ("unconfounded", {}, {"whitening": 0.25}),
+    "extended, no whitening": ("extended", {}, {"whitening": 0.0}),
+    "extended, D at its prior mean": ("extended", {}, {"free": {"V"}}),
+    "extended, V at its prior mean": ("extended", {}, {"free": {"D"}}),
+    "extended, no effect of Z": ("extended", {"recipe": Recipe(popularity_rate=0.0)}, {}),
+    "extended, S trained with the networks": ("extended", {}, {"free": {"D", "V", "S"}}),
 }
 
 
@@ -51,19 +51,21 @@ def some_users(domain: Domain, users: np.ndarray) -> np.ndarray:
 def rows(
     parts: list[str], sources: list[Domain], target: Domain, seeds: int, k_percent: float, epochs: int
 ) -> Iterator[str]:
-    """Yield a Markdown row for each part."""
+    """Yield a Markdown row for each graph and choice."""
     split = split_users(target)
     users = some_users(target, split.validation)
     for name in parts:
         (graph, training, others), cells = PARTS[name], []
         for seed in range(seeds):
             config = TrainConfig(seed=seed, epochs=epochs, **training)
-            model = PreRec(GraphConfig(**graph), training=config, device="cpu", **others).fit(sources)
+            model = PreRec(graph, training=config, device="cpu", **others).fit(sources)
             cells.append(f"{model.facts['validation_r_ndcg']:.4f}")
             encoded = model.encode(target)
-            for recommender in (model, CalibratedPreRec(model, split.train)):
+            recommenders = [model, CalibratedPreRec(model, split.train)] if "S" in model.graph.edges else [model]
+            for recommender in recommenders:
                 found = evaluate(recommender, encoded, users, k_percent=k_percent).ranking.compute()
                 cells.append(f"{found['recall']:.4f} / {found['r_ndcg']:.4f}")
+            cells += ["–"] * (2 - len(recommenders))
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 

@@ -21,8 +21,8 @@ from prerec_pyro.inference.posterior.diagnostics import k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.prior.synthetic_domain import draw_domain, draw_latents
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from prerec_pyro.models.graphs.config import GraphConfig
-from prerec_pyro.models.graphs.paper import PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.priors import Normal, Priors
 
 DIM, NUM_ITEMS, NUM_USERS, NUM_DAYS = 4, 30, 40, 6
@@ -35,15 +35,15 @@ SETTINGS = {
 }
 
 
-def networks() -> PreRecGraph:
+def networks() -> ExtendedGraph:
     """The one graph of all worlds: random networks that make every latent matter."""
     torch.manual_seed(0)
-    config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3)
+    config = ExtendedConfig(latent_dim=DIM, num_layers=1, feedforward=1, dropout=0, sharpness=3)
     priors = Priors(D=Normal(0.5), W_z=Normal(1.0))
-    graph = PreRecGraph(config, num_domains=1, text_dim=DIM, priors=priors).eval()
+    graph = ExtendedGraph(config, num_domains=1, text_dim=DIM, priors=priors).eval()
     with torch.no_grad():
         graph.f_pop.linear.weight += 0.5 * torch.randn_like(graph.f_pop.linear.weight)
-        graph.w_r += 0.5
+        graph.likelihood.w_r += 0.5
         for block in graph.f_seq.blocks:
             for layer in (block.attention_out, block.contract):
                 layer.weight += 0.5 * torch.randn_like(layer.weight)

@@ -78,7 +78,7 @@ def measured(model: PreRec, domain: Domain, max_log: int, evaluated: int) -> tup
         cut = int(np.median(domain.timestamps))
     calibrated = CalibratedPreRec(model, split.train)
     scorer = calibrated.scorer(model.encode(domain))
-    encoded, graph = scorer.encoded, model.trained_graph.eval()
+    encoded, graph = scorer.encoded, model.graph.eval()
     if model.sources.row(domain) is not None:
         raise SystemExit(f"{domain.name} was trained on, it is no new store")
     sample = read(encoded, split.train, cut, max_log, evaluated)

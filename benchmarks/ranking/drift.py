@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prerec_pyro import GraphConfig, PreRec, TrainConfig
+from prerec_pyro import ExtendedConfig, PreRec, TrainConfig
 from prerec_pyro.causal import drift_report
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.simulation.simulate import FIRST_DAY, SimulationConfig, simulate
@@ -40,7 +40,7 @@ def main() -> None:
     size = {"num_items": asked.items, "num_users": asked.users, "num_days": DAYS, "latent_dim": 8}
     sources = [store(number, SimulationConfig(), size) for number in range(1, 4)]
     model = PreRec(
-        GraphConfig(latent_dim=16),
+        ExtendedConfig(latent_dim=16),
         training=TrainConfig(epochs=3, seed=0, k_percent=5.0, recipe=Recipe(validation_queries=300)),
         device="cpu",
     ).fit(sources)

@@ -59,7 +59,7 @@ def recommenders(paths: list[Path], log: np.ndarray) -> Iterator[tuple[str, Reco
     for path in paths:
         model = load_model(path, "cpu")
         yield f"{model.name} ({path.name})", model
-        if isinstance(model, PreRec) and model.graph.has_effect_scales:
+        if isinstance(model, PreRec) and "S" in model.graph.edges:
             yield f"calibrated ({path.name})", CalibratedPreRec(model, log)
 
 

@@ -23,7 +23,8 @@ from drawn_logs import draw_domain
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
 from prerec_pyro.training.recipes import Recipe, TrainConfig
@@ -47,8 +48,8 @@ def main() -> None:
         encoded = encode_domain(domain)
         indexed = time.perf_counter() - start
         torch.manual_seed(0)
-        config = GraphConfig(latent_dim=DIM, num_layers=1, feedforward=1)
-        graph = PreRecGraph(config, num_domains=1, text_dim=DIM)
+        config = ExtendedConfig(latent_dim=DIM, num_layers=1, feedforward=1)
+        graph = ExtendedGraph(config, num_domains=1, text_dim=DIM)
         program = NonCenteredModel(graph, FREE_BY_DEFAULT)
         source = Source(encoded, np.arange(domain.num_users), 0, 0)
         training = TrainConfig(epochs=1, recipe=Recipe(min_steps=1))

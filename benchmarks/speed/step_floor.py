@@ -29,7 +29,8 @@ from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer
 from prerec_pyro.training.recipes import TrainConfig
@@ -86,7 +87,7 @@ def main() -> None:
     encoded, config = encode_domain(domain), TrainConfig()
     torch.manual_seed(0)
     program = NonCenteredModel(
-        PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1]), FREE_BY_DEFAULT
+        ExtendedGraph(ExtendedConfig(), num_domains=1, text_dim=encoded.texts.shape[1]), FREE_BY_DEFAULT
     )
     source = Source(encoded, split_users(domain).train, 0, 0)
     trainer = map_trainer(program, map_guide(program, encoded.num_items), [source], config)

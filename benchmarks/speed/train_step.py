@@ -36,7 +36,8 @@ from prerec_pyro.data.readers import read_online_retail
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.inference.guides.free_nodes import FREE_BY_DEFAULT
 from prerec_pyro.inference.guides.map_guide import ItemOffsets, NonCenteredModel, map_guide
-from prerec_pyro.models.graphs.paper import GraphConfig, PreRecGraph
+from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
 from prerec_pyro.training.objective import map_trainer, offset_scale
 from prerec_pyro.training.precision import Precision, autocast
@@ -56,7 +57,7 @@ LABELS = {
 def make_trainer(encoded: EncodedDomain, users: np.ndarray, config: TrainConfig, device: torch.device) -> Trainer:
     """Return a fresh trainer of the default graph."""
     torch.manual_seed(0)
-    graph = PreRecGraph(GraphConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
+    graph = ExtendedGraph(ExtendedConfig(), num_domains=1, text_dim=encoded.texts.shape[1])
     graph.to(device)  # before the guide, whose points start where the graph is
     program = NonCenteredModel(graph, FREE_BY_DEFAULT)
     source = Source(encoded, users, 0, 0)
@@ -77,11 +78,11 @@ def bare_loss(trainer: Trainer, batch: Batch) -> torch.Tensor:
     V = graph.f_item(text, own, None) + offset_scale(graph) * offsets
     U = graph.f_seq(own, V[batch.history], batch.positions)
     effect = Z @ graph.W_z
-    target = (U * V[batch.targets]).sum(-1) + effect[batch.target_level] + graph.w_h * batch.target_repeats
+    target = (U * V[batch.targets]).sum(-1) + effect[batch.target_level] + graph.likelihood.w_h * batch.target_repeats
     scores = U @ V[batch.negatives].T + effect[batch.candidate_level][batch.slot]
     seen = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     seen[batch.repeats[0], batch.repeats[1]] = True
-    scores = (scores + graph.w_h * seen).masked_fill(batch.negatives == batch.targets[:, None], -torch.inf)
+    scores = (scores + graph.likelihood.w_h * seen).masked_fill(batch.negatives == batch.targets[:, None], -torch.inf)
     logits = torch.cat([target[:, None], scores], dim=1) + own @ graph.W_d
     fit = F.cross_entropy(logits, torch.zeros(len(U), dtype=torch.long, device=U.device))
     scale_D = float(graph.priors.D(torch.zeros(1, 2)).base_dist.scale[0, 0])
