@@ -54,6 +54,7 @@ ONLY_IN = {
         "training.*",
     ),
     "sentence_transformers": ("data.text.encoder",),
+    "yaml": ("recommenders.runs.*",),
 }
 ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
