@@ -23,7 +23,7 @@ from prerec_pyro.models.priors import Priors
 class PricedConfig(ExtendedConfig):
     """The shapes of the extended graph, and one number of this graph's own."""
 
-    price_scale: float = 1.0
+    price_scale: float = 3.0
 
 
 class PricedGraph(ExtendedGraph):
@@ -57,7 +57,7 @@ def with_prices(store: Domain, rng: np.random.Generator) -> Domain:
     """
     price = rng.standard_normal(store.num_items)
     budget = rng.standard_normal(store.num_users)
-    kept = np.abs(price[store.item_index] - budget[store.user_of_event]) < 1.0
+    kept = np.abs(price[store.item_index] - budget[store.user_of_event]) < 0.5
     events = store.interactions_frame()[kept]
     items = store.items_frame().assign(price=price)
     return Domain.from_tables(events, items, name=store.name, item_covariates=["price"])
@@ -66,9 +66,9 @@ def with_prices(store: Domain, rng: np.random.Generator) -> Domain:
 def main() -> None:
     """Train with and without prices on two stores, and compare both in a third that neither has seen."""
     rng = np.random.default_rng(0)
-    drawn = simulate(num_domains=3, seed=0, num_items=150, num_users=600)
+    drawn = simulate(num_domains=3, seed=0, num_items=150, num_users=8000)
     *sources, target = (with_prices(store.domain, rng) for store in drawn)
-    training = TrainConfig(epochs=3, k_percent=5, seed=0)
+    training = TrainConfig(epochs=5, k_percent=5, seed=0)
     for graph in (ExtendedGraph, PricedGraph):
         model = PreRec(graph.Config(latent_dim=32), training=training, device="cpu").fit(sources)
         encoded = model.encode(target)

@@ -16,8 +16,7 @@ matplotlib.use("Agg")  # pictures go to files
 
 import pandas as pd
 
-from prerec_pyro import Domain, ExtendedConfig, PreRec, TrainConfig, plots
-from prerec_pyro.data.simulation.simulate import simulate
+from prerec_pyro import Domain, ExtendedConfig, PreRec, TrainConfig, plots, simulate
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)

@@ -201,7 +201,7 @@ def _load_models(paths: Sequence[Path], do: Mapping[str, Any], device: str) -> d
         try:
             Intervention.check(do, model.graph)
         except InputError as error:
-            raise InputError(f"--model {path}: {error}") from None
+            raise InputError(f"--do: {path}: {error}") from None
     return models
 
 

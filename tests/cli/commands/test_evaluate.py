@@ -180,7 +180,7 @@ def test_nodes_are_checked_before_the_work(
 ) -> None:
     arguments = ("evaluate", "--domain", world / "sim-2", "--out", tmp_path / "rows.json", "--model", model)
     refused(*arguments, "--do", "X=1", says="do(X)")
-    refused(*arguments, "--model", model_n, "--do", "Z=1", says=["--do Z: ", str(model_n), "PreRec_n"])
+    refused(*arguments, "--model", model_n, "--do", "Z=1", says=["--do: ", str(model_n), "has no node Z"])
 
 
 def test_a_split_without_queries_is_rejected(refused: Callable[..., None], shop2: Domain, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.prior.draws import prior_draws
-from prerec_pyro.models.priors import Laplace, Normal, StudentT
+from prerec_pyro.models.priors import Laplace, Normal, Priors, StudentT
 from tests.support.models import DIM, PRIORS, small_graph
 
 
@@ -66,5 +66,5 @@ def test_invalid_arguments_are_refused() -> None:
         prior_draws(small_graph(), 4, sampling="halton")
     with pytest.raises(InputError, match="prior draws of Q: expected some of D, S"):
         prior_draws(small_graph(), 4, nodes=("Q",))
-    with pytest.raises(InputError, match="this model is PreRec_n"):
-        prior_draws(small_graph(confounders=False), 4)
+    with pytest.raises(InputError, match="of D and S the graph of this model has none"):
+        prior_draws(small_graph(graph="unconfounded", priors=Priors()), 4)
