@@ -220,7 +220,7 @@ def test_a_graph_of_ones_own_is_read_back_with_its_class(own: PreRec, tmp_path: 
 def test_without_its_class_it_is_not_read(own: PreRec, tmp_path: Path) -> None:
     own.save(tmp_path / "m")
     assert json.loads((tmp_path / "m" / "config.json").read_text())["graph"]["name"] == "PricedGraph"
-    give = r"a graph of one's own, PricedGraph; give its class: PreRec.load\(folder, graph=PricedGraph\)"
+    give = r"a graph of one's own, PricedGraph; give its class, as in PreRec.load\(folder, graph=PricedGraph\)"
     with pytest.raises(InputError, match=give):
         PreRec.load(tmp_path / "m", device="cpu")
     with pytest.raises(InputError, match="of the graph PricedGraph, not of EveryPath"):
