@@ -18,7 +18,7 @@ from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_KEPT, FactoredScorer, S
 from prerec_pyro.ranking.lists import recommendations, streamed_lists, top_lists
 from prerec_pyro.ranking.pairs import Pairs
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
-from tests.support.models import DIM, EveryPath, PlainGraph, kinds_of_choice, small_encoded, small_graph
+from tests.support.models import DIM, EveryPath, PlainGraph, brute_force_mixture, small_encoded, small_graph
 
 ENCODED = small_encoded(num_users=9)
 
@@ -32,7 +32,7 @@ def dense(factors: ScoreFactors, users: torch.Tensor, seen: SeenItems, hidden: P
         is_seen = torch.zeros_like(match)
         is_seen[seen.rows, seen.items] = 1
         counts = torch.from_numpy(seen.counts).double()
-        scores = kinds_of_choice(match, background, is_seen, counts, factors.repeat, factors.background_odds)
+        scores = brute_force_mixture(match, background, is_seen, counts, factors.repeat, factors.background_odds)
     scores[hidden] = -torch.inf
     return scores
 

@@ -204,7 +204,7 @@ def test_a_graph_without_S_holds_nothing_and_is_fine_tuned(kind):
     assert all(torch.equal(value, before[name]) for name, value in plain.graph.state_dict().items())
 
 
-def test_how_often_items_are_taken_again_is_read_from_the_log(model, monkeypatch):
+def test_the_repeat_rate_is_estimated_from_the_log(model, monkeypatch):
     monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=2, hold_effect_scales_below=10_000))
     assert new.graph.likelihood.w_r.item() != model.graph.likelihood.w_r.item()

@@ -159,8 +159,8 @@ def program_and_guide(graph: Graph, sources: list[Source], free: tuple[str, ...]
     return program, map_guide(program, num_rows(sources), free)
 
 
-def met(batch: Batch) -> torch.Tensor:
-    """``(num_queries, num_rows)`` float, 1[j in H_i]: the long way round."""
+def seen_matrix(batch: Batch) -> torch.Tensor:
+    """Return 1[j ∈ H_i] with loops, ``(num_queries, num_rows)`` float."""
     result = torch.zeros(batch.num_queries, len(batch.items))
     length = batch.history.shape[1]
     for query, position in enumerate(batch.positions.tolist()):
@@ -170,8 +170,8 @@ def met(batch: Batch) -> torch.Tensor:
     return result
 
 
-def taken_again(batch: Batch) -> torch.Tensor:
-    """``(num_queries, 2)`` events of the history that repeat an earlier one, and those that do not: the long way."""
+def repeats_so_far(batch: Batch) -> torch.Tensor:
+    """Return how many events of each history repeat an earlier one, and how many do not, ``(num_queries, 2)``."""
     result = torch.zeros(batch.num_queries, 2)
     for query, position in enumerate(batch.positions.tolist()):
         sequence, last = divmod(position, batch.history.shape[1])
@@ -181,19 +181,19 @@ def taken_again(batch: Batch) -> torch.Tensor:
     return result
 
 
-def kinds_of_choice(match, background, is_met, counts, again=None, wander=None) -> torch.Tensor:
-    """log P of each item query by query, written as it is defined; None is no such kind of choice."""
+def brute_force_mixture(match, rest, is_seen, counts, repeat=None, background=None) -> torch.Tensor:
+    """Return log P of each item query by query, written as the mixture is defined; None leaves a component out."""
     rows = []
     for query in range(len(match)):
-        share = torch.sigmoid(torch.as_tensor(-torch.inf if wander is None else wander, dtype=match.dtype))
-        met = is_met[query] > 0 if again is not None else torch.zeros(match.shape[1], dtype=torch.bool)
+        share = torch.sigmoid(torch.as_tensor(-torch.inf if background is None else background, dtype=match.dtype))
+        seen = is_seen[query] > 0 if repeat is not None else torch.zeros(match.shape[1], dtype=torch.bool)
         row = torch.zeros(match.shape[1], dtype=match.dtype)
-        U, b = match[query], background[query]
-        row[~met] = (1 - share) * (U + b)[~met].softmax(0) + share * b[~met].softmax(0)
-        if again is not None:
-            repeats = torch.sigmoid(((counts[query, 0] + 0.3 * math.exp(again)) / (counts[query, 1] + 5.0)).log())
-            row[~met] *= 1 - repeats
-            row[met] = repeats * (0.3 * U + b)[met].softmax(0)
+        U, b = match[query], rest[query]
+        row[~seen] = (1 - share) * (U + b)[~seen].softmax(0) + share * b[~seen].softmax(0)
+        if repeat is not None:
+            rate = torch.sigmoid(((counts[query, 0] + 0.3 * math.exp(repeat)) / (counts[query, 1] + 5.0)).log())
+            row[~seen] *= 1 - rate
+            row[seen] = rate * (0.3 * U + b)[seen].softmax(0)
         rows.append(row.log())
     return torch.stack(rows)
 

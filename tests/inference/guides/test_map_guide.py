@@ -24,9 +24,9 @@ from tests.support.models import (
     EVERY_GRAPH,
     PRIORS,
     PlainGraph,
-    met,
     num_rows,
     program_and_guide,
+    seen_matrix,
     small_encoded,
     small_graph,
     small_sources,
@@ -208,7 +208,7 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     U = graph.f_seq(D, (V if "V" in graph.edges["U"] else text)[batch.history], batch.positions)
     Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))
     S = nodes["S"][batch.domain] * graph.likelihood.spread if "S" in nodes else torch.zeros(4)
-    repeated = (graph.likelihood.w_h + S[2] if "S" in nodes else 0.0) * met(batch)
+    repeated = (graph.likelihood.w_h + S[2] if "S" in nodes else 0.0) * seen_matrix(batch)
     fit = 0.0
     for query in range(batch.num_queries):
         target, slot = int(batch.targets[query]), int(batch.slot[query])

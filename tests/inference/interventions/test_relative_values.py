@@ -24,11 +24,11 @@ from tests.support.models import (
     PRIORS,
     EveryPath,
     PlainGraph,
-    kinds_of_choice,
-    met,
+    brute_force_mixture,
+    repeats_so_far,
+    seen_matrix,
     small_encoded,
     small_graph,
-    taken_again,
 )
 
 ENCODED = small_encoded(num_users=6)
@@ -96,7 +96,9 @@ def test_in_the_mixture_Z_is_scaled_in_both_of_its_components():
     rates = graph.likelihood.w_r + S[2], graph.likelihood.w_o + S[3]
     for value, found in zip((0.0, 0.5, 2.0), one.dial(BATCH, (0.0, 0.5, 2.0)), strict=True):
         rest = value * S[1].exp() * popularity
-        expected = kinds_of_choice(S[0].exp() * match, rest.detach(), met(BATCH), taken_again(BATCH), *rates)
+        expected = brute_force_mixture(
+            S[0].exp() * match, rest.detach(), seen_matrix(BATCH), repeats_so_far(BATCH), *rates
+        )
         torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
 
 
@@ -106,10 +108,10 @@ def test_at_no_popularity_a_background_choice_is_any_new_item():
     with torch.no_grad():
         graph.likelihood.w_o += 50.0  # all choices of new items are background choices
     found = next(scorer(graph, nodes=None).dial(BATCH, [0.0])).exp()
-    new = 1 - met(BATCH)
+    new = 1 - seen_matrix(BATCH)
     expected = new / new.sum(1, keepdim=True)
-    again = (found * met(BATCH)).sum(1)
-    counts = taken_again(BATCH)
+    again = (found * seen_matrix(BATCH)).sum(1)
+    counts = repeats_so_far(BATCH)
     odds = (counts[:, 0] + 0.3 * graph.likelihood.w_r.exp()) / (counts[:, 1] + 5)
     torch.testing.assert_close(again, odds / (1 + odds))
     torch.testing.assert_close(found * new, expected * (1 - again)[:, None], atol=1e-6, rtol=0)

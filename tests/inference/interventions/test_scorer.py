@@ -18,11 +18,11 @@ from tests.support.models import (
     PRIORS,
     EveryPath,
     PlainGraph,
-    kinds_of_choice,
-    met,
+    brute_force_mixture,
+    repeats_so_far,
+    seen_matrix,
     small_encoded,
     small_graph,
-    taken_again,
 )
 
 ENCODED = small_encoded(num_users=6)
@@ -75,7 +75,7 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
     if not has_S:
         return match + background
     odds = chosen.w_r + strength[2], chosen.w_o + strength[3]
-    return kinds_of_choice(match, background, met(batch), taken_again(batch), *odds)
+    return brute_force_mixture(match, background, seen_matrix(batch), repeats_so_far(batch), *odds)
 
 
 def close(one: torch.Tensor, other: torch.Tensor) -> bool:

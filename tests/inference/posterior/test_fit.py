@@ -12,7 +12,7 @@ from prerec_pyro.inference.posterior.diagnostics import convergence, k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedDomains
-from tests.support.models import met, small_encoded, small_graph
+from tests.support.models import seen_matrix, small_encoded, small_graph
 
 ENCODED = small_encoded(num_items=15, num_users=40)
 ALL_USERS = np.arange(40)
@@ -40,7 +40,7 @@ def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
     background_rate = new / (1 + new)
     for batch in sample.batches(sample.given):
         match, popularity = (part.double().numpy() for part in scorer.effects(batch))
-        seen = met(batch).numpy() > 0
+        seen = seen_matrix(batch).numpy() > 0
         for query, target in enumerate(batch.targets.tolist()):
             repeats, other = batch.repeat_counts[query].tolist()
             prior = 0.3 * np.exp(w_r + s3 * axis)

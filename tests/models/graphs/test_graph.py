@@ -20,7 +20,7 @@ from prerec_pyro.models.graphs.registry import Graph, GraphClass, graph_name
 from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
 from prerec_pyro.models.priors import Normal, Priors
 from tests.support.graphs import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph, run
-from tests.support.models import EVERY_GRAPH, EveryPath, PlainGraph, kinds_of_choice, met, taken_again
+from tests.support.models import EVERY_GRAPH, EveryPath, PlainGraph, brute_force_mixture, repeats_so_far, seen_matrix
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -111,8 +111,8 @@ def brute_logits(graph: Graph, batch: Batch, sites: dict[str, Any], query: int) 
     def mixture(candidates: list[tuple[Tensor, Tensor]]) -> Tensor:
         match, rest = (torch.stack(part)[None] for part in zip(*candidates, strict=True))
         rates = (chosen.w_r + S[2], chosen.w_o + S[3]) if isinstance(chosen, RepeatMixture) else (None, None)
-        known = met(batch)[[query]], taken_again(batch)[[query]].double()
-        return kinds_of_choice(match, rest, *known, *rates)[0]
+        known = seen_matrix(batch)[[query]], repeats_so_far(batch)[[query]].double()
+        return brute_force_mixture(match, rest, *known, *rates)[0]
 
     levels = batch.candidate_level[batch.slot[query]].tolist()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from prerec_pyro.models.likelihoods.repeat_mixture import (
     repeat_log_probs,
     unseen_logsumexp,
 )
-from tests.support.models import kinds_of_choice
+from tests.support.models import brute_force_mixture
 
 
 def draw_scores(seed: int, num_items: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -41,7 +41,7 @@ def test_it_is_the_mixture_of_its_components(seed: int, repeat: float, backgroun
     is_seen[tuple(pairs)] = 1
     odds = MixtureLogOdds(repeat_log_odds(counts, repeat), torch.full((1, 1), background).double())
     found = mixture_log_probs(match, rest.clone(), odds, pairs)
-    torch.testing.assert_close(found, kinds_of_choice(match, rest, is_seen, counts, repeat, background))
+    torch.testing.assert_close(found, brute_force_mixture(match, rest, is_seen, counts, repeat, background))
     torch.testing.assert_close(found.exp().sum(1), torch.ones(5).double())
 
 
