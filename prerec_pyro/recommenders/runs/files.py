@@ -26,6 +26,8 @@ from prerec_pyro.training.recipes import PRE_TRAINING, TrainConfig
 METHOD_OF = {graph: method for method, graph in GRAPH_OF.items()}
 _Section = TypeVar("_Section", bound=BaseModel)
 
+_SHOWN = 2  # errors of a file that are printed
+
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return the contents of a file of a run, or of the ``config.json`` of a saved model, as keys of a run.
@@ -255,7 +257,8 @@ def _sentence(error: ValidationError, kind: type[BaseModel], source: str, above:
         else:
             message = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
             parts.append(f"{path}: {message}" if path else message)
-    return f"{source}: " + "; ".join(parts)
+    more = f"; and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return f"{source}: " + "; ".join(parts[:_SHOWN]) + more
 
 
 def _keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
