@@ -186,7 +186,7 @@ def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -
     known = model.sources.nodes
     nodes = {} if row is None else {node: known[node][row].cpu() for node in "DS" if node in known}
     likelihood = graph.likelihood
-    S = nodes["S"] * likelihood.spread.cpu() if isinstance(likelihood, RepeatMixture) and "S" in nodes else None
+    S = likelihood.in_nats(nodes["S"]) if isinstance(likelihood, RepeatMixture) and "S" in nodes else None
     empty = torch.empty(0)
     return Predictions(
         lists=torch.cat(lists),

@@ -59,7 +59,7 @@ class ExtendedGraph(PaperGraph):
     def domain(self, index: int) -> DomainNodes:
         """Sample D and S of all domains; return those of one, S in nats, ``(..., 1, 4)``."""
         D, S = super().domain(index)
-        return DomainNodes(D, None if S is None else (S * self.likelihood.spread).unsqueeze(-2))
+        return DomainNodes(D, None if S is None else self.likelihood.in_nats(S).unsqueeze(-2))
 
     @property
     def domain_widths(self) -> dict[str, int]:

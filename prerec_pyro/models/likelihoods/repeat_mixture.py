@@ -82,12 +82,16 @@ class RepeatMixture(nn.Module):
             return MixtureRates(self.w_r.item(), self.w_o.item())
         return MixtureRates((self.w_r + S[0, 2]).item(), (self.w_o + S[0, 3]).item())
 
+    def in_nats(self, S: Tensor) -> Tensor:
+        """Return S, ``(..., 4)`` in units of `spread`, in nats."""
+        return S * self.spread.to(S)
+
     def natural_units(self, S: Tensor) -> dict[str, Tensor]:
         """Return what S, ``(..., 4)`` in units of `spread`, means: by name of the effect, each ``(...)``.
 
         ``match`` and ``popularity`` are factors, ``repeat`` is ρ of a user who is not yet known, ``background`` is ω.
         """
-        nats = S * self.spread.to(S)
+        nats = self.in_nats(S)
         prior = REPEAT_PSEUDO_COUNTS[0] * (self.w_r.to(S) + nats[..., 2]).exp()
         repeat = prior / (prior + REPEAT_PSEUDO_COUNTS[1])
         factors = nats[..., 0].exp(), nats[..., 1].exp()
