@@ -11,6 +11,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.graphs.edges import check_edges
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.training.effect_scale_hold import EffectScaleHold
@@ -70,11 +71,17 @@ def fit_map(
         Returns the scorer of a domain for the current model.
     validation
         Returns the score of validation users for the current model, from at least so many queries.
+
+    Raises
+    ------
+    InputError
+        If a graph of one's own has other edges than it declares; see `check_edges`.
     """
     first = domains.first_rows
     program = NonCenteredModel(graph, free)
     guide = map_guide(program, int(first[-1]), free, start=domains.nodes)
     sources = run.sources(first)
+    check_edges(graph, sources[0].first_batch(training).to(device))
     hold = EffectScaleHold(graph, sources, training)
     # After a run on samples S is estimated, so an epoch is validated with the estimate.
     estimated = len(sources) == 1 and (bool(hold) or run.num_samples is not None)

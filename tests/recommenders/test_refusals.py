@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.graphs.config import ExtendedConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.device import choose_device
 from tests.support.models import prerec, small_domain
@@ -103,3 +104,14 @@ def test_no_cuda_is_said(monkeypatch):
 def test_heads_must_share_the_width():
     with pytest.raises(ValidationError, match="latent_dim 5 is no multiple of num_heads 2"):
         ExtendedConfig(latent_dim=5, num_heads=2)
+
+
+class ForgetsS(ExtendedGraph):
+    """Leaves out S, which the program of `ExtendedGraph` samples."""
+
+    edges = {"D": "", "Z": "", "V": "", "U": "DV", "R": "UVDZ"}  # noqa: RUF012
+
+
+def test_a_graph_with_other_edges_than_its_program_is_not_trained():
+    with pytest.raises(InputError, match="graph ForgetsS: edges gives R the parents D, U, V, Z, but its forward"):
+        prerec(ForgetsS).fit([A])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pyro
 import pytest
 import torch
-from pyro.infer.inspect import get_dependencies
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.errors import InputError
+from prerec_pyro.models.graphs.edges import check_edges, program_parents
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.models.graphs.registry import GraphClass, graph_name, latent_parents
 from prerec_pyro.models.priors import HalfCauchy, Horseshoe, LogNormal, Normal, Priors
 from tests.support.graphs import WIDE, make_graph, run
@@ -29,16 +31,22 @@ BOTH_LIFTED = dataclasses.replace(LIFTED, W_d=Normal(0.5))
 RANDOM_SCALES = dataclasses.replace(WIDE, D=Normal(LogNormal(0.5, 1.0)), W_z=Horseshoe(HalfCauchy(0.5)))
 
 
-def parents_of(program: Any, batch: Batch) -> dict[str, set[str]]:
-    """Latent parents of each node, found by Pyro from the log densities that depend on it."""
-    found = get_dependencies(program, model_args=(batch,))["prior_dependencies"]
-    return {node: set(parents) - {node} for node, parents in found.items()}
+class ReadsTexts(PaperGraph):
+    """Declares V → U, which the program of `PaperGraph` does not have."""
+
+    edges = {"D": "", "Z": "", "V": "D", "U": "DV", "R": "UVDZ"}  # noqa: RUF012
+
+
+class ForgetsS(ExtendedGraph):
+    """Leaves out S, which the program of `ExtendedGraph` samples."""
+
+    edges = {"D": "", "Z": "", "V": "", "U": "DV", "R": "UVDZ"}  # noqa: RUF012
 
 
 @pytest.mark.parametrize("graph", EVERY_GRAPH, ids=graph_name)
 def test_the_program_has_the_edges_of_its_graph(graph: GraphClass, batch: Batch) -> None:
     made = make_graph(graph)
-    assert parents_of(made, batch) == PARENTS[graph_name(graph)] == latent_parents(made)
+    assert program_parents(made, batch) == PARENTS[graph_name(graph)] == latent_parents(made)
     assert {node: set(parents) for node, parents in graph.edges.items()} == PARENTS[graph_name(graph)]
 
 
@@ -67,7 +75,7 @@ def test_lifted_weights_and_random_scales_are_nodes(
 ) -> None:
     made = make_graph(graph, priors=priors)
     expected = PARENTS[graph] | others | {"R": PARENTS[graph]["R"] | of_R}
-    assert parents_of(made, batch) == expected == latent_parents(made)
+    assert program_parents(made, batch) == expected == latent_parents(made)
 
 
 @pytest.mark.parametrize("lifted", [{"W_z"}, {"W_d", "W_z"}])
@@ -104,10 +112,10 @@ def test_do_cuts_the_edges_into_the_node_and_no_other(batch: Batch) -> None:
     """The back door D → U → R, D → V → R and D → R is open, and closed under do."""
     graph = make_graph("paper")
     value = torch.zeros(2, 8).double()
-    found = parents_of(pyro.poutine.do(graph, data={"D": value}), batch)
+    found = program_parents(pyro.poutine.do(graph, data={"D": value}), batch)
     assert {node: found[node] for node in "ZVUR"} == {"Z": set(), "V": {"Z"}, "U": set(), "R": set("UVZ")}
     shape = run(graph, batch)["Z"]["value"].shape
-    found = parents_of(pyro.poutine.do(graph, data={"Z": torch.ones(shape).double()}), batch)
+    found = program_parents(pyro.poutine.do(graph, data={"Z": torch.ones(shape).double()}), batch)
     assert {node: found[node] for node in "DVUR"} == {"D": set(), "V": {"D"}, "U": {"D"}, "R": set("UVD")}
 
 
@@ -120,7 +128,7 @@ def test_do_leaves_the_other_effects_of_the_extended_graph(batch: Batch) -> None
         "S": {"D": set(), "Z": set(), "V": set(), "U": set("DV"), "R": set("UVDZ")},
     }
     for node, others in expected.items():
-        found = parents_of(pyro.poutine.do(graph, data={node: torch.ones(shapes[node]).double()}), batch)
+        found = program_parents(pyro.poutine.do(graph, data={node: torch.ones(shapes[node]).double()}), batch)
         assert {other: found[other] for other in others} == others
 
 
@@ -133,3 +141,30 @@ def test_under_do_the_fresh_site_of_D_moves_nothing(batch: Batch) -> None:
     for node in "UV":
         torch.testing.assert_close(one[node]["fn"].mean, other[node]["fn"].mean, **EXACT)
         assert not torch.allclose(free[node]["fn"].mean, freed[node]["fn"].mean)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (
+            ReadsTexts,
+            "ReadsTexts: edges gives U the parents D, V, but its forward gives it the parents D; change",
+        ),
+        (
+            ForgetsS,
+            "ForgetsS: edges gives R the parents D, U, V, Z, but its forward gives it the parents D, S, U",
+        ),
+    ],
+)
+def test_a_graph_is_refused_whose_program_has_other_edges(graph: GraphClass, message: str, batch: Batch) -> None:
+    with pytest.raises(InputError, match=message):
+        check_edges(make_graph(graph), batch)
+
+
+@pytest.mark.parametrize("graph", EVERY_GRAPH, ids=graph_name)
+def test_a_graph_with_the_edges_of_its_program_passes_and_draws_no_random_number(
+    graph: GraphClass, batch: Batch
+) -> None:
+    made, state = make_graph(graph), torch.get_rng_state()
+    check_edges(made, batch)
+    assert torch.equal(torch.get_rng_state(), state)
