@@ -194,16 +194,7 @@ def tune(search: Search, trials: int, storage: Path) -> dict[str, Any]:
     if not done:
         raise InputError(f"tune: none of the {trials} trials succeeded; {failures[-1] if failures else 'try more'}")
     best = max(done, key=lambda trial: trial.value)
-    return {
-        **search.key(),
-        "best": {"trial": best.number, "validation_r_ndcg": best.value, "settings": best.params},
-        "default": {"validation_r_ndcg": known.get(_key(search.default())), "settings": search.default()},
-        "options": " ".join(options(search, best.params)),
-        "trials": [
-            {"number": t.number, "state": t.state.name.lower(), "validation_r_ndcg": t.value, "settings": t.params}
-            for t in study.trials
-        ],
-    }
+    return _report(search, study.trials, best, known.get(_key(search.default())))
 
 
 def options(search: Search, point: Mapping[str, float]) -> Iterator[str]:
@@ -216,6 +207,20 @@ def options(search: Search, point: Mapping[str, float]) -> Iterator[str]:
             yield f"--prior {name.removeprefix('prior_')}=normal:scale={value}"
         else:
             yield f"--set {name}={value}"
+
+
+def _report(search: Search, trials: Sequence[Any], best: Any, default: float | None) -> dict[str, Any]:
+    """Return what `tune` found; `default` is the score of the current settings."""
+    return {
+        **search.key(),
+        "best": {"trial": best.number, "validation_r_ndcg": best.value, "settings": best.params},
+        "default": {"validation_r_ndcg": default, "settings": search.default()},
+        "options": " ".join(options(search, best.params)),
+        "trials": [
+            {"number": t.number, "state": t.state.name.lower(), "validation_r_ndcg": t.value, "settings": t.params}
+            for t in trials
+        ],
+    }
 
 
 def _open_study(optuna: Any, search: Search, storage: Path) -> Any:

@@ -1,4 +1,16 @@
-"""Drift report: D and S re-estimated on a later part of a log, compared with their state before."""
+"""Drift report: D and S re-estimated on a later part of a log, compared with their state before.
+
+*With a posterior* of mean m and covariance C: let g be the gradient of the later log-likelihood at m, and H its
+negative Hessian. One Newton step moves the estimate by ``δ = H⁻¹g``. If nothing has changed, the covariance of δ is
+``C + H⁻¹JH⁻¹``, where J is the covariance of g, estimated from groups of users because the queries of one user depend
+on each other. The squared distance ``δᵀ(C + H⁻¹JH⁻¹)⁻¹δ = gᵀ(J + HCH)⁻¹g`` needs no inverse of H. It is compared with
+Hotelling's T² for this number of groups.
+
+*Without a posterior*, m is the posterior mode given the log before `since`, and g₀ is the gradient there, over n₀
+queries with covariance J₀. With n later queries, ``g - (n/n₀) g₀`` has the covariance ``J + (n/n₀)² J₀``. This is the
+same distance without H, and it does not rely on the model's own estimate of its uncertainty. The first days of the log,
+before the popularity window is full, are left out.
+"""
 
 from __future__ import annotations
 
@@ -120,18 +132,7 @@ def drift_report(
     max_queries: int = MAX_QUERIES,
     seed: int = 0,
 ) -> Drift:
-    """Return whether D and S of a domain have changed, with all networks frozen.
-
-    *With a posterior* of mean m and covariance C: let g be the gradient of the later log-likelihood at m, and H its
-    negative Hessian. One Newton step moves the estimate by ``δ = H⁻¹g``. If nothing has changed, the covariance of δ is
-    ``C + H⁻¹JH⁻¹``, where J is the covariance of g, estimated from groups of users because the queries of one user
-    depend on each other. The squared distance ``δᵀ(C + H⁻¹JH⁻¹)⁻¹δ = gᵀ(J + HCH)⁻¹g`` needs no inverse of H. It is
-    compared with Hotelling's T² for this number of groups.
-
-    *Without a posterior*, m is the posterior mode given the log before `since`, and g₀ is the gradient there, over n₀
-    queries with covariance J₀. With n later queries, ``g - (n/n₀) g₀`` has the covariance ``J + (n/n₀)² J₀``. This is
-    the same distance without H, and it does not rely on the model's own estimate of its uncertainty. The first days of
-    the log, before the popularity window is full, are left out.
+    """Return whether D and S of a domain have changed, with all networks frozen; see the module for the statistic.
 
     Parameters
     ----------
