@@ -46,7 +46,7 @@ class MethodSettings:
         return cls(GRAPHS[GRAPH_OF[method]].Config(), PRE_TRAINING, FEW_SHOT)
 
     def check(self, method: str) -> None:
-        """Raise `InputError` where a model of this shape cannot be built, before hours of work."""
+        """Raise `InputError` where a model of this shape cannot be built, before any training starts."""
         try:
             type(self.shape).model_validate(self.shape.model_dump())  # a copy with changes was not checked
         except ValidationError as error:

@@ -168,7 +168,7 @@ def _run(chosen: _Options) -> None:
     trained = _prerec(model, "--model", chosen.device)
     others = {path: _prerec(path, "--compare", chosen.device) for path in chosen.compare}
     if "D" not in trained.graph.edges:
-        raise InputError(f"--model {model}: is a PreRec_n, which has no D and no S; give it to --compare")
+        raise InputError(f"--model {model}: its graph has no D and no S; give it to --compare")
     encoded = trained.encode(Domain.load(chosen.domain))
     posterior = trained.posterior(encoded, _METHODS[chosen.method], **chosen.settings())
     checks = trained.check_posterior(encoded, posterior, seed=chosen.seed)

@@ -85,7 +85,7 @@ def infer_posterior(
     config = _checked(settings)
     sites = latent_sites(graph)
     if not sites and method != "delta":
-        raise InputError(f"method {method!r}: this model is PreRec_n, which has no D and no S; use 'delta'")
+        raise InputError(f"method {method!r}: the graph of this model has no D and no S; use 'delta'")
     latents = sites if config.latents is None else config.latents
     if unknown := set(latents) - set(sites):
         raise InputError(

@@ -76,7 +76,7 @@ def test_bad_options_are_rejected(refused: Callable, model: Path, model_n: Path,
         refused("diagnose", "--model", chosen, *domain, "--out", tmp_path / out, *QUICK, *more, says=says)
 
     ask(model, out="p.csv", says="must end in .nc")
-    ask(model_n, says="is a PreRec_n, which has no D and no S")
+    ask(model_n, says="its graph has no D and no S")
     ask(tmp_path / "none", says="none")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

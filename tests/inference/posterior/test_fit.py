@@ -168,7 +168,7 @@ def test_a_model_without_confounders_has_only_a_point() -> None:
     assert found.draws == {}
     assert found.log_likelihood.shape == (1, 1, found.facts["given_queries"])
     assert found.summary().empty
-    with pytest.raises(InputError, match="which has no D and no S; use 'delta'"):
+    with pytest.raises(InputError, match="the graph of this model has no D and no S; use 'delta'"):
         infer("laplace", graph=graph)
 
 
