@@ -95,7 +95,8 @@ def _as_trained_domains(sources: TrainedDomains, names: list[str]) -> Settings:
     known = list(sources.item_ids)
     if unknown := [name for name in names if name not in known]:
         raise InputError(
-            f"as_if {unknown[0]!r}: the model was not trained on this domain; expected some of {', '.join(known)}"
+            f"as_if {unknown[0]!r}: the model was not trained on this domain; expected some of "
+            f"{', '.join(known) or 'none, since an exported model knows no domain'}"
         )
     if "D" not in sources.nodes:
         raise InputError("as_if: D was not free when this model was trained, so all of its domains have D = 0")

@@ -27,9 +27,7 @@ logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
-model = click.option(
-    "--model", required=True, metavar="MODEL", type=options.PATH, help="Model folder made by `prerec-pyro train`."
-)
+model = click.option("--model", required=True, metavar="MODEL", type=options.MODEL, help=options.MODEL_HELP)
 domain = click.option(
     "--domain", required=True, metavar="DIR", type=options.PATH, help="Domain folder made by `prerec-pyro data`."
 )

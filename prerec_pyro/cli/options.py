@@ -13,6 +13,22 @@ from prerec_pyro.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+
+
+class _Model(click.ParamType):
+    """A model folder, or the name of a model that ships with the package."""
+
+    name = "model"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the folder; it need not exist."""
+        from prerec_pyro.recommenders.pretrained.shipped import find_model
+
+        return find_model(value) if isinstance(value, str) else value
+
+
+MODEL = _Model()
+MODEL_HELP = "Model folder made by `prerec-pyro train`, or a model that ships with the package: base or open."
 _WORDS = ("mean", "observed")
 
 

@@ -24,6 +24,7 @@ from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, 
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.posterior_mixin import PosteriorMixin
+from prerec_pyro.recommenders.pretrained.export import PretrainedMixin
 from prerec_pyro.recommenders.serialization import SavedModel, Settings, method
 from prerec_pyro.training.device import choose_device
 from prerec_pyro.training.map_fit import MapFit, fit_map
@@ -31,7 +32,7 @@ from prerec_pyro.training.recipes import PRE_TRAINING, TrainConfig, fine_tuning_
 from prerec_pyro.training.run import TrainingRun, ValidationUsers
 
 
-class PreRec(CausalMixin, PosteriorMixin, BaseRecommender):
+class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
     """The pre-trained causal recommender.
 
     Parameters
@@ -108,9 +109,9 @@ class PreRec(CausalMixin, PosteriorMixin, BaseRecommender):
         return method(self.graph_class)
 
     def __repr__(self) -> str:
-        shown = list(self.sources.item_ids)[:5]
-        more = f" and {len(self.sources.item_ids) - 5} more" if len(self.sources.item_ids) > 5 else ""
-        trained = f"trained on {', '.join(shown)}{more}" if self._graph is not None else "not trained"
+        names = list(self.sources.item_ids) or [one["name"] for one in self.facts.get("domains", [])]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        trained = f"trained on {', '.join(names[:5])}{more}" if self._graph is not None else "not trained"
         if "validation_r_ndcg" in self.facts:
             trained += f"; epoch {self.facts['best_epoch']}, validation r-NDCG {self.facts['validation_r_ndcg']:.4f}"
         edges = ", ".join(
@@ -299,7 +300,7 @@ class PreRec(CausalMixin, PosteriorMixin, BaseRecommender):
         return self._graph or self.with_priors(self.priors)._build([encoded])
 
     def save(self, folder: str | Path) -> None:
-        """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
+        """Write ``weights.safetensors``, ``config.json``, ``manifest.json`` and a model card; see `export`."""
         self._contents().write(Path(folder))
 
     @classmethod

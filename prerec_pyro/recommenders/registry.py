@@ -8,6 +8,7 @@ from typing import Any
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.recommenders.pretrained.shipped import model_folder
 from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.baseline_configs import ITEM_VECTORS, BaselineTraining
@@ -46,12 +47,19 @@ def new_model(method: str, **options: Any) -> Model:
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
-    """Return the saved model of a folder, of any method.
+    """Return a saved model of any method: that of a folder, or a shipped one by its name.
+
+    Parameters
+    ----------
+    folder
+        The model folder, or the name of a model that ships with the package; see `find_model`.
+    device
+        Device of the model.
 
     Raises
     ------
     InputError
-        If the folder is not a saved model, or its method is not one of `METHODS`.
+        If there is no such model, the folder is not a saved model, or its method is not one of `METHODS`.
 
     >>> import tempfile
     >>> from prerec_pyro import ExtendedConfig, PreRec, TrainConfig, load_model, simulate
@@ -62,7 +70,8 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     ...     load_model(folder).name
     'prerec'
     """
-    method = checkpoint.read_method(Path(folder))
+    folder = model_folder(folder)
+    method = checkpoint.read_method(folder)
     of_own_graph = (method or "").startswith("prerec_")  # `PreRec.load` says how such a model is read
     if method not in METHODS and not of_own_graph:
         raise InputError(f"{folder}: holds a model of method {method!r}; this version has {', '.join(METHODS)}")

@@ -17,6 +17,7 @@ from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, check_graph, graph_name
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.format4 import is_format_4, upgraded_config, upgraded_weights
+from prerec_pyro.recommenders.pretrained.model_card import model_card
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.recipes import TrainConfig
 
@@ -79,6 +80,8 @@ class SavedModel:
         Parameters, and the MAP of the free nodes.
     history, facts
         Metrics of each epoch and facts about the training run, for the manifest.
+    dtype
+        Type of the matrices on disk. Vectors and single numbers are float32, as everything is in memory.
     """
 
     settings: Settings
@@ -87,6 +90,7 @@ class SavedModel:
     sources: TrainedDomains
     history: list[dict[str, float]]
     facts: dict[str, Any]
+    dtype: torch.dtype = torch.float32
 
     def config(self) -> dict[str, Any]:
         """Return everything that the model is built from, as plain JSON.
@@ -110,11 +114,13 @@ class SavedModel:
         }
 
     def write(self, folder: Path) -> None:
-        """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
-        weights = {f"graph.{name}": value for name, value in self.graph.state_dict().items()}
+        """Write the model with its model card; see `checkpoint.save_model`."""
+        state = self.graph.state_dict()
+        weights = {f"graph.{name}": v.to(self.dtype) if v.ndim > 1 else v for name, v in state.items()}
         weights |= self.sources.to_tensors()
+        config = self.config()
         manifest = {"method": method(self.settings.graph_class), "history": self.history, **self.facts}
-        checkpoint.save_model(folder, weights, self.config(), manifest)
+        checkpoint.save_model(folder, weights, config, manifest, model_card(folder.name, config, manifest))
 
     @classmethod
     def read(cls, folder: Path, device: torch.device, graph: GraphClass | None = None) -> SavedModel:
@@ -135,6 +141,7 @@ class SavedModel:
             If a file of the folder is missing, damaged or in another format.
         """
         weights, config, manifest = checkpoint.load_model(folder)
+        weights = {name: v.float() if v.is_floating_point() else v for name, v in weights.items()}
         with _format_of(folder):
             if is_format_4(config):
                 weights, config = upgraded_weights(weights), upgraded_config(config, str(folder))
@@ -154,7 +161,7 @@ class SavedModel:
             sources = TrainedDomains.from_tensors(config["domains"], weights, device)
             fitted = graph_class(
                 settings.config,
-                num_domains=len(config["domains"]),
+                num_domains=max(len(config["domains"]), 1),  # an exported model knows none; a new one is row 0
                 text_dim=config["text_dim"],
                 priors=settings.priors,
             )

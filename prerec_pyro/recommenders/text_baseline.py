@@ -22,6 +22,7 @@ from prerec_pyro.models.baselines.zesrec import ZESRecConfig
 from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.baseline_scorer import TextScorer
 from prerec_pyro.recommenders.format4 import upgraded_training
+from prerec_pyro.recommenders.pretrained.model_card import model_card
 from prerec_pyro.training import checkpoint
 from prerec_pyro.training.baseline_configs import BaselineTraining, adam, defaults
 from prerec_pyro.training.run import TrainingRun, ValidationUsers
@@ -231,12 +232,14 @@ class TextBaseline(BaseRecommender):
             raise InputError(f"do({', '.join(do)}): {self.name} is no causal graph, it has no such node; leave it out")
 
     def save(self, folder: str | Path) -> None:
-        """Write ``weights.safetensors``, ``config.json`` and ``manifest.json``; see `checkpoint.save_model`."""
+        """Write the model with its model card; see `checkpoint.save_model`."""
         module = self._fitted()
         weights = {f"module.{name}": value for name, value in module.state_dict().items()}
         weights |= self.sources.to_tensors()
         manifest = {"method": self.name, "history": self.history, **self.facts}
-        checkpoint.save_model(Path(folder), weights, self._settings(), manifest)
+        config = self._settings()
+        card = model_card(Path(folder).name, config, manifest)
+        checkpoint.save_model(Path(folder), weights, config, manifest, card)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> TextBaseline:

@@ -24,10 +24,16 @@ from prerec_pyro.errors import InputError
 
 FORMAT_VERSION = 5  # in 4 switches chose the graph, and the constants of a recipe were settings
 READABLE_VERSIONS = (4, FORMAT_VERSION)
-_WEIGHTS, _CONFIG, _MANIFEST = "weights.safetensors", "config.json", "manifest.json"
+_WEIGHTS, _CONFIG, _MANIFEST, _CARD = "weights.safetensors", "config.json", "manifest.json", "MODEL_CARD.md"
 
 
-def save_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> None:
+def save_model(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    config: dict[str, Any],
+    manifest: dict[str, Any],
+    card: str | None = None,
+) -> None:
     """Write a model folder, whole or not at all.
 
     Parameters
@@ -40,6 +46,8 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, An
         Settings that the model is built from, plain JSON.
     manifest
         Origin of the model: versions, encoder, domains, priors, seeds, metrics. Plain JSON.
+    card
+        Text of ``MODEL_CARD.md``, for people: nothing reads it, so it may be edited. None writes no card.
 
     Raises
     ------
@@ -50,6 +58,8 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, An
     with _beside(folder) as beside:
         _write_tensors(beside / _WEIGHTS, weights)
         _write_json(beside / _CONFIG, {"format_version": FORMAT_VERSION, **config})
+        if card is not None:
+            (beside / _CARD).write_text(card, encoding="utf-8")
         files = {name: _sha256(beside / name) for name in (_WEIGHTS, _CONFIG)}
         _write_json(beside / _MANIFEST, {"format_version": FORMAT_VERSION, "files": files, **manifest})
 

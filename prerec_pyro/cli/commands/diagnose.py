@@ -63,9 +63,7 @@ def _parse_latents(_ctx: click.Context, _parameter: click.Parameter, value: str 
 
 
 @click.command(short_help="Infer and check the posterior of a domain's latent variables.")
-@click.option(
-    "--model", required=True, metavar="MODEL", type=options.PATH, help="PreRec model made by `prerec-pyro train`."
-)
+@click.option("--model", required=True, metavar="MODEL", type=options.MODEL, help=options.MODEL_HELP)
 @click.option(
     "--domain",
     required=True,
@@ -136,7 +134,7 @@ def _parse_latents(_ctx: click.Context, _parameter: click.Parameter, value: str 
 @click.option(
     "--compare",
     metavar="MODEL",
-    type=options.PATH,
+    type=options.MODEL,
     multiple=True,
     help="Another PreRec or PreRec_n model to compare with, by leave-one-out cross-validation on the same queries. "
     "Repeat the option for several models.",

@@ -62,9 +62,9 @@ def _parse_methods(_ctx: click.Context, _parameter: click.Parameter, value: str 
     "--model",
     "models",
     metavar="MODEL",
-    type=options.PATH,
+    type=options.MODEL,
     multiple=True,
-    help="Model folder made by `prerec-pyro train`. Repeat the option for several models.",
+    help=f"{options.MODEL_HELP} Repeat the option for several models.",
 )
 @click.option(
     "--methods",
@@ -224,7 +224,7 @@ def _calibrated(
 def _warn_of_other_split(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
     """Warn about models trained on this domain with another split: they have seen some of the measured users."""
     for path, model in models.items():
-        trained_on = {source["fingerprint"] for source in model.facts.get("domains", [])}
+        trained_on = {source.get("fingerprint") for source in model.facts.get("domains", [])}
         used = model.facts.get("split_seed", 0)
         if domain.fingerprint in trained_on and used != split_seed:
             logger.warning(

@@ -49,9 +49,7 @@ class _Options:
 
 
 @click.command(short_help="Write the top items for each user of a domain.")
-@click.option(
-    "--model", required=True, metavar="MODEL", type=options.PATH, help="Model folder made by `prerec-pyro train`."
-)
+@click.option("--model", required=True, metavar="MODEL", type=options.MODEL, help=options.MODEL_HELP)
 @click.option("--domain", required=True, metavar="DIR", type=options.PATH, help="Domain folder to recommend in.")
 @click.option(
     "--out", required=True, metavar="FILE", type=options.PATH, help="Table to write: .parquet, .csv or .jsonl."

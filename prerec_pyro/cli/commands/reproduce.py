@@ -115,7 +115,7 @@ def figure3(samples: list[int | None] | None, **given: Any) -> None:
 @command.command("figure4", short_help="The distributions of popularity in each domain.")
 @click.option("--source", "sources", metavar="DIR", type=options.PATH, multiple=True, help="Domain to draw.")
 @click.option("--target", "targets", metavar="DIR", type=options.PATH, multiple=True, help="Another domain to draw.")
-@click.option("--model", metavar="MODEL", type=options.PATH, help="Trained PreRec, for its popularity score.")
+@click.option("--model", metavar="MODEL", type=options.MODEL, help="Trained PreRec, for its popularity score.")
 @click.option("--out", required=True, metavar="FOLDER", type=options.PATH, help="Folder for the figure and its table.")
 @click.option(
     "--window",

@@ -55,8 +55,9 @@ METHODS = ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", 
     "--from",
     "parent",
     metavar="MODEL",
-    type=options.PATH,
-    help="Fine-tune this model on one --source, the target; MODEL itself does not change.",
+    type=options.MODEL,
+    help="Fine-tune this model on one --source, the target: a model folder, or a model that ships with the package "
+    "(base or open). MODEL itself does not change.",
 )
 @click.option(
     "--samples",
@@ -184,7 +185,7 @@ def _trainer(run: Run, device: str) -> Callable[..., Model]:
     if not isinstance(run, FineTuningRun):
         untrained = run.model(device)
         return lambda domains, **options: untrained.fit(domains, num_samples=run.samples, **options)
-    parent = load_model(Path(run.parent), device)
+    parent = load_model(run.parent, device)
     if isinstance(parent, TextBaseline):
         training, changes = cast("BaselineTraining", run.training), run.baseline
         return lambda domains, **options: parent.fine_tune(

@@ -60,13 +60,20 @@ class Entry:
     @property
     def label(self) -> str:
         """Name of the method, with the folder of a trained model."""
-        return self.recommender.name if self.path is None else f"{self.recommender.name} ({self.path})"
+        return self.recommender.name if self.path is None else f"{self.recommender.name} ({self.name_of_model})"
+
+    @property
+    def name_of_model(self) -> str:
+        """Folder of a trained model, or its name if it ships with the package; empty without a model."""
+        from prerec_pyro.recommenders.pretrained.shipped import model_label
+
+        return "" if self.path is None else model_label(self.path)
 
     def facts(self, do: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the rows of a trained model hold besides the metrics: ``model`` and, if there is one, ``do``."""
         if self.path is None:
             return {}
-        return {"model": str(self.path)} | ({"do": dict(do)} if do else {})
+        return {"model": self.name_of_model} | ({"do": dict(do)} if do else {})
 
 
 class Encodings:

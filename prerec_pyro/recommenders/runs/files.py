@@ -15,6 +15,7 @@ from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, c
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.recommenders.format4 import upgraded_config, upgraded_training
+from prerec_pyro.recommenders.pretrained.shipped import find_model, model_label
 from prerec_pyro.recommenders.registry import GRAPH_OF, METHODS, Model
 from prerec_pyro.recommenders.runs.config import BaselineRun, FineTuningRun, GraphSection, PreRecRun, RunConfig
 from prerec_pyro.recommenders.text_baseline import TextBaseline
@@ -78,7 +79,7 @@ def parent_in(document: Mapping[str, Any], source: str) -> Path | None:
     parent = document.get("from")
     if parent is not None and not isinstance(parent, str):
         raise InputError(f"{source}: from: should be a model folder, and is {parent!r}")
-    return None if parent is None else Path(parent)
+    return None if parent is None else find_model(parent)
 
 
 def sources_in(document: Mapping[str, Any], source: str) -> list[Path]:
@@ -165,7 +166,7 @@ def fine_tuning_run(
     """
     if method_in(document, source) not in (None, model.name):
         raise InputError(f"{source}: method: should be {model.name}, the method of {parent}; leave it out")
-    content = _with_seed(document, source) | {"from": str(parent), "method": model.name}
+    content = _with_seed(document, source) | {"from": model_label(parent), "method": model.name}
     content["training"] = _section(base, content.get("training", {}), source, "training")
     changes = _mapping(content.pop("baseline", {}), source, "baseline")
     if isinstance(model, TextBaseline):

@@ -1,0 +1,1 @@
+"""Models that ship with the package, portable copies of a model, and model cards."""
