@@ -126,7 +126,7 @@ def _run(chosen: _Options) -> None:
     shop = Domain.load(chosen.domain)
     sources = [Domain.load(folder) for folder in chosen.unseen_from]
     total = count_queries(shop, chosen.split, chosen.split_seed, chosen.k_percent)
-    _warn_of_other_split(trained, shop, chosen.split_seed)
+    _warn_of_known_users(trained, shop, chosen.split_seed)
     measured = _measure(_entries(chosen, trained, shop), shop, sources, total, chosen)
     # An intervention, or users that a model was trained on, say nothing about transfer.
     paragraphs = [] if chosen.do or chosen.split == "train" else transfer_summary.add_to_rows(measured, shop)
@@ -221,9 +221,16 @@ def _calibrated(
             yield path, CalibratedPreRec(model, users)
 
 
-def _warn_of_other_split(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
-    """Warn about models trained on this domain with another split: they have seen some of the measured users."""
+def _warn_of_known_users(models: Mapping[Path, Model], domain: Domain, split_seed: int) -> None:
+    """Warn about models that may have seen some of the measured users.
+
+    They were trained on this domain with another split, or exported after training on a domain of this name.
+    """
     for path, model in models.items():
+        if model.facts.get("portable") and domain.name in [one["name"] for one in model.facts.get("domains", [])]:
+            logger.warning(
+                "%s was trained on a domain called %s; if it is this one, it is not new to the model", path, domain.name
+            )
         trained_on = {source.get("fingerprint") for source in model.facts.get("domains", [])}
         used = model.facts.get("split_seed", 0)
         if domain.fingerprint in trained_on and used != split_seed:

@@ -94,9 +94,7 @@ def test_the_files_hold_nothing_of_a_source_but_its_name_and_size(model: PreRec,
             assert str(text).encode() not in content
     manifest = json.loads((folder / "manifest.json").read_text())
     sizes = [{k: one[k] for k in ("name", "num_items", "num_interactions")} for one in manifest["domains"]]
-    assert sizes == [
-        {"name": d.name, "num_items": d.num_items, "num_interactions": d.num_interactions} for d in (A, B)
-    ]
+    assert sizes == [{"name": d.name, "num_items": d.num_items, "num_interactions": d.num_interactions} for d in (A, B)]
     assert manifest["portable"] is True
     assert model.facts["domains"][0]["fingerprint"] == A.fingerprint, "the model itself does not change"
     assert "portable" not in model.facts
