@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from prerec_pyro.reproduction.plan import MethodSettings
 
 logger = logging.getLogger(__name__)
+DEFAULT_WINDOW = 15
+"""Days that popularity counts in a study."""
 _NAMES = ("table1", "table2", "figure3", "figure4")
 _OWN = {"cells", "models", *(f"{name}{ending}" for name in _NAMES for ending in (".md", ".json", ".png", ".svg"))}
 
@@ -68,7 +70,7 @@ window = click.option(
     "--window",
     metavar="DAYS",
     type=click.IntRange(min=1),
-    default=15,
+    default=DEFAULT_WINDOW,
     show_default=True,
     help="Days that popularity counts.",
 )

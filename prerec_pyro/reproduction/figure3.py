@@ -88,5 +88,4 @@ def curve_frame(report: Report) -> pd.DataFrame:
 
 
 def _measured(study: Study, rows: Sequence[Row], target: EncodedDomain, samples: int | None) -> list[Measured]:
-    seeds = study.plan.seeds
-    return [Measured(row, [study.cell(row, target, seed, samples) for seed in row.seeds(seeds)]) for row in rows]
+    return [Measured(row, [study.cell(row, target, seed, samples) for seed in study.seeds(row)]) for row in rows]

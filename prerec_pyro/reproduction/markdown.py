@@ -15,8 +15,9 @@ def about(facts: Mapping[str, Any]) -> str:
     seeds = f"{facts['seeds']} training seed{'s' if facts['seeds'] > 1 else ''}"
     interval = "; ± is half of the 95 % interval of the mean over them (Student's t)" if facts["seeds"] > 1 else ""
     users = f"{facts['split'].capitalize()} users of the 4:3:3 split of seed {facts['split_seed']}"
+    start = "" if "from" not in facts else f"PreRec starts from the model {facts['from'][0]} ({facts['from'][1]}). "
     return (
-        f"Sources: {', '.join(facts['sources']) or 'none'}. {users}, {seeds}{interval}. "
+        f"{start}Sources: {', '.join(facts['sources']) or 'none'}. {users}, {seeds}{interval}. "
         "*Unseen* leaves out queries with a user or item that occurs in a source. "
         f"A star: trained from scratch on the target alone. Bold: the best of a column among rows "
         f"with equal samples. prerec-pyro {facts['version']}."

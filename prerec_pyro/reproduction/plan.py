@@ -13,6 +13,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.registry import GRAPHS
 from prerec_pyro.recommenders.registry import GRAPH_OF, new_model
+from prerec_pyro.reproduction.given_model import GivenModel
 from prerec_pyro.training.baseline_configs import defaults
 from prerec_pyro.training.loop_config import LoopConfig
 from prerec_pyro.training.recipes import FEW_SHOT, PRE_TRAINING
@@ -82,6 +83,9 @@ class Plan:
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     methods
         Method → settings; other methods have their default.
+    given
+        Trained model that the rows of its method start from; None pre-trains one on the sources. It has the encoder
+        and the window of the plan.
     """
 
     seeds: int = 3
@@ -91,6 +95,7 @@ class Plan:
     encoder: str | None = None
     device: str = "auto"
     methods: Mapping[str, MethodSettings] = field(default_factory=dict)
+    given: GivenModel | None = None
 
     def settings(self, method: str) -> MethodSettings:
         """Return the settings of a method."""

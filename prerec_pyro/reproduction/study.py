@@ -21,6 +21,7 @@ from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.ranking.lists import Recommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
+from prerec_pyro.recommenders.registry import Model
 from prerec_pyro.reproduction.cells import Cell, CellStore
 from prerec_pyro.reproduction.domains import check_distinct, domain_facts
 from prerec_pyro.reproduction.model_store import ModelStore
@@ -121,6 +122,11 @@ class Study:
         }
         return self._cells.get(_file_name(name), key, lambda: self._measure(row, target, seed, samples, name))
 
+    def seeds(self, row: Row) -> range:
+        """Return the training seeds of a row: one if nothing is trained, as of a given model that is not fine-tuned."""
+        given = self.plan.given
+        return row.seeds(1 if given is not None and given.serves(row) and not row.on_target else self.plan.seeds)
+
     def num_samples(self, target: EncodedDomain) -> int:
         """Return the number of training queries of a target."""
         return num_queries(target.domain, self._splits[target.name].train)
@@ -139,6 +145,7 @@ class Study:
             "encoder": [self._template.encoder_name, self._template.encoder_revision],
             "window": self.plan.window,
             "version": version("prerec-pyro"),
+            **({} if self.plan.given is None else {"from": [self.plan.given.label, self.plan.given.hash]}),
         }
 
     def _measure(self, row: Row, target: EncodedDomain, seed: int, samples: int | None, name: str) -> Cell:
@@ -174,9 +181,7 @@ class Study:
                 row.method, settings, target, self._key(row, target, seed), seed, split_seed, samples
             )
             return model, _training_facts(model.facts)
-        model = self._models.pretrained(
-            row.method, settings, self.sources, self._source_key(row, seed), seed, split_seed
-        )
+        model = self._source_model(row, seed)
         if row.stage == "calibrated":
             if not isinstance(model, PreRec):
                 raise TypeError(f"row {row.name!r}: a model of {row.method} cannot be calibrated")
@@ -185,6 +190,15 @@ class Study:
             key = self._key(row, target, seed)
             model = self._models.fine_tuned(model, settings, target, key, seed, split_seed, samples)
         return model, _training_facts(model.facts)
+
+    def _source_model(self, row: Row, seed: int) -> Model:
+        """Return the model that a row starts from: the given one, or one that is trained on the sources."""
+        given = self.plan.given
+        if given is not None and given.serves(row):
+            given.check_encoder(self._template)
+            return given.model
+        settings, key = self.plan.settings(row.method), self._source_key(row, seed)
+        return self._models.pretrained(row.method, settings, self.sources, key, seed, self.plan.split_seed)
 
     def _key(self, row: Row, target: EncodedDomain, seed: int) -> dict[str, Any]:
         """Return everything that determines a recommender except the number of samples, plain JSON."""
@@ -198,6 +212,8 @@ class Study:
 
     def _source_key(self, row: Row, seed: int) -> dict[str, Any]:
         """Return everything that determines a pre-trained model, plain JSON."""
+        if self.plan.given is not None and self.plan.given.serves(row):
+            return {"model": self.plan.given.hash, **self._fixed_key()}
         return {
             "method": row.method,
             "seed": seed,
@@ -217,6 +233,8 @@ class Study:
         }
 
     def _check_target(self, target: Domain) -> None:
+        if self.plan.given is not None:
+            self.plan.given.check_new(target)
         k_percent = self.k_percent[target.name]
         try:
             top_k_size(target.num_items, k_percent)

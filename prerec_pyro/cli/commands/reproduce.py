@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     from prerec_pyro.recommenders.prerec import PreRec
+    from prerec_pyro.reproduction.given_model import GivenModel
     from prerec_pyro.reproduction.rows import Row
     from prerec_pyro.reproduction.study import Study
 
@@ -32,7 +33,7 @@ def _study_options(function: F) -> F:
     """Return a command's function with the options of a study; a decorator."""
     return options.apply(
         function,
-        click.option("--source", "sources", required=True, metavar="DIR", type=options.PATH, multiple=True,
+        click.option("--source", "sources", metavar="DIR", type=options.PATH, multiple=True,
                      help="Domain to pre-train on; once for each domain."),
         click.option("--target", "targets", required=True, metavar="DIR", type=options.PATH, multiple=True,
                      help="Domain to measure on; once for each domain."),
@@ -96,6 +97,14 @@ def _parse_samples(_ctx: click.Context, _parameter: click.Parameter, value: str 
     metavar="N,M,all",
     callback=_parse_samples,
     help="Numbers of training samples.  [default: 10, 100, … and all]",
+)
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    type=options.MODEL,
+    help="Trained model, or one that ships with the package (base or open): the rows of its method start from it, with "
+    "its encoder and window. --source is then needed for other pre-trained rows and for unseen queries only.",
 )
 @_study_options
 def figure3(samples: list[int | None] | None, **given: Any) -> None:
@@ -172,24 +181,60 @@ def _prerec(folder: Path, window: int | None, device: str) -> PreRec:
     return model
 
 
-def _study(rows: Sequence[Row], **given: Any) -> tuple[Study, tuple[Row, ...]]:
-    """Return the study of the options, checked, and the rows that it measures."""
+def _given_model(folder: Path, given: Mapping[str, Any]) -> GivenModel:
+    """Return the model of ``--from``; refuse options that the model has its own value of."""
+    from prerec_pyro.reproduction.given_model import GivenModel
+
+    outputs.check_out_folder(given["out"], studies.replaceable, [folder])
+    model = GivenModel.load(folder, given["device"])
+    if given["encoder"] is not None:
+        raise InputError(
+            f"--encoder {given['encoder']}: all rows read texts as --from {model.label} does; leave it out"
+        )
+    if given["window"] not in (studies.DEFAULT_WINDOW, model.model.window):
+        raise InputError(
+            f"--window {given['window']}: --from {model.label} has a window of {model.model.window} days, which holds "
+            "for all rows; leave it out"
+        )
+    return model
+
+
+def _rows_with_a_start(rows: Sequence[Row], given: Mapping[str, Any], model: GivenModel | None) -> tuple[Row, ...]:
+    """Return the rows that can be measured; refuse named ones without a source, and a model that no row starts from."""
+    if model is not None and not any(model.serves(row) for row in rows):
+        raise InputError(f"--from {model.label}: is a {model.model.name}, and no row here starts from it; leave it out")
+    if given["sources"]:
+        return tuple(rows)
+    if model is None:
+        raise InputError("--source: there is no domain to pre-train on; name one, once for each")
+    short = [row for row in rows if row.from_sources and not model.serves(row)]
+    if short and given["methods"] is not None:
+        raise InputError(
+            f"--methods {short[0].name}: is pre-trained on domains; name them by --source, or leave it out"
+        )
+    return tuple(row for row in rows if row not in short)
+
+
+def _study(rows: Sequence[Row], start: Path | None = None, **given: Any) -> tuple[Study, tuple[Row, ...]]:
+    """Return the study of the options, checked, and the rows that it measures; `start` is the model of ``--from``."""
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.reproduction.plan import Plan
     from prerec_pyro.reproduction.rows import chosen
     from prerec_pyro.reproduction.study import Study
 
     outputs.check_out_folder(given["out"], studies.replaceable, [*given["sources"], *given["targets"]])
-    kept = chosen(rows, given["methods"])
+    model = None if start is None else _given_model(start, given)
+    kept = _rows_with_a_start(chosen(rows, given["methods"]), given, model)
     trained = list(dict.fromkeys(row.method for row in rows if row.stage != "untrained"))
     plan = Plan(
         seeds=given["seeds"],
         split=given["split"],
         split_seed=given["split_seed"],
-        window=given["window"],
-        encoder=given["encoder"],
+        window=given["window"] if model is None else model.model.window,
+        encoder=given["encoder"] if model is None else model.model.encoder_name,
         device=given["device"],
         methods=studies.method_settings(trained, given["settings"], given["target_settings"], given["epochs"]),
+        given=model,
     )
     sources, targets = ([Domain.load(folder) for folder in given[name]] for name in ("sources", "targets"))
     return Study(given["out"], sources, targets, given["k_percents"], plan, studies.watch), kept

@@ -112,3 +112,37 @@ def test_the_shipped_model_is_never_written_over(refused: Callable, base: Path, 
     refused(
         "train", "--from", "base", "--source", world / "sim-2", "--out", base, "-q", says="which this command reads"
     )
+
+
+SHORT = ("--target-set", "num_negatives=16", "--epochs", 1, "--seeds", 1, "--k-percent", 5, "--device", "cpu")
+
+
+def test_figure_3_starts_from_it(run: Callable, base: Path, world: Path) -> None:
+    """Without a source there are no unseen queries, and rows of other pre-trained methods are left out."""
+    rows = ("--methods", "pop,prerec,prerec_fine_tuned", "--samples", "5", "--target", world / "sim-2")
+    result = run("reproduce", "figure3", "--from", "base", *rows, *SHORT, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(Path("out/figure3.json").read_text())
+    assert [row["row"] for row in report["rows"]] == ["pop", "prerec", "prerec_fine_tuned"]
+    assert report["about"]["from"][0] == "base"
+    assert {path.name.partition("-")[0] for path in Path("out/cells").iterdir()} == {
+        *("pop", "prerec", "prerec_fine_tuned")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--from", "base", "--methods", "unisrec"), "--from base: is a prerec, and no row here starts from it"),
+        (("--from", "base", "--methods", "prerec,unisrec"), "--methods unisrec: is pre-trained on domains"),
+        (("--from", "base", "--window", 3), "--window 3: --from base has a window of 15 days"),
+        (("--from", "base", "--encoder", "x"), "--encoder x: all rows read texts as --from base does"),
+        (("--methods", "pop"), "--source: there is no domain to pre-train on"),
+    ],
+)
+def test_a_figure_without_a_start_is_refused(
+    refused: Callable, base: Path, world: Path, options: tuple, says: str
+) -> None:
+    refused(
+        "reproduce", "figure3", *options, "--target", world / "sim-2", "--k-percent", 5, "--out", "out", "-q", says=says
+    )
