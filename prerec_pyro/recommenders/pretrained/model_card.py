@@ -96,14 +96,14 @@ def _encoder(config: Mapping[str, Any]) -> str:
 def _training(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     settings = {name: value for name, value in (config.get("training") or {}).items() if name != "recipe"}
     seeds = (
-        f"Seed {manifest.get('seed', 'unknown')}; users split 4:3:3 with seed {manifest.get('split_seed', 'unknown')}."
+        f"seed {manifest.get('seed', 'unknown')}; users split 4:3:3 with seed {manifest.get('split_seed', 'unknown')}."
     )
     samples = manifest.get("num_samples")
     data = "the training users" if samples is None else f"{samples:,} queries"
     listed = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "seed")
     versions = ", ".join(f"{name} {value}" for name, value in (manifest.get("versions") or {}).items())
     return (
-        f"Trained on {data} of each source; {seeds} Settings: {listed or 'not recorded'}. The whole recipe is in "
+        f"Trained on {data} of each source, {seeds} Settings: {listed or 'not recorded'}. The whole recipe is in "
         f"`config.json`, the epochs are in `manifest.json`.\n\nVersions: {versions or 'not recorded'}."
     )
 

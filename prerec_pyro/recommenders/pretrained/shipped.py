@@ -46,10 +46,10 @@ def model_folder(model: str | Path) -> Path:
     folder = find_model(model) if isinstance(model, str) else model
     if not folder.is_dir():
         names = shipped_names()
-        shipped = f"the models {', '.join(names)}" if names else "no model"
+        shipped = f"the model{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "no model"
         raise InputError(
             f"{model}: there is no such model folder, and this installation ships {shipped}; give a folder made by "
-            f"`prerec-pyro train --out`{' or one of these names' if names else ''}"
+            f"`prerec-pyro train --out`{' or a shipped name' if names else ''}"
         )
     return folder
 

@@ -104,7 +104,7 @@ def test_an_unknown_name_lists_what_ships(
     out = {"evaluate": "rows.json", "diagnose": "p.nc", "train": "new"}.get(command, "out.csv")
     out = "out.json" if command == "dial" else out
     place = ("--source" if command == "train" else "--domain", world / "sim-2", "--out", out)
-    says = "bose: there is no such model folder, and this installation ships the models base; give a folder made by"
+    says = "bose: there is no such model folder, and this installation ships the model base; give a folder made by"
     refused(command, option, "bose", *place, "-q", says=says)
 
 

@@ -44,7 +44,7 @@ def test_a_label_leads_back_to_its_folder(ships: Path) -> None:
 
 
 def test_what_is_neither_is_refused_with_the_names(ships: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    says = r"^bose: there is no such model folder, and this installation ships the models base; give a folder made by"
+    says = r"^bose: there is no such model folder, and this installation ships the model base; give a folder made by"
     for find in (model_folder, PreRec.from_pretrained, load_model):
         with pytest.raises(InputError, match=says):
             find("bose")
