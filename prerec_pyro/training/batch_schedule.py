@@ -80,6 +80,56 @@ class Source:
         return batch
 
 
+def expected_batches(num_queries: np.ndarray, total: int, exponent: float, at_least: int) -> np.ndarray:
+    """Return the mean number of batches of an epoch from each source, ``(num_sources,)`` float64.
+
+    A source of n queries gets a share of the batches proportional to n^exponent. With exponent 1 all queries are read
+    equally often, with 0 all sources. A source below `at_least` batches gets that many, and the others share the rest.
+
+    >>> expected_batches(np.array([100.0, 400.0]), total=30, exponent=0.5, at_least=1)
+    array([10., 20.])
+    >>> expected_batches(np.array([1.0, 100.0, 400.0]), total=32, exponent=0.5, at_least=2)
+    array([ 2., 10., 20.])
+
+    Parameters
+    ----------
+    num_queries
+        ``(num_sources,)`` numbers of training queries, above 0.
+    total
+        Number of batches of an epoch; more are made where `at_least` needs them.
+    exponent
+        From 0 to 1.
+    at_least
+        Least number of batches of each source.
+    """
+    weight = num_queries**exponent
+    few = np.zeros(len(weight), bool)
+    share = np.full(len(weight), float(at_least))
+    while not few.all():
+        share[~few] = (total - at_least * few.sum()) * weight[~few] / weight[~few].sum()
+        below = ~few & (share < at_least)
+        if not below.any():
+            break
+        few |= below
+        share[few] = at_least
+    return share
+
+
+def rounded_at_random(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return whole numbers whose means are `expected`, each less than 1 away, and whose sum is that of `expected`.
+
+    This is systematic sampling: one random number rounds all of them. Independent draws would have the spread of a
+    multinomial, and a small source would miss whole epochs.
+
+    >>> rounded_at_random(np.array([1.5, 2.0, 2.5]), np.random.default_rng(0)).sum()
+    np.int64(6)
+    """
+    whole = np.floor(expected)
+    edges = np.concatenate([[0.0], (expected - whole).cumsum()])
+    edges[-1] = round(edges[-1])
+    return (whole + np.diff(np.floor(edges + rng.random()))).astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class BatchSchedule:
     """The batches of each epoch, a function of the configuration and the number alone, for any number of processes.
@@ -87,9 +137,9 @@ class BatchSchedule:
     Attributes
     ----------
     sources
-        Domains. Each gives as many batches an epoch as the largest, so that all domains have the same weight.
+        Domains.
     config
-        Settings of training.
+        Settings of training. Its recipe holds ``source_exponent`` and ``min_steps``, from which a source's share follows.
     processes
         The processes that share the batches.
     joint_sources
@@ -102,23 +152,31 @@ class BatchSchedule:
     joint_sources: bool = False
 
     @property
+    def expected_batches(self) -> np.ndarray:
+        """Mean number of batches of an epoch from each source, ``(num_sources,)`` float64; see `expected_batches`."""
+        queries = np.array([source.num_queries for source in self.sources], np.float64)
+        recipe, total = self.config.recipe, round(queries.sum() / self.config.batch_tokens)
+        if self.joint_sources:
+            return np.full(len(queries), max(recipe.min_steps, round(total / len(queries))), np.float64)
+        return expected_batches(queries, total, recipe.source_exponent, recipe.min_steps)
+
+    @property
     def batches_a_step(self) -> int:
         """Number of batches, of all processes together, that a step averages."""
         return self.config.accumulate * self.processes.size
 
     def schedule(self, number: int) -> np.ndarray:
-        """Return the sources of each batch, ``(num_batches, 1)``, shuffled: each as often as the largest has batches.
+        """Return the sources of each batch, ``(num_batches, 1)``, shuffled; an epoch costs as much as there is data.
 
-        With `joint_sources` the shape is ``(num_batches, num_sources)``, with all sources in each row. The last step is
-        filled up from the first rows.
+        Each source has its `expected_batches`, rounded up or down at random. With `joint_sources` the shape is
+        ``(num_batches, num_sources)``, with all sources in each row. The last step is filled up from the first rows.
         """
-        largest = max(source.num_queries for source in self.sources)
-        batches = max(self.config.recipe.min_steps, round(largest / self.config.batch_tokens))
-        every = np.arange(len(self.sources))
+        every, expected = np.arange(len(self.sources)), self.expected_batches
+        rng = np.random.default_rng([self.config.seed, number])
         if self.joint_sources:
-            rows = np.tile(every, (batches, 1))
+            rows = np.tile(every, (int(expected[0]), 1))
         else:
-            rows = np.random.default_rng([self.config.seed, number]).permutation(np.repeat(every, batches))[:, None]
+            rows = rng.permutation(np.repeat(every, rounded_at_random(expected, rng)))[:, None]
         return np.resize(rows, (-(-len(rows) // self.batches_a_step) * self.batches_a_step, rows.shape[1]))
 
     def batches(self, schedule: np.ndarray, number: int) -> Iterator[tuple[int, list[Batch]]]:

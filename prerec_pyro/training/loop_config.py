@@ -16,6 +16,13 @@ class LoopRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    source_exponent: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a source of n queries gives a share of the batches proportional to n to this power: 1 is by size, "
+        "0 is alike; no effect where a step reads all sources",
+    )
     min_steps: int = Field(20, ge=1, description="least steps on each source in an epoch; small sources are repeated")
     validation_queries: int = Field(
         1500,
@@ -29,7 +36,7 @@ class LoopConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = Field(5, ge=0, description="most passes over the largest source domain")
+    epochs: int = Field(5, ge=0, description="most epochs; an epoch has as many batches as the training queries of all sources fill")
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before training stops")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     accumulate: int = Field(

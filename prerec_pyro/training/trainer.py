@@ -34,7 +34,7 @@ class Trainer:
     optimizers
         Optimisers of its parameters; each group names its ``initial_lr``.
     sources
-        Domains. Each gives as many batches an epoch as the largest, so that all domains have the same weight.
+        Domains; see `BatchSchedule` for the share of each.
     config
         Settings of training.
     device

@@ -67,11 +67,12 @@ RULES = ("learning_rate_at", "rates_at", "popularity_at", "strengths_at")
 
 
 def by_old_names(config: TrainConfig) -> dict:
-    numbers = config.model_dump(exclude={"recipe"}) | config.recipe.model_dump()
+    numbers = config.model_dump(exclude={"recipe"}) | config.recipe.model_dump(exclude={"source_exponent"})
     return {RENAMED.get(name, name): value for name, value in numbers.items()}
 
 
 def test_the_numbers_are_those_of_version_0_1_0() -> None:
+    assert {one.recipe.source_exponent for one in (PRE_TRAINING, FEW_SHOT, FINE_TUNING)} == {0.5}, "a new setting"
     assert by_old_names(PRE_TRAINING) == OLD_PRE_TRAINING
     assert by_old_names(FEW_SHOT) == OLD_FINE_TUNING
     assert by_old_names(FINE_TUNING) == OLD_FINE_TUNING | dict.fromkeys(RULES)

@@ -98,7 +98,7 @@ METHODS = ("prerec", "prerec_paper", "prerec_n", "zesrec", "unisrec", "sasrec", 
     help="Setting of the graph or of training, such as latent_dim=128 or learning_rate=1e-3. An unknown name lists "
     "them all. Constants of a recipe are set in --config.",
 )
-@click.option("--epochs", metavar="N", type=click.IntRange(min=0), help="Most passes over the largest domain.")
+@click.option("--epochs", metavar="N", type=click.IntRange(min=0), help="Most epochs, each as long as the data.")
 @click.option(
     "--seed",
     metavar="N",

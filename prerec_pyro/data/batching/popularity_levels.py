@@ -54,4 +54,7 @@ def _numbered(keys: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
         return np.unique(keys, return_inverse=True)
     occurs = np.zeros(limit, bool)
     occurs[keys] = True
-    return np.flatnonzero(occurs), (occurs.cumsum() - 1)[keys]
+    distinct = np.flatnonzero(occurs)
+    number = np.empty(limit, np.int64)  # only the keys that occur are written, and read
+    number[distinct] = np.arange(len(distinct))
+    return distinct, number[keys]

@@ -37,9 +37,11 @@ def register_weights(graph: nn.Module, priors: Priors, dim: int) -> None:
 def sample_weights(graph: nn.Module, priors: Priors, zero: Tensor, num_domains: int) -> Weights:
     """Return W_d and W_z, sampled where they are lifted to random variables.
 
-    They belong to all domains, so each domain's log density holds an equal share of their prior. With domains of one
-    size the prior then counts once against the sum over all queries. Where sizes differ, domains still weigh the same,
-    and it counts once against ``num_domains`` times the harmonic mean of the sizes (Kish's effective sample size).
+    They belong to all domains, so each domain's log density holds an equal share of their prior. Training weighs the
+    log density of domain k by p_k / n_k, with p_k its share of the batches and n_k its queries (`per_query`), so the
+    prior counts once at the mean of these weights. Where batches are drawn in proportion to n_k, all weights are equal
+    and the sum is the joint log density over all queries. Where all domains have the same share, the prior counts once
+    against ``num_domains`` times the harmonic mean of the sizes (Kish's effective sample size).
 
     Parameters
     ----------

@@ -55,6 +55,10 @@ def item_plate(num_rows: int, weight: Tensor | None) -> Iterator[None]:
 
 @contextmanager
 def per_query(batch: Batch) -> Iterator[None]:
-    """Divide log densities by the domain's number of queries: domains of any size weigh the same, in nats a query."""
+    """Divide log densities by the domain's number of queries: a batch of any domain weighs the same, in nats a query.
+
+    The weight of a domain is then its share of the batches. D, S and item offsets have one domain each, so their mode
+    does not depend on it.
+    """
     with pyro.poutine.scale(scale=1.0 / batch.num_domain_queries):
         yield
