@@ -99,6 +99,40 @@ def paired_bootstrap(
     >>> gain.low <= gain.difference <= gain.high
     True
     """
+    means = resampled_means(values, users, draws=draws, seed=seed)  # (draws, num_columns)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    not_better = np.where(np.isnan(low), np.nan, (means <= 0).mean(axis=0))
+    mean = np.asarray(values, dtype=np.float64).mean(axis=0)
+    return [Difference(*map(float, numbers)) for numbers in zip(mean, low, high, not_better, strict=True)]
+
+
+def resampled_means(values: np.ndarray, users: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Return the means of the draws behind `paired_bootstrap`, ``(draws, num_columns)``; NaN for fewer than two users.
+
+    Differences and ratios of columns, draw by draw, are paired.
+
+    Parameters
+    ----------
+    values
+        ``(num_queries, num_columns)``: a number of each query in each column.
+    users, draws, seed
+        As for `paired_bootstrap`.
+
+    Raises
+    ------
+    InputError
+        If there is no query.
+    ValueError
+        If the shapes do not match.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> means = resampled_means(np.array([[1.0, 2.0], [0.5, 1.0]]), users=np.array([0, 1]), draws=50)
+    >>> means.shape, np.allclose(means[:, 1], 2 * means[:, 0])
+    ((50, 2), True)
+    """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or users.shape != values.shape[:1]:
         raise ValueError(f"values {values.shape} and users {users.shape} do not match")
@@ -107,19 +141,9 @@ def paired_bootstrap(
     _, row = np.unique(users, return_inverse=True)
     columns = [np.bincount(row, weights=column) for column in values.T] + [np.bincount(row)]
     user_sums = np.stack(columns, axis=1)  # (num_users, num_columns + 1): sums, then the number of queries
-    mean = values.mean(axis=0)
     if len(user_sums) < 2:
-        return [Difference(float(value), *[float("nan")] * 3) for value in mean]
-    means = _resampled_means(user_sums, draws, np.random.default_rng(seed))  # (draws, num_columns)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    not_better = (means <= 0).mean(axis=0)
-    return [Difference(*map(float, numbers)) for numbers in zip(mean, low, high, not_better, strict=True)]
-
-
-def _resampled_means(user_sums: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean over the queries of each draw of users, ``(draws, num_columns)``."""
-    num_users, parts = len(user_sums), []
+        return np.full((draws, values.shape[1]), np.nan)
+    rng, num_users, parts = np.random.default_rng(seed), len(user_sums), []
     size = max(1, _CHUNK // num_users)
     for begin in range(0, draws, size):
         number = min(size, draws - begin)
