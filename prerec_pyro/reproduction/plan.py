@@ -12,6 +12,7 @@ from prerec_pyro.data.splits import SplitName
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.registry import GRAPHS
+from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import GRAPH_OF, new_model
 from prerec_pyro.reproduction.given_model import GivenModel
 from prerec_pyro.training.baseline_configs import defaults
@@ -86,6 +87,8 @@ class Plan:
     given
         Trained model that the rows of its method start from; None pre-trains one on the sources. It has the encoder
         and the window of the plan.
+    max_queries
+        Approximate number of queries of a target, from users drawn at random with a fixed seed; None measures all.
     """
 
     seeds: int = 3
@@ -96,6 +99,11 @@ class Plan:
     device: str = "auto"
     methods: Mapping[str, MethodSettings] = field(default_factory=dict)
     given: GivenModel | None = None
+    max_queries: int | None = None
+
+    def template(self) -> PreRec:
+        """Return an untrained model that encodes domains as the plan says."""
+        return PreRec(encoder=self.encoder, window=self.window, device=self.device)
 
     def settings(self, method: str) -> MethodSettings:
         """Return the settings of a method."""

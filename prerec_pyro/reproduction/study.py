@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
@@ -23,7 +25,7 @@ from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import Model
 from prerec_pyro.reproduction.cells import Cell, CellStore
-from prerec_pyro.reproduction.domains import check_distinct, domain_facts
+from prerec_pyro.reproduction.domains import check_distinct, domain_facts, drawn_users, tables_of
 from prerec_pyro.reproduction.model_store import ModelStore
 from prerec_pyro.reproduction.plan import Plan
 from prerec_pyro.reproduction.rows import Row
@@ -54,13 +56,17 @@ class Study:
     sources
         Domains to pre-train on. A query with a user or item of a source is not "unseen".
     targets
-        Domains to measure on.
+        Domains to measure on. Several studies may share encoded domains; then give them the same `template`.
     k_percents
         K% in percent: one for all targets, or one for each.
     plan
         Seeds, split and settings of the methods.
     watch
         Function from the number of queries and the name of a measurement to a context manager that shows its progress.
+    template
+        Untrained model that encodes the domains; None makes one from the plan.
+    unseen
+        Whether unseen queries are also reported apart. Ids that are numbered anew in each domain say nothing of that.
 
     Raises
     ------
@@ -71,15 +77,19 @@ class Study:
     def __init__(
         self,
         folder: Path,
-        sources: Sequence[Domain],
-        targets: Sequence[Domain],
+        sources: Sequence[Domain | EncodedDomain],
+        targets: Sequence[Domain | EncodedDomain],
         k_percents: Sequence[float],
         plan: Plan,
         watch: Watch | None = None,
+        *,
+        template: PreRec | None = None,
+        unseen: bool = True,
     ) -> None:
         if not targets:
             raise InputError("there is no target; name a domain to measure on by --target")
-        check_distinct(sources, targets)
+        tables = [tables_of(target) for target in targets]
+        check_distinct([tables_of(source) for source in sources], tables)
         if len(k_percents) not in (1, len(targets)):
             raise InputError(
                 f"--k-percent: is given {len(k_percents)} times for {len(targets)} targets; give it once, or once for "
@@ -88,12 +98,13 @@ class Study:
         self.plan, self._watch = plan, watch
         k_percents = list(k_percents) * (len(targets) if len(k_percents) == 1 else 1)
         self.k_percent = dict(zip((target.name for target in targets), k_percents, strict=True))
-        self._splits = {target.name: split_users(target, plan.split_seed) for target in targets}
-        for target in targets:
+        self._splits = {target.name: split_users(target, plan.split_seed) for target in tables}
+        for target in tables:
             self._check_target(target)
-        self._template = PreRec(encoder=plan.encoder, window=plan.window, device=plan.device)
-        self.sources = [self._template.encode(domain) for domain in sources]
-        self.targets = [self._template.encode(domain) for domain in targets]
+        self._template = plan.template() if template is None else template
+        self.sources = [self._template.encoded(domain) for domain in sources]
+        self.targets = [self._template.encoded(domain) for domain in targets]
+        self._unseen_from = [source.domain for source in self.sources] if unseen else []
         self._facts = {e.name: domain_facts(e) for e in (*self.sources, *self.targets)}
         self._cells = CellStore(folder / "cells")
         self._models = ModelStore(folder / "models", self._template)
@@ -117,7 +128,8 @@ class Study:
             "k_percent": self.k_percent[target.name],
             "split": self.plan.split,
             "target": self._facts[target.name],
-            "unseen_from": [self._facts[source.name] for source in self.sources],
+            "unseen_from": [self._facts[domain.name] for domain in self._unseen_from],
+            **({} if self.plan.max_queries is None else {"max_queries": self.plan.max_queries}),
             **({"samples": samples} if row.on_target else {}),
         }
         return self._cells.get(_file_name(name), key, lambda: self._measure(row, target, seed, samples, name))
@@ -131,6 +143,11 @@ class Study:
         """Return the number of training queries of a target."""
         return num_queries(target.domain, self._splits[target.name].train)
 
+    def users(self, target: Domain) -> np.ndarray:
+        """Return the user rows of a target that are measured, sorted: those of the split, or drawn ones among them."""
+        users = self._splits[target.name].users(self.plan.split)
+        return users if self.plan.max_queries is None else drawn_users(target, users, self.plan.max_queries)
+
     def about(self) -> dict[str, Any]:
         """Return the settings behind the numbers, plain JSON, for the head of a table."""
         return {
@@ -140,6 +157,7 @@ class Study:
             "split": self.plan.split,
             "split_seed": self.plan.split_seed,
             "seeds": self.plan.seeds,
+            "max_queries": self.plan.max_queries,
             "domains": list(self._facts.values()),
             "settings": {m: s.as_json(("shape", "sources", "target")) for m, s in self.plan.methods.items()},
             "encoder": [self._template.encoder_name, self._template.encoder_revision],
@@ -152,7 +170,7 @@ class Study:
         logger.info("measuring %s", name)
         begin = time.monotonic()
         recommender, facts = self._recommender(row, target, seed, samples)
-        users = self._splits[target.name].users(self.plan.split)
+        users = self.users(target.domain)
         watch = nullcontext() if self._watch is None else self._watch(num_queries(target.domain, users), name)
         with watch as progress:
             found = evaluate(
@@ -160,7 +178,7 @@ class Study:
                 target,
                 users,
                 k_percent=self.k_percent[target.name],
-                sources=[source.domain for source in self.sources],
+                sources=self._unseen_from,
                 progress=None if progress is None else progress.update,
             )
         facts = facts | {"seconds": round(time.monotonic() - begin, 1)}
@@ -240,7 +258,7 @@ class Study:
             top_k_size(target.num_items, k_percent)
         except InputError as error:
             raise InputError(f"--k-percent {k_percent}: target {target.name!r}: {error}") from None
-        if not num_queries(target, self._splits[target.name].users(self.plan.split)):
+        if not num_queries(target, self.users(target)):
             raise InputError(
                 f"target {target.name!r}: no {self.plan.split} user has two events, so there is nothing to measure; "
                 "leave it out or choose another --split"

@@ -94,6 +94,32 @@ def test_an_interrupted_run_resumes(tmp_path: Path, counted, monkeypatch: pytest
     assert counted["evaluate"] == 7
 
 
+def test_studies_share_encoded_domains_and_cells_that_no_source_changes(tmp_path: Path, counted) -> None:
+    plan = Plan(seeds=1, window=3, device="cpu")
+    template = plan.template()
+    one, two, shop = (
+        template.encode(small_domain(name, seed=seed)) for seed, name in enumerate(("one", "two", "shop"))
+    )
+    for sources in ([one], [two]):
+        study = Study(tmp_path, sources, [shop], [K_PERCENT], plan, template=template, unseen=False)
+        assert (study.sources, study.targets) == (sources, [shop])
+        cell = study.cell(ROWS["pop"], shop, 0)
+    assert counted["evaluate"] == 1
+    assert set(cell.rows) == {"all"}
+
+
+def test_a_sample_is_another_cell_of_drawn_users(tmp_path: Path, counted) -> None:
+    cells = []
+    for number in (None, 10):
+        study = tiny_study(tmp_path, max_queries=number)
+        cells.append(study.cell(ROWS["pop"], study.targets[0], 0))
+    assert counted["evaluate"] == 2
+    whole, sample = (set(cell.arrays["users"].tolist()) for cell in cells)
+    assert sample < whole
+    assert 10 <= cells[1].rows["all"]["num_queries"] < cells[0].rows["all"]["num_queries"]
+    assert study.about()["max_queries"] == 10
+
+
 def test_an_unfinished_training_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row, seen, whole = ROWS["prerec"], [], PreRec.fit
 
