@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prerec_pyro.plots.causal import plot_dial, plot_drift, plot_effect, plot_reliability
+    from prerec_pyro.plots.corpus import plot_scaling, plot_transfer
     from prerec_pyro.plots.evaluation import plot_comparison, plot_curves, plot_popularity
     from prerec_pyro.plots.figures import save
     from prerec_pyro.plots.posterior import plot_calibration, plot_intervals, plot_popularity_check, plot_traces
@@ -25,7 +26,9 @@ _MODULES = {
     "plot_prior_predictive": "priors",
     "plot_prior_sensitivity": "priors",
     "plot_reliability": "causal",
+    "plot_scaling": "corpus",
     "plot_traces": "posterior",
+    "plot_transfer": "corpus",
     "save": "figures",
 }
 
@@ -42,7 +45,9 @@ __all__ = [
     "plot_prior_predictive",
     "plot_prior_sensitivity",
     "plot_reliability",
+    "plot_scaling",
     "plot_traces",
+    "plot_transfer",
     "save",
 ]
 

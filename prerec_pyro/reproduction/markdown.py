@@ -7,7 +7,7 @@ from typing import Any
 
 from prerec_pyro.reproduction.cells import METRICS
 
-_NAMES = {"recall": "Recall", "r_ndcg": "r-NDCG"}
+METRIC_NAMES = {"recall": "Recall", "r_ndcg": "r-NDCG"}
 
 
 def about(facts: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ def rows(records: Sequence[Mapping[str, Any]], k_percent: float) -> str:
     subsets = _subset_names(counts)
     with_samples = any("samples" in record for record in records)
     heads = ["method", *(["samples"] if with_samples else [])]
-    heads += [f"{_NAMES[metric]}@{k_percent:g}%, {subsets[subset]}" for metric in METRICS for subset in subsets]
+    heads += [f"{METRIC_NAMES[metric]}@{k_percent:g}%, {subsets[subset]}" for metric in METRICS for subset in subsets]
     by_key: dict[tuple[str, int | None], dict[str, Mapping[str, Any]]] = {}
     for record in records:
         by_key.setdefault((record["row"], record.get("samples")), {})[record["subset"]] = record
@@ -51,7 +51,7 @@ def rows(records: Sequence[Mapping[str, Any]], k_percent: float) -> str:
         line += [_samples(samples, first.get("is_all", False))] if with_samples else []
         lines.append(line + [_cell(found.get(subset), metric) for metric in METRICS for subset in subsets])
     queries = ", ".join(f"{counts[subset]:,} {name}" for subset, name in subsets.items())
-    return f"{_table(heads, lines)}\n\nQueries: {queries}."
+    return f"{table_text(heads, lines)}\n\nQueries: {queries}."
 
 
 def comparisons(found: Sequence[Mapping[str, Any]]) -> str:
@@ -60,8 +60,8 @@ def comparisons(found: Sequence[Mapping[str, Any]]) -> str:
     lines = ["Paired bootstrap over users against the best other row, on values averaged over the seeds:", ""]
     for one in (one for one in found if one["subset"] in subsets):
         samples = f" on {one['samples']:,} samples" if one.get("samples") else ""
-        text = f"- {_NAMES[one['metric']]}, {subsets[one['subset']]}: `{one['row']}`{samples} less `{one['against']}` "
-        text += f"{one['difference']:+.4f}"
+        text = f"- {METRIC_NAMES[one['metric']]}, {subsets[one['subset']]}: `{one['row']}`{samples} "
+        text += f"less `{one['against']}` {one['difference']:+.4f}"
         if one["low"] is not None:
             share = one["share_not_better"]
             text += f" (95 % {one['low']:+.4f} to {one['high']:+.4f}; {share:.2%} of the draws at 0 or below)"
@@ -73,7 +73,7 @@ def popularity(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the quantiles of `popularity_summary` as a table."""
     heads = list(records[0])
     lines = [[f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in record.values()] for record in records]
-    return _table([head.replace("_", " ") for head in heads], lines)
+    return table_text([head.replace("_", " ") for head in heads], lines)
 
 
 def _subset_names(counts: Mapping[str, int]) -> dict[str, str]:
@@ -97,6 +97,7 @@ def _samples(number: int | None, is_all: bool) -> str:
     return f"all, {number:,}" if is_all else f"{number:,}"
 
 
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table_text(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right."""
     ruler = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, ruler, *lines))

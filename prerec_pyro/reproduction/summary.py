@@ -83,7 +83,7 @@ def comparisons(measured: Sequence[Measured], target: str, **more: Any) -> list[
     found = []
     others = [one for one in measured if not one.row.ours]
     for ours in (one for one in measured if one.row.ours) if others else ():
-        _check_paired([ours, *others])
+        check_paired([ours, *others])
         for subset in _subsets(measured):
             keep = ours.cells[0].queries(subset)
             if not keep.any():
@@ -116,7 +116,8 @@ def _is_best(record: Mapping[str, Any], among: Sequence[Mapping[str, Any]], metr
     return record[metric]["mean"] == max(means) > min(means)
 
 
-def _check_paired(measured: Sequence[Measured]) -> None:
+def check_paired(measured: Sequence[Measured]) -> None:
+    """Raise ``ValueError`` unless all rows were measured on the same queries."""
     events = measured[0].cells[0].arrays["events"]
     for one in measured:
         for cell in one.cells:
