@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 DEFAULT_WINDOW = 15
 """Days that popularity counts in a study."""
-_NAMES = ("table1", "table2", "figure3", "figure4")
+_NAMES = ("table1", "table2", "figure3", "figure4", "transfer", "scaling")
 _OWN = {"cells", "models", *(f"{name}{ending}" for name in _NAMES for ending in (".md", ".json", ".png", ".svg"))}
 
 

@@ -1,4 +1,4 @@
-"""``prerec-pyro reproduce``: the paper's tables and figures on given domains."""
+"""``prerec-pyro reproduce``: the paper's tables and figures on given domains, and transfer over a corpus."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from prerec_pyro.cli import console, options, outputs, set_option, studies
+from prerec_pyro.cli.commands import reproduce_corpus
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group(short_help="The paper's tables and figures on given domains.")
+@click.group(short_help="The paper's tables and figures, and transfer over a corpus.")
 def command() -> None:
-    """Compute the paper's tables and figures on given domains, from training to Markdown and JSON.
+    """Compute the paper's tables and figures on given domains, and transfer over a corpus of domains.
+
+    Each command goes from training to Markdown and JSON.
 
     Each finished cell is kept in the folder of --out. The same command continues an interrupted run, and another table
     in the same folder reuses its models and cells.
     """
+
+
+command.add_command(reproduce_corpus.transfer)
+command.add_command(reproduce_corpus.scaling)
 
 
 def _study_options(function: F) -> F:

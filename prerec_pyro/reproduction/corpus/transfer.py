@@ -113,8 +113,8 @@ def leave_one_out(corpus: Corpus, rows: Sequence[Row], targets: Sequence[str]) -
 
 def measured_rows(study: Study, rows: Sequence[Row]) -> list[Measured]:
     """Return the rows of a study's target, measured with each seed."""
-    (target,), seeds = study.targets, study.plan.seeds
-    return [Measured(row, [study.cell(row, target, seed) for seed in row.seeds(seeds)]) for row in rows]
+    (target,) = study.targets
+    return [Measured(row, [study.cell(row, target, seed) for seed in study.seeds(row)]) for row in rows]
 
 
 def ratio_frame(report: TransferReport) -> pd.DataFrame:
