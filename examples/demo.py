@@ -60,7 +60,6 @@ def main(folder: Path) -> None:
         models += ["--model", model]
     table = folder / "comparison.json"
     evaluation = ["--domain", target, *models, "--methods", "random,pop,sbert", "--k-percent", f"{K_PERCENT:g}"]
-    evaluation += ["--calibrate"]
     command("evaluate", *evaluation, "--out", str(table))
     lists = str(folder / "recommendations.csv")
     command("infer", "--model", str(folder / "model-prerec"), "--domain", target, "--out", lists, "--top-k", "10")

@@ -45,6 +45,7 @@ ONLY_IN = {
     "optuna": ("reproduction.tuning",),
     "ray": ("serving.ray_engine",),
     "faiss": ("ranking.approximate",),
+    "sklearn": ("ranking.spread",),
     "pyro": (
         "models.graphs.*",
         "models.likelihoods.*",
@@ -56,7 +57,7 @@ ONLY_IN = {
     "sentence_transformers": ("data.text.encoder",),
     "yaml": ("recommenders.runs.*",),
 }
-ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss")
+ONLY_IN_FUNCTIONS = ("sentence_transformers", "optuna", "ray", "faiss", "sklearn")
 # What a module of the command line may import before a command runs, so that `--help` is instant.
 LIGHT = ("click", "prerec_pyro.cli", "prerec_pyro.errors")
 MAX_LINES = 350

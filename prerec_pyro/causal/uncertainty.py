@@ -118,7 +118,7 @@ def uncertain_lists(
         raise InputError(f"k is {k}, expected 1 or more")
     encoded = model.encoded(domain)
     draws = domain_draws(model, encoded) if draws is None else draws
-    read = read_histories(encoded, users, histories, at)
+    read = read_histories(encoded, users, histories, at, "error")
     scorer = model.scorer(encoded, do, semantics)
     averaged = AveragedScorer(scorer, draws)
     plain = score_histories(scorer, encoded, read)

@@ -104,6 +104,32 @@ k_percent = click.option(
 )
 
 
+def calibrate(help_text: str) -> Callable[[F], F]:
+    """Return a decorator that adds ``--calibrate`` and ``--plain``, which exclude each other.
+
+    Parameters
+    ----------
+    help_text
+        Help of ``--calibrate``.
+    """
+    return lambda function: apply(
+        function,
+        click.option("--calibrate", is_flag=True, callback=_parse_calibrate, help=help_text),
+        click.option(
+            "--plain",
+            is_flag=True,
+            is_eager=True,  # known when --calibrate is parsed
+            help="Leave S of a new domain at its mean over domains; do not read the log for it.",
+        ),
+    )
+
+
+def _parse_calibrate(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    if value and ctx.params.get("plain"):
+        raise InputError("--plain and --calibrate exclude each other; give one of them")
+    return value
+
+
 def apply(function: F, *chosen: Callable[[F], F]) -> F:
     """Return a command function with options, which `--help` lists in the given order.
 

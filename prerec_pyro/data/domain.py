@@ -14,7 +14,7 @@ import pandas as pd
 
 from prerec_pyro.data import storage
 from prerec_pyro.data.frames import Origin, quoted
-from prerec_pyro.data.item_arrays import check_covariates, check_embeddings
+from prerec_pyro.data.item_arrays import check_covariates, check_embeddings, check_first_seen
 from prerec_pyro.data.summary import as_html, as_text, summary_rows
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.data.validation import check_tables
@@ -43,13 +43,16 @@ class Domain:
     item_index
         ``(num_interactions,)`` int32, rows of `item_ids`.
     timestamps
-        ``(num_interactions,)`` int64, seconds since 1970 UTC; ``None`` where only the order is known.
+        ``(num_interactions,)`` int64, seconds since 1970 UTC; ``None`` where only the order is known, or no event.
     embeddings
         ``(num_items, text_dim)`` float32 that the user supplies in place of a text encoder's.
     provenance
         Plain JSON: ``source``, ``files``, ``dropped`` (reason → count) and ``notes`` (sentences).
     item_covariates
         Name → ``(num_items,)`` float32: numbers of the items, such as prices, for graphs of a user's own.
+    first_seen
+        ``(num_items,)`` int32, day since 1970 UTC on which the store listed each item; -1 for an item without one, and
+        ``None`` where none is known. The first event of an item stands for it then, see `first_days`.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Domain:
     embeddings: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     item_covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    first_seen: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Convert the arrays to their dtypes and check the shapes; raise ``ValueError`` or `InputError`."""
@@ -102,6 +106,8 @@ class Domain:
         if self.embeddings is not None:
             convert(self, "embeddings", check_embeddings(self.embeddings, self.num_items, self.name))
         convert(self, "item_covariates", check_covariates(self.item_covariates, self.num_items, self.name))
+        if self.first_seen is not None:
+            convert(self, "first_seen", check_first_seen(self.first_seen, self.num_items, self.name))
 
     def __repr__(self) -> str:
         return as_text(f"Domain {self.name!r}", summary_rows(self))
@@ -127,9 +133,10 @@ class Domain:
         interactions
             Table with the columns ``user_id``, ``item_id``, and ``timestamp`` or ``order`` (any number to sort by) or
             both. Events are sorted by time, then order; ties keep the order of the rows. pandas, polars, pyarrow and
-            DuckDB tables are accepted.
+            DuckDB tables are accepted. None makes a domain without a log: it has items only.
         items
-            Table with the columns ``item_id`` and ``text``; its row order is the item index.
+            Table with the columns ``item_id`` and ``text``; its row order is the item index. A column ``first_seen``
+            with times gives the days on which the store listed its items; a value may be missing.
         name
             Name of the domain.
         source
@@ -158,7 +165,8 @@ class Domain:
             facts: dict[str, Any] = {"source": source, "files": []}
         else:
             origins = source
-            facts = {"source": "files", "files": [origin.label for origin in origins]}
+            files = origins[1:] if interactions is None else origins
+            facts = {"source": "files", "files": [origin.label for origin in files]}
         checked = check_tables(interactions, items, origins, item_covariates)
         return cls(
             name=name,
@@ -170,6 +178,7 @@ class Domain:
             timestamps=checked.timestamps,
             provenance=facts | {"dropped": checked.dropped, "notes": checked.notes},
             item_covariates=checked.item_covariates,
+            first_seen=checked.first_seen,
         )
 
     @property
@@ -204,7 +213,7 @@ class Domain:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of ids, texts, events and item covariates; name and embeddings are left out."""
+        """SHA-256 (hex) of ids, texts, events, item covariates and `first_seen`; name and embeddings are left out."""
         return storage.content_fingerprint(self)
 
     def item_position(self, item_ids: Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
@@ -217,15 +226,15 @@ class Domain:
         """
         return self._position(self._item_lookup, item_ids, "item")
 
-    def user_position(self, user_ids: Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
-        """Return ``(len(user_ids),)`` int64 user rows.
+    def user_position(self, user_ids: Sequence[str] | np.ndarray | pd.Series, *, strict: bool = True) -> np.ndarray:
+        """Return ``(len(user_ids),)`` int64 user rows; unless `strict`, -1 for an id without events in this domain.
 
         Raises
         ------
         InputError
-            If an id has no events in this domain.
+            If it is strict, and an id has no events in this domain.
         """
-        return self._position(self._user_lookup, user_ids, "user")
+        return self._position(self._user_lookup, user_ids, "user", strict)
 
     @cached_property
     def _item_lookup(self) -> pd.Index:
@@ -235,11 +244,13 @@ class Domain:
     def _user_lookup(self) -> pd.Index:
         return pd.Index(self.user_ids, dtype=object)
 
-    def _position(self, lookup: pd.Index, ids: Sequence[str] | np.ndarray | pd.Series, kind: str) -> np.ndarray:
+    def _position(
+        self, lookup: pd.Index, ids: Sequence[str] | np.ndarray | pd.Series, kind: str, strict: bool = True
+    ) -> np.ndarray:
         wanted = pd.Index(np.asarray(ids)).astype(str).astype(object)
         rows = lookup.get_indexer(wanted)
         unknown = wanted[rows < 0]
-        if len(unknown):
+        if strict and len(unknown):
             raise InputError(
                 f"domain {self.name!r}: unknown {kind} ids: {quoted(unknown)} ({len(unknown):,} of "
                 f"{len(wanted):,}); {kind} ids there look like {quoted(lookup[:4])}"
@@ -294,8 +305,11 @@ class Domain:
         )
 
     def items_frame(self) -> pd.DataFrame:
-        """Return the catalogue in the order of the item index: ``item_id, text`` and the item covariates."""
-        return pd.DataFrame({"item_id": self.item_ids, "text": self.item_texts, **self.item_covariates})
+        """Return the catalogue by item index: ``item_id, text``, ``first_seen`` (dates) if known, the covariates."""
+        columns = {"item_id": self.item_ids, "text": self.item_texts}
+        if self.first_seen is not None:
+            columns["first_seen"] = np.where(self.first_seen < 0, np.datetime64("NaT"), self.first_seen.astype("M8[D]"))
+        return pd.DataFrame({**columns, **self.item_covariates})
 
     @property
     def order(self) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Arrays of numbers that a user supplies for the items of a domain: embeddings, and covariates such as a price."""
+"""Arrays that a user supplies for the items of a domain: embeddings, covariates such as a price, days of listing."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from prerec_pyro.data.frames import Origin, arrow_column, missing_rows, parse_numbers, quoted
+from prerec_pyro.data.times import SECONDS_PER_DAY, seconds
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-RESERVED_NAMES = ("item_id", "text")
+RESERVED_NAMES = ("item_id", "text", "first_seen")
 _SHOWN = 3
 
 
@@ -69,6 +71,82 @@ def _numbers(column: pa.Array, where: str, origin: Origin) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
+def read_first_seen(frame: nw.DataFrame[Any], origin: Origin) -> tuple[np.ndarray | None, list[str]]:
+    """Return the column ``first_seen`` as ``(num_rows,)`` int32 days since 1970 UTC, and notes on how it was read.
+
+    The column is read as timestamps are, and an item may have no value: it is then -1. Without the column, or without
+    any value, the days are None.
+
+    Parameters
+    ----------
+    frame
+        The items table, see `open_frame`.
+    origin
+        Source of the table, for the messages.
+
+    Raises
+    ------
+    InputError
+        If a value is unreadable or no plausible time.
+    """
+    if "first_seen" not in frame.columns:
+        return None, []
+    column = arrow_column(frame, "first_seen", origin)
+    rows = np.setdiff1d(np.arange(len(column)), missing_rows(column))
+    if not len(rows):
+        return None, []
+    # Messages count the rows of the file, with those that have no value.
+    lines = origin.lines or (lambda at: at + 1 + origin.skipped)
+    times, notes = seconds(
+        column.take(pa.array(rows)), "first_seen", dataclasses.replace(origin, lines=lambda at: lines(rows[at]))
+    )
+    days = np.full(len(column), -1, np.int32)
+    days[rows] = times // SECONDS_PER_DAY
+    return days, notes
+
+
+def earliest_day(days: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the earliest day of each item, ``(num_items,)`` int32; -1 for an item without any.
+
+    Parameters
+    ----------
+    days
+        ``(num_rows,)`` days, -1 for a row without one.
+    codes
+        ``(num_rows,)`` item of each row, from 0.
+    """
+    never = np.iinfo(np.int32).max
+    found = np.full(int(codes.max()) + 1, never, np.int32)
+    np.minimum.at(found, codes, np.where(days < 0, never, days).astype(np.int32))
+    return np.where(found == never, -1, found).astype(np.int32)
+
+
+def check_first_seen(days: Any, num_items: int, name: str) -> np.ndarray:
+    """Return the days of listing as ``(num_items,)`` int32, checked.
+
+    Parameters
+    ----------
+    days
+        Days since 1970 UTC, one for each item in the order of the item index; -1 for an item without one.
+    num_items
+        Size of the catalogue.
+    name
+        Name of the domain, for the messages.
+
+    Raises
+    ------
+    InputError
+        If the shape is another, or a value is no whole number of days from -1.
+    """
+    array = np.asarray(days)
+    if array.shape != (num_items,) or array.dtype.kind not in "iu" or (array < -1).any():
+        raise InputError(
+            f"domain {name!r}: first_seen has shape {array.shape} of {array.dtype}; expected ({num_items},) whole "
+            "days since 1970, -1 for an item without one"
+        )
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
 def check_covariates(covariates: Mapping[str, Any], num_items: int, domain: str) -> dict[str, np.ndarray]:
     """Return name → ``(num_items,)`` float32, checked.
 
@@ -92,7 +170,8 @@ def check_covariates(covariates: Mapping[str, Any], num_items: int, domain: str)
 def _checked(name: str, values: Any, num_items: int, domain: str) -> np.ndarray:
     where = f"domain {domain!r}: item covariate {name!r}"
     if not isinstance(name, str) or not name.strip() or name in RESERVED_NAMES:
-        raise InputError(f"{where}: a covariate cannot have this name; expected a name other than item_id and text")
+        reserved = ", ".join(RESERVED_NAMES)
+        raise InputError(f"{where}: a covariate cannot have this name; expected a name other than {reserved}")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):

@@ -28,6 +28,10 @@ class DomainTables(Protocol):
         """Name → ``(num_items,)`` float32."""
 
     @property
+    def first_seen(self) -> np.ndarray | None:
+        """``(num_items,)`` int32 days, -1 for an item without one, or None."""
+
+    @property
     def user_ids(self) -> np.ndarray:
         """``(num_users,)`` strings."""
 

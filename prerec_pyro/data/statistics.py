@@ -16,12 +16,14 @@ def describe(domain: Domain) -> dict[str, Any]:
     """Return descriptive statistics of a domain as plain JSON.
 
     Keys: ``name``, ``num_items``, ``num_users``, ``num_interactions``, ``num_queries`` (all events of a user but the
-    first), ``time`` (``"timestamps"`` or ``"order"``), ``first_time`` and ``last_time`` (ISO 8601, UTC, or ``None``),
-    ``user_length_mean``, ``user_length_median`` and ``user_length_max`` (events), ``share_users_with_one_interaction``,
+    first), ``time`` (``"timestamps"``, ``"order"`` or, without a log, ``"none"``), ``first_time`` and ``last_time``
+    (ISO 8601, UTC, or ``None``), ``user_length_mean``, ``user_length_median`` and ``user_length_max`` (events),
+    ``share_users_with_one_interaction``,
     ``share_items_without_text``, ``share_items_without_interactions``, ``density`` (distinct user–item pairs over all
     pairs), ``gini_items`` (0: all items are equally popular; near 1: one item has all interactions),
     ``has_embeddings``, ``dropped``, ``notes``, and ``table3``, the row of the paper (``#Items``, ``#Users``,
-    ``#Inters``).
+    ``#Inters``). A domain with days of listing also has ``share_items_with_first_seen``. Without a log means,
+    shares of events and the Gini coefficient are 0.
 
     Examples
     --------
@@ -31,17 +33,20 @@ def describe(domain: Domain) -> dict[str, Any]:
     >>> statistics["num_queries"], statistics["share_items_without_text"], statistics["density"]
     (1, 0.5, 0.75)
     """
-    lengths = np.diff(domain.offsets)
+    lengths = np.diff(domain.offsets) if domain.num_users else np.zeros(1, np.int64)  # 0 events a user
     texts = pd.Series(domain.item_texts, dtype=object).str.strip()
     counts = np.bincount(domain.item_index, minlength=domain.num_items)
     pairs = np.unique(domain.user_of_event.astype(np.int64) * domain.num_items + domain.item_index)
+    listed = {}
+    if domain.first_seen is not None:
+        listed["share_items_with_first_seen"] = float((domain.first_seen >= 0).mean())
     return {
         "name": domain.name,
         "num_items": domain.num_items,
         "num_users": domain.num_users,
         "num_interactions": domain.num_interactions,
         "num_queries": domain.num_interactions - domain.num_users,
-        "time": "timestamps" if domain.has_timestamps else "order",
+        "time": "timestamps" if domain.has_timestamps else "order" if domain.num_interactions else "none",
         "first_time": None if domain.timestamps is None else _iso(domain.timestamps.min()),
         "last_time": None if domain.timestamps is None else _iso(domain.timestamps.max()),
         "user_length_mean": float(lengths.mean()),
@@ -50,7 +55,8 @@ def describe(domain: Domain) -> dict[str, Any]:
         "share_users_with_one_interaction": float((lengths == 1).mean()),
         "share_items_without_text": float((texts == "").mean()),
         "share_items_without_interactions": float((counts == 0).mean()),
-        "density": len(pairs) / (domain.num_users * domain.num_items),
+        **listed,
+        "density": len(pairs) / max(domain.num_users * domain.num_items, 1),
         "gini_items": _gini(counts),
         "has_embeddings": domain.embeddings is not None,
         "dropped": dict(domain.provenance.get("dropped", {})),
@@ -77,7 +83,9 @@ def _iso(seconds: np.int64) -> str:
 
 
 def _gini(counts: np.ndarray) -> float:
-    """Return the Gini coefficient of non-negative counts with a positive sum, in [0, 1)."""
+    """Return the Gini coefficient of non-negative counts, in [0, 1); 0 where all are 0."""
+    if not counts.any():
+        return 0.0
     ordered = np.sort(counts).astype(np.float64)
     ranks = np.arange(1, len(ordered) + 1)
     return float(

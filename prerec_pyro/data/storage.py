@@ -1,7 +1,7 @@
 """A domain on disk: interactions and items as Parquet, embeddings as safetensors, and ``domain.json``.
 
 Item covariates are further columns of ``items.parquet``. ``domain.json`` lists them under ``item_covariates``, a key
-that is there only if the domain has any.
+that is there only if the domain has any. Days of listing are its column ``first_seen``, and a key of that name.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _INTERACTIONS = "interactions.parquet"
 _ITEMS = "items.parquet"
 _EMBEDDINGS = "embeddings.safetensors"
 _COVARIATES = "item_covariates"  # the key in domain.json
+_FIRST_SEEN = "first_seen"  # the key in domain.json, and the column
 
 
 def write_domain(domain: DomainTables, folder: Path) -> None:
@@ -97,6 +98,8 @@ def _write_files(domain: DomainTables, folder: Path) -> None:
     }
     if domain.item_covariates:
         manifest[_COVARIATES] = list(domain.item_covariates)
+    if domain.first_seen is not None:
+        manifest[_FIRST_SEEN] = True
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     (folder / _MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -116,6 +119,8 @@ def _interactions(domain: DomainTables) -> pa.Table:
 def _items(domain: DomainTables) -> pa.Table:
     strings = pa.large_string()
     columns = {"item_id": pa.array(domain.item_ids, strings), "text": pa.array(domain.item_texts, strings)}
+    if domain.first_seen is not None:
+        columns[_FIRST_SEEN] = pa.array(domain.first_seen, mask=domain.first_seen < 0)
     return pa.table(columns | {name: pa.array(values) for name, values in domain.item_covariates.items()})
 
 
@@ -138,7 +143,7 @@ def read_domain(folder: Path) -> dict[str, Any]:
 
 
 def content_fingerprint(domain: DomainTables) -> str:
-    """Return the SHA-256 (hex) of ids, texts, events and, if there are any, item covariates."""
+    """Return the SHA-256 (hex) of ids, texts, events and, if there are any, item covariates and days of listing."""
     digest = hashlib.sha256()
     for strings in (domain.item_ids, domain.item_texts, domain.user_ids):
         column = pa.array(strings, pa.large_string())
@@ -151,6 +156,8 @@ def content_fingerprint(domain: DomainTables) -> str:
     for name in sorted(domain.item_covariates):
         digest.update(f"covariate {len(name)} {name}".encode())
         digest.update(domain.item_covariates[name].astype("<f4").tobytes())
+    if domain.first_seen is not None:
+        digest.update(b"first_seen" + domain.first_seen.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
@@ -200,7 +207,8 @@ def _sha256(path: Path) -> str:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.cast(pa.large_string()).chunks)
+    plain = column.cast(pa.large_string())
+    return pa.concat_arrays(plain.chunks) if plain.num_chunks else pa.array([], pa.large_string())
 
 
 def _read_files(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -212,6 +220,7 @@ def _read_files(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     item_index = pc.index_in(_plain(events["item_id"]), value_set=item_ids)
     lengths = np.bincount(users, minlength=len(encoded.dictionary))
     embeddings = load_file(folder / _EMBEDDINGS)["embeddings"] if _EMBEDDINGS in manifest["files"] else None
+    first_seen = pc.fill_null(items[_FIRST_SEEN], -1).to_numpy().copy() if manifest.get(_FIRST_SEEN) else None
     return {
         "name": manifest["name"],
         "item_ids": to_objects(item_ids),
@@ -222,5 +231,6 @@ def _read_files(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "item_index": item_index.to_numpy(zero_copy_only=False),
         "timestamps": events["timestamp"].to_numpy().copy() if "timestamp" in events.column_names else None,
         "embeddings": embeddings,
+        "first_seen": first_seen,
         "provenance": manifest["provenance"],
     }

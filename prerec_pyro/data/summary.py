@@ -20,7 +20,7 @@ def summary_rows(domain: DomainTables) -> dict[str, str]:
         "items": f"{domain.num_items:,}",
         "users": f"{domain.num_users:,}",
         "interactions": f"{domain.num_interactions:,}",
-        "period": _period(domain.timestamps),
+        "period": _period(domain.timestamps) if domain.num_interactions else "no interactions",
         "empty texts": _empty_texts(domain),
         "embeddings": "none" if domain.embeddings is None else sizes(domain.embeddings.shape),
     }
@@ -49,8 +49,6 @@ def as_html(title: str, rows: Mapping[str, str]) -> str:
 def _period(timestamps: np.ndarray | None) -> str:
     if timestamps is None:
         return "order only"
-    if not len(timestamps):
-        return "no interactions"
     first, last = (np.datetime64(int(time) // SECONDS_PER_DAY, "D") for time in (timestamps.min(), timestamps.max()))
     return f"{first} to {last}"
 

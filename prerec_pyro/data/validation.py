@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame, quoted, text_strings
-from prerec_pyro.data.item_arrays import read_covariate, require_same_values
+from prerec_pyro.data.item_arrays import earliest_day, read_covariate, read_first_seen, require_same_values
 from prerec_pyro.data.times import positions, seconds
 from prerec_pyro.errors import InputError
 
@@ -31,11 +31,14 @@ class CheckedItems:
         ``(num_items,)`` strings.
     covariates
         Name → ``(num_items,)`` float32.
+    first_seen
+        ``(num_items,)`` int32 days since 1970, -1 for an item without one; None without any.
     """
 
     item_ids: pa.Array
     item_texts: pa.Array
     covariates: dict[str, np.ndarray]
+    first_seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class CheckedTables:
         Reason → number of dropped rows.
     notes
         Sentences about the tables.
+    first_seen
+        As in `CheckedItems`.
     """
 
     item_ids: np.ndarray
@@ -71,6 +76,7 @@ class CheckedTables:
     timestamps: np.ndarray | None
     dropped: dict[str, int]
     notes: list[str]
+    first_seen: np.ndarray | None = None
 
 
 def check_tables(
@@ -81,9 +87,10 @@ def check_tables(
     Parameters
     ----------
     interactions
-        Table with the columns ``user_id``, ``item_id``, and ``timestamp`` or ``order`` or both.
+        Table with the columns ``user_id``, ``item_id``, and ``timestamp`` or ``order`` or both; None for a catalogue
+        without a log.
     items
-        Table with the columns ``item_id`` and ``text``, and those of `item_covariates`.
+        Table with the columns ``item_id`` and ``text``, those of `item_covariates` and, optionally, ``first_seen``.
     origins
         Sources of the two tables, for the messages.
     item_covariates
@@ -99,7 +106,11 @@ def check_tables(
     dropped: dict[str, int] = {}
     notes: list[str] = []
     catalogue = check_items(items, origins[1], dropped, notes, item_covariates)
-    users, item_index, times, order = _check_interactions(interactions, origins, catalogue.item_ids, dropped, notes)
+    if interactions is None:
+        users, item_index, times, order = pa.array([], pa.large_string()), np.empty(0, np.int32), None, None
+        notes.append("no interactions: a catalogue without a log")
+    else:
+        users, item_index, times, order = _check_interactions(interactions, origins, catalogue.item_ids, dropped, notes)
 
     encoded = pc.dictionary_encode(users)
     user_codes = encoded.indices.to_numpy(zero_copy_only=False)
@@ -118,6 +129,7 @@ def check_tables(
         timestamps=None if times is None else times[sequence],
         dropped=dropped,
         notes=notes,
+        first_seen=catalogue.first_seen,
     )
 
 
@@ -167,7 +179,7 @@ def require_columns(found: Sequence[str], needed: Sequence[str], origin: Origin)
 def check_items(
     items: Any, origin: Origin, dropped: dict[str, int], notes: list[str], covariates: Sequence[str] = ()
 ) -> CheckedItems:
-    """Return the distinct items of a table ``item_id, text``, and of its covariates.
+    """Return the distinct items of a table ``item_id, text``, its covariates and its column ``first_seen``.
 
     Parameters
     ----------
@@ -184,7 +196,7 @@ def check_items(
     ------
     InputError
         If a column is missing, the table is empty, an id is empty, an item has two texts or two values of a covariate,
-        the texts are numbers, or a covariate holds anything else than finite numbers.
+        the texts are numbers, a covariate holds anything else than finite numbers, or a day of listing is unreadable.
     """
     if isinstance(covariates, str):
         raise TypeError("item_covariates is one string; pass a list of column names")
@@ -195,6 +207,8 @@ def check_items(
     ids = id_strings(arrow_column(frame, "item_id", origin), "item_id", origin)
     texts = text_strings(arrow_column(frame, "text", origin), "text", origin)
     values = {name: read_covariate(frame, name, origin) for name in covariates}
+    first_seen, time_notes = read_first_seen(frame, origin)
+    notes.extend(time_notes)
 
     codes = pc.dictionary_encode(ids).indices.to_numpy(zero_copy_only=False)
     _, first = np.unique(codes, return_index=True)  # codes count from 0 in order of first appearance
@@ -205,8 +219,9 @@ def check_items(
         notes.append(f"{origin.label}: {len(codes) - len(first):,} repeated item rows were dropped")
         ids, texts = ids.take(pa.array(first)), texts.take(pa.array(first))
         values = {name: column[first] for name, column in values.items()}
+        first_seen = None if first_seen is None else earliest_day(first_seen, codes)
     notes.extend(_empty_text_notes(texts, origin))
-    return CheckedItems(ids, texts, values)
+    return CheckedItems(ids, texts, values, first_seen)
 
 
 def _require_item_columns(frame: nw.DataFrame[Any], covariates: Sequence[str], origin: Origin) -> None:

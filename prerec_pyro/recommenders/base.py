@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.data.batching.histories import Seen, read_histories
+from prerec_pyro.data.batching.histories import Seen, Unknown, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.popularity import Normalizer
@@ -19,7 +19,8 @@ from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.scorer import Semantics, Value
 from prerec_pyro.ranking.approximate import Approximation
-from prerec_pyro.ranking.lists import recommendations, score_histories
+from prerec_pyro.ranking.lists import score_histories
+from prerec_pyro.ranking.no_history import recommendations_for_anybody
 from prerec_pyro.training import distributed
 from prerec_pyro.training.device import choose_device
 
@@ -97,9 +98,13 @@ class BaseRecommender:
         semantics: Semantics = "interventional",
         at: str | int | None = None,
         seen: Seen = "drop",
+        unknown: Unknown | None = None,
         approximation: Approximation | None = None,
     ) -> pd.DataFrame:
         """Return ``user_id, item_id, score, rank``: the k best items for each user, rank from 1.
+
+        Somebody without a history gets the items that are popular, or, in a domain without a log, items that cover the
+        catalogue; see `list_without_history`. A domain without users has one such list, with an empty ``user_id``.
 
         Parameters
         ----------
@@ -119,6 +124,10 @@ class BaseRecommender:
             log ends.
         seen
             Whether items of a user's history are dropped or kept.
+        unknown
+            Users who are not in the log, or have no event before `at`: ``"popular"`` makes the list of somebody without
+            a history, ``"skip"`` none, ``"error"`` refuses ids that are not in the log. None is ``"error"``, or
+            ``"popular"`` in a domain without users.
         approximation
             Makes the lists of a catalogue of 65,536 items or more by an index; None, the default, makes exact ones.
 
@@ -129,12 +138,15 @@ class BaseRecommender:
         """
         if seen not in ("drop", "keep"):
             raise InputError(f"seen {seen!r}: expected 'drop' or 'keep'")
+        if unknown not in (None, "popular", "skip", "error"):
+            raise InputError(f"unknown {unknown!r}: expected 'popular', 'skip' or 'error'")
         if k < 1:
             raise InputError(f"k is {k}, expected 1 or more")
         encoded = self.encoded(domain)
-        read = read_histories(encoded, users, histories, at)
+        read = read_histories(encoded, users, histories, at, unknown)
         scorer = self.scorer(encoded, do, semantics)
-        return recommendations(scorer, encoded, read, k, drop_seen=seen == "drop", approximation=approximation)
+        drop = seen == "drop"
+        return recommendations_for_anybody(scorer, encoded, read, k, drop_seen=drop, approximation=approximation)
 
     def score(
         self,
@@ -148,7 +160,7 @@ class BaseRecommender:
         encoded = self.encoded(domain)
         user_ids, row = np.unique(pairs["user_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
         items = torch.from_numpy(encoded.domain.item_position(pairs["item_id"]))
-        read = read_histories(encoded, user_ids.tolist(), None, at)
+        read = read_histories(encoded, user_ids.tolist(), None, at, "error")
         position = {user: number for number, user in enumerate(read.user_ids)}
         missing = [user for user in user_ids if user not in position]
         if missing:

@@ -16,7 +16,9 @@ from prerec_pyro.recommenders.wrapper import RecommenderWrapper
 class CalibratedPreRec(RecommenderWrapper):
     """A trained model that serves a new domain with S at its posterior mode, given the log before each query's day.
 
-    All networks stay as they are. A domain that the model was trained on has its own S, and the model itself serves it.
+    All networks stay as they are. A domain that the model was trained on has its own S, and the model itself serves it,
+    as it serves a domain without a log. On the command line, `infer` and `evaluate` calibrate unless ``--plain`` is
+    given; in Python a `PreRec` is plain, and this class calibrates it.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ class CalibratedPreRec(RecommenderWrapper):
         return self.model.scorer(encoded, do, semantics, calibration=self.calibration(encoded))
 
     def calibration(self, encoded: EncodedDomain) -> Calibration | None:
-        """Return S of the domain over time, estimated once; None where the model was trained on it."""
+        """Return S of the domain over time, estimated once; None without a log, or if trained on it."""
         if self._estimated is None or self._estimated[0] is not encoded:
             users = np.arange(encoded.domain.num_users) if self.users is None else self.users
             self._estimated = encoded, self.model.calibrate(encoded, users)

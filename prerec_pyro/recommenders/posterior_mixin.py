@@ -47,7 +47,8 @@ class PosteriorMixin:
     ) -> Calibration | None:
         """Return S of a new domain, estimated from the log of some users with all else frozen; see `calibrate`.
 
-        It is None if there is nothing to estimate: the graph has no S, or the model was trained on the domain.
+        It is None if there is nothing to estimate: the graph has no S, the domain has no log, or the model was trained
+        on it.
 
         Parameters
         ----------
@@ -58,7 +59,8 @@ class PosteriorMixin:
         lengths
             ``(num_users,)`` number of first events of each user that count; None counts all.
         """
-        if "S" not in self.graph.eval().edges or self.sources.row(encoded.domain) is not None:
+        known = self.sources.row(encoded.domain) is not None
+        if "S" not in self.graph.eval().edges or known or not encoded.domain.num_interactions:
             return None
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
+    from prerec_pyro.data.batching.histories import Unknown
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.recommenders.base import BaseRecommender
 
@@ -32,6 +33,8 @@ class ListRequest:
         As in `BaseRecommender.recommend`.
     calibrate
         Whether S of a new domain is estimated from its log; see `CalibratedPreRec`.
+    unknown
+        As in `BaseRecommender.recommend`.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     """
@@ -44,10 +47,12 @@ class ListRequest:
     seen: Literal["drop", "keep"] = "drop"
     calibrate: bool = False
     device: str = "cpu"
+    unknown: Unknown | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name; without `unknown` where it is None, as in requests before it existed."""
+        fields = asdict(self)
+        return fields if self.unknown else {name: fields[name] for name in fields if name != "unknown"}
 
 
 class ArrowRecommender:
@@ -90,7 +95,14 @@ class ArrowRecommender:
         model, encoded = self._load()
         request = self.request
         users = batch.column("user_id").cast(pa.large_string()).to_numpy(zero_copy_only=False)
-        lists = model.recommend(encoded, users, k=request.top_k, do=request.do, at=request.at, seen=request.seen)
+        lists = model.recommend(
+            *(encoded, users),
+            k=request.top_k,
+            do=request.do,
+            at=request.at,
+            seen=request.seen,
+            unknown=request.unknown,
+        )
         if not len(lists):
             return _empty()
         # A table can join the several chunks in which the strings of many users come; a batch cannot.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any
 
@@ -147,3 +148,26 @@ def test_a_read_only_array_is_taken() -> None:
     price = np.arange(3, dtype=np.float32)
     price.setflags(write=False)
     assert plain().with_item_covariates(price=price).item_covariates["price"].tolist() == [0.0, 1.0, 2.0]
+
+
+def listed(**columns: list[object]) -> Domain:
+    items = {"item_id": ["a", "b", "a"], "text": ["apple", "bread", "apple"]}
+    return Domain.from_tables(None, pd.DataFrame(items | columns), name="shop")
+
+
+def test_repeated_rows_have_the_earliest_day_of_listing() -> None:
+    assert listed(first_seen=["1970-01-09", "1970-01-08", "1970-01-05"]).first_seen.tolist() == [4, 7]
+    assert listed(first_seen=["1970-01-09", None, None]).first_seen.tolist() == [8, -1]
+    assert listed(first_seen=[None, None, None]).first_seen is None
+    assert listed().first_seen is None
+
+
+@pytest.mark.parametrize("days", [[1, 2], [1.5, 2.0, 3.0], [-2, 0, 0], [[1, 2, 3]]])
+def test_days_of_listing_that_do_not_fit_are_refused(days: list[object]) -> None:
+    with pytest.raises(InputError, match=r"domain 'shop': first_seen has shape .* expected \(3,\) whole days"):
+        dataclasses.replace(plain(), first_seen=days)
+
+
+def test_the_name_of_the_days_of_listing_is_reserved() -> None:
+    with pytest.raises(InputError, match="expected a name other than item_id, text, first_seen"):
+        plain().with_item_covariates(first_seen=[1, 2, 3])

@@ -60,3 +60,14 @@ def test_table_has_a_row_for_each_domain() -> None:
     assert table.loc["two", "num_interactions"] == 5
     assert "notes" not in table
     assert describe_table([]).empty
+
+
+def test_a_domain_without_a_log_has_plain_zeros() -> None:
+    items = pd.DataFrame({"item_id": ["a", "b"], "text": ["apple", ""], "first_seen": ["2024-01-02", None]})
+    result = describe(Domain.from_tables(None, items, name="bare"))
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert (result["time"], result["first_time"], result["last_time"]) == ("none", None, None)
+    assert (result["share_items_with_first_seen"], result["share_items_without_text"]) == (0.5, 0.5)
+    assert result["share_items_without_interactions"] == 1
+    for name in ("num_users", "num_queries", "user_length_mean", "user_length_max", "density", "gini_items"):
+        assert result[name] == 0, name

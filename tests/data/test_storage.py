@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -78,6 +79,38 @@ def test_covariates_are_columns_of_the_items(saved: Path, tmp_path: Path) -> Non
         assert np.array_equal(values, domain.item_covariates[name])
         values[0] = 7  # torch.from_numpy warns about read-only arrays
     assert loaded.fingerprint == domain.fingerprint
+
+
+def test_days_of_listing_are_a_column_of_the_items(tmp_path: Path) -> None:
+    plain = make()
+    domain = dataclasses.replace(plain, first_seen=[10, -1, 0])
+    domain.save(tmp_path / "shop")
+    assert pd.read_parquet(tmp_path / "shop" / "items.parquet")["first_seen"].tolist()[::2] == [10, 0]
+    loaded = Domain.load(tmp_path / "shop")
+    assert (loaded.first_seen.tolist(), loaded.first_seen.dtype) == ([10, -1, 0], np.int32)
+    assert loaded.items_frame()["first_seen"].tolist()[::2] == [pd.Timestamp("1970-01-11"), pd.Timestamp("1970-01-01")]
+    assert loaded.fingerprint == domain.fingerprint
+    assert loaded.fingerprint != plain.fingerprint
+    assert dataclasses.replace(loaded, first_seen=None).fingerprint == plain.fingerprint
+    plain.save(tmp_path / "plain")
+    assert "first_seen" not in json.loads((tmp_path / "plain" / "domain.json").read_text())
+    assert pd.read_parquet(tmp_path / "plain" / "items.parquet").columns.tolist() == ["item_id", "text"]
+
+
+def test_a_fingerprint_is_what_it_always_was() -> None:
+    assert make().fingerprint.startswith("fd5aec0ffae1549e")
+
+
+def test_a_domain_without_a_log_is_saved_and_printed(tmp_path: Path) -> None:
+    items = pd.DataFrame({"item_id": ["a", "b"], "text": ["apple", "bread"]})
+    domain = Domain.from_tables(None, items, name="bare", source="test")
+    domain.save(tmp_path / "bare")
+    loaded = Domain.load(tmp_path / "bare")
+    assert loaded.fingerprint == domain.fingerprint
+    assert (loaded.num_users, loaded.num_interactions, loaded.offsets.tolist()) == (0, 0, [0])
+    assert not loaded.has_timestamps
+    assert len(loaded.interactions_frame()) == 0
+    assert "  period:       no interactions\n" in str(loaded)
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,15 @@ def test_a_baseline_cannot_be_calibrated(list_request, users, tmp_path):
     request = replace(list_request, model=str(tmp_path / "baseline"), calibrate=True)
     with pytest.raises(InputError, match="a model of gru4rec cannot be calibrated"):
         list(ArrowRecommender(request).map(batches(users, 4)))
+
+
+def test_unknown_users_get_the_list_of_somebody_without_a_history(list_request, users):
+    some = pa.record_batch({"user_id": pa.array([users[0], "nobody"])})
+    request = replace(list_request, unknown="popular")
+    found = ArrowRecommender(request).lists(some).to_pandas()
+    assert found["user_id"].unique().tolist() == [users[0], "nobody"]
+    assert ArrowRecommender(replace(list_request, unknown="skip")).lists(some)["user_id"].unique().tolist() == [
+        users[0]
+    ]
+    assert "unknown" not in list_request.as_json()
+    assert request.as_json()["unknown"] == "popular"

@@ -62,22 +62,25 @@ _COLUMNS = click.option(
     metavar="OURS=THEIRS",
     multiple=True,
     callback=_parse_columns,
-    help="Map a column of your files: --column user_id=reviewerID. OURS is user_id, item_id, timestamp, order or text; "
-    "text=title+brand joins two columns. Repeat the option for several columns; usual column names need no mapping.",
+    help="Map a column of your files: --column user_id=reviewerID. OURS is user_id, item_id, timestamp, order, text "
+    "or, for the day on which the store listed an item, first_seen; text=title+brand joins two columns. Repeat the "
+    "option for several columns; usual column names need no mapping.",
 )
 # Error messages of the readers mention --column, so commands without it explain why they do not take it.
 _NO_COLUMNS = click.option("--column", multiple=True, hidden=True, expose_value=False, callback=_no_columns)
 
 
-@import_.command("csv", short_help="CSV, TSV or Parquet files of interactions and items.")
+@import_.command("csv", short_help="CSV, TSV or Parquet files of interactions and items, or of items alone.")
 @click.argument("src", nargs=-1, required=True, type=options.PATH)
 @_out_and_name("name of the folder")
 @_COLUMNS
 @console.verbosity
 def import_csv(src: tuple[Path, ...], columns: dict[str, str], name: str | None, out: Path) -> None:
-    """Import CSV, TSV or Parquet files of interactions and items.
+    """Import CSV, TSV or Parquet files of interactions and items, or of items alone.
 
-    SRC is a folder that holds interactions.* and items.*, or these two files. CSV and TSV files may be gzipped (.gz).
+    SRC is a folder that holds interactions.* and items.*, or these two files. One file of items, or a folder that holds
+    items.* and no other table, makes a domain without a log: what a store has on its first day. CSV and TSV files may
+    be gzipped (.gz).
     """
 
     def read() -> Domain:

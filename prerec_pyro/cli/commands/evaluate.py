@@ -41,6 +41,7 @@ class _Options:
     window: int
     do: dict[str, Any]
     calibrate: bool
+    plain: bool
     out: Path
     device: str
 
@@ -98,11 +99,10 @@ def _parse_methods(_ctx: click.Context, _parameter: click.Parameter, value: str 
     help="Days of interactions that the methods count as popularity.",
 )
 @options.do
-@click.option(
-    "--calibrate",
-    is_flag=True,
-    help="Add a calibrated row for each model that is new to the domain: its effect scales S (weights of texts and "
-    "history, popularity and repeats) are estimated from the log of the training users before each query's day.",
+@options.calibrate(
+    "Add a calibrated row for each model that is new to the domain: its effect scales S (weights of texts and history, "
+    "popularity and repeats) are estimated from the log of the training users before each query's day. This is the "
+    "default, except with --split train."
 )
 @click.option("--out", required=True, metavar="FILE", type=options.PATH, help="JSON file to write: a list of rows.")
 @options.device
@@ -111,7 +111,8 @@ def command(**given: Any) -> None:
     """Measure models and baselines on a domain.
 
     Each event of a user except the first is a query, and all items of the domain are candidates. Prints a table and
-    writes a list of JSON rows. If a PreRec model that is new to the domain is measured beside other methods, a last
+    writes a list of JSON rows. A PreRec model that is new to the domain gets two rows, plain and calibrated, unless
+    --plain is given. If a PreRec model that is new to the domain is measured beside other methods, a last
     paragraph summarises whether transfer helps here, and recommends what to do. The row of that model holds the
     same text under the key "transfer".
     """
@@ -154,11 +155,15 @@ def _check_options(chosen: _Options) -> None:
 
 def _entries(chosen: _Options, trained: Mapping[Path, Model], shop: Domain) -> list[entries.Entry]:
     """Return the recommenders to measure: models, calibrated models, methods without training."""
+    import numpy as np
+
     from prerec_pyro.data.splits import split_users
 
     found = [entries.Entry(entries.Intervened(model, chosen.do), model, path) for path, model in trained.items()]
-    if chosen.calibrate:
-        log = split_users(shop, chosen.split_seed).train
+    log = split_users(shop, chosen.split_seed).train
+    has_log = bool((np.diff(shop.offsets)[log] > 1).any())
+    sets_S = not isinstance(chosen.do.get("S", ""), str)
+    if chosen.calibrate or not (chosen.plain or sets_S or chosen.split == "train" or not has_log):
         for path, model in _calibrated(trained, shop, log):
             found.append(entries.Entry(entries.Intervened(model, chosen.do), model, path))
     if chosen.methods:

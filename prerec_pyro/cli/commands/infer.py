@@ -14,7 +14,7 @@ from prerec_pyro.cli.lists import local_job, ray_job, uncertainty, users_file
 from prerec_pyro.errors import InputError
 
 if TYPE_CHECKING:
-    from prerec_pyro.data.batching.histories import Seen
+    from prerec_pyro.data.batching.histories import Seen, Unknown
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.encoded import EncodedDomain
     from prerec_pyro.ranking.approximate import Approximation
@@ -36,6 +36,8 @@ class _Options:
     top_k: int
     do: dict[str, Any]
     calibrate: bool
+    plain: bool
+    unknown: Unknown | None
     at: str | None
     seen: Seen
     approximate: int | None
@@ -60,7 +62,14 @@ class _Options:
     type=options.PATH,
     help="Users to recommend to (text, CSV, TSV, Parquet or JSON Lines): users of the domain, as one id per line or a "
     "column user_id; or new users with their histories, as columns user_id, item_id and optionally timestamp or "
-    "order.  [default: all users of the domain]",
+    "order.  [default: all users of the domain; one list with an empty user_id where the domain has no log]",
+)
+@click.option(
+    "--unknown",
+    type=click.Choice(["popular", "skip", "error"]),
+    help="Users of --users who are not in the log, or have no event before --at: popular gives them the list of "
+    "somebody without a history, which is what is popular or, without a log, what covers the catalogue; skip gives "
+    "them none; error refuses ids that are not in the log.  [default: error; popular where the domain has no log]",
 )
 @click.option(
     "--top-k",
@@ -71,11 +80,9 @@ class _Options:
     help="Number of items for each user.",
 )
 @options.do
-@click.option(
-    "--calibrate",
-    is_flag=True,
-    help="In a new domain, first estimate the effect scales S (weights of texts and history, popularity and repeats) "
-    "from its log.",
+@options.calibrate(
+    "In a new domain with a log, first estimate the effect scales S (weights of texts and history, popularity and "
+    "repeats) from it. This is the default, except with --posterior and --uncertainty, which have an S of their own."
 )
 @click.option(
     "--at",
@@ -127,7 +134,9 @@ def command(**given: Any) -> None:
     """Write the top items for each user of a domain: columns user_id, item_id, score and rank (from 1).
 
     The model recognises a domain that it was trained on by name and items. Any other domain is new: the model
-    recommends there zero-shot, without training.
+    recommends there zero-shot, without training. Where such a domain has a log, four numbers are estimated from it
+    first (--plain leaves that out). Where it has none, histories of --users are matched by text, and people without a
+    history get a list that covers the catalogue.
     """
     _run(_Options(**given))
 
@@ -143,15 +152,16 @@ def _run(chosen: _Options) -> None:
     _check_do(trained, chosen.do)
     with console.timed("loading the domain"):
         shop = Domain.load(chosen.domain)
-    named = users_file.read_users(chosen.users, shop)
+    # An uncertain list is of somebody with a history.
+    named = users_file.read_users(chosen.users, shop, chosen.unknown or ("error" if chosen.uncertainty else None))
     with console.timed("encoding texts and popularity"):
         encoded = trained.encode(shop)
-    calibrated = _calibrated(trained, chosen.model) if chosen.calibrate else trained
+    calibrated = _calibrated(chosen, trained, shop)
     served: Model | CalibratedPreRec | PosteriorMeanPreRec = calibrated
     if chosen.posterior is not None:
         served = _at_posterior_mean(calibrated, chosen.model, encoded, chosen.posterior)
     if chosen.engine == "ray":
-        _write_shards(chosen, encoded, named)
+        _write_shards(chosen, encoded, named, calibrate=calibrated is not trained)
         return
     recommend, columns = served.recommend, local_job.COLUMNS
     if chosen.uncertainty:
@@ -160,6 +170,8 @@ def _run(chosen: _Options) -> None:
             served, chosen.model, encoded, chosen.posterior, chosen.draws
         )
     settings: dict[str, Any] = {"k": chosen.top_k, "do": chosen.do, "at": chosen.at, "seen": chosen.seen}
+    if chosen.unknown is not None and not chosen.uncertainty:
+        settings["unknown"] = chosen.unknown
     if chosen.approximate is not None:
         settings["approximation"] = _approximation(chosen.approximate, shop)
     with console.timed("recommending"):
@@ -176,6 +188,11 @@ def _check_options(chosen: _Options) -> None:
                 raise InputError(f"{option}: cannot be combined with --engine ray; leave one of them out")
     else:
         outputs.check_out_file(chosen.out, local_job.SUFFIXES, sources)
+    if chosen.uncertainty and chosen.unknown == "popular":
+        raise InputError(
+            "--uncertainty: cannot be combined with --unknown popular, whose list does not depend on a history; leave "
+            "one of them out"
+        )
     if chosen.approximate is not None and (chosen.uncertainty or chosen.engine == "ray"):
         other = "--uncertainty" if chosen.uncertainty else "--engine ray"
         raise InputError(f"--approximate: cannot be combined with {other}; leave one of them out")
@@ -191,7 +208,7 @@ def _check_do(model: Model, do: dict[str, Any]) -> None:
         Intervention.check(do, model.graph)
 
 
-def _write_shards(chosen: _Options, encoded: EncodedDomain, named: users_file.UsersFile) -> None:
+def _write_shards(chosen: _Options, encoded: EncodedDomain, named: users_file.UsersFile, *, calibrate: bool) -> None:
     from prerec_pyro.serving.arrow import ListRequest
 
     if named.users is None:
@@ -206,19 +223,31 @@ def _write_shards(chosen: _Options, encoded: EncodedDomain, named: users_file.Us
         do=chosen.do,
         at=chosen.at,
         seen=chosen.seen,
-        calibrate=chosen.calibrate,
+        calibrate=calibrate,
         device=chosen.device,
+        unknown=chosen.unknown,
     )
     ray_job.run(chosen.out, encoded, named.users, request, chosen.shard_users, chosen.workers)
 
 
-def _calibrated(trained: Model, path: Path) -> CalibratedPreRec:
+def _calibrated(chosen: _Options, trained: Model, shop: Domain) -> Model | CalibratedPreRec:
+    """Return the model, calibrated if S is to be estimated from the log of the domain."""
     from prerec_pyro.recommenders.calibrated import CalibratedPreRec
     from prerec_pyro.recommenders.prerec import PreRec
 
-    if isinstance(trained, PreRec) and "S" in trained.graph.edges:
-        return CalibratedPreRec(trained)
-    raise InputError(f"--calibrate: {path} is a model of {trained.name}, which has no S to calibrate; leave it out")
+    if not (isinstance(trained, PreRec) and "S" in trained.graph.edges):
+        if chosen.calibrate:
+            raise InputError(
+                f"--calibrate: {chosen.model} is a model of {trained.name}, which has no S to calibrate; leave it out"
+            )
+        return trained
+    has_own_S = chosen.posterior is not None or chosen.uncertainty or not isinstance(chosen.do.get("S", ""), str)
+    if chosen.plain or (has_own_S and not chosen.calibrate) or trained.sources.row(shop) is not None:
+        return trained
+    if shop.num_interactions == shop.num_users:  # nobody has a second event, so there is nothing to learn S from
+        return trained
+    logger.info("S of domain %s is estimated from its log (--plain leaves that out)", shop.name)
+    return CalibratedPreRec(trained)
 
 
 def _at_posterior_mean(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from prerec_pyro.data.batching.histories import Unknown
     from prerec_pyro.data.domain import Domain
     from prerec_pyro.data.readers.files import FileTable
 
@@ -45,29 +46,31 @@ class UsersFile:
     histories: pd.DataFrame | None = None
 
 
-def read_users(path: Path | None, domain: Domain) -> UsersFile:
+def read_users(path: Path | None, domain: Domain, unknown: Unknown | None = None) -> UsersFile:
     """Return the users to recommend to, after a check of the ids; log their number.
 
     Parameters
     ----------
     path
-        File of users; None for all users of the domain.
+        File of users; None for all users of the domain or, in a domain without users, for `NOBODY`.
     domain
         Domain to recommend in.
+    unknown
+        Users of the file who are not in the log: ``"popular"`` keeps them, ``"skip"`` drops them, ``"error"`` refuses
+        them. None is ``"error"``, or ``"popular"`` in a domain without users.
 
     Raises
     ------
     InputError
         If the file cannot be read, or a user or an item is not in the domain.
     """
+    unknown = unknown or ("error" if domain.num_users else "popular")
     if path is None:
-        logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
-        return UsersFile(users=domain.user_ids)
+        return _all_users(domain, unknown)
     named = read_users_file(path)
     try:
         if named.users is not None:
-            domain.user_position(named.users)
-            logger.info("%s: %s users of domain %s", path, f"{len(named.users):,}", domain.name)
+            return UsersFile(users=_known_or_kept(named.users, path, domain, unknown))
         if named.histories is not None:
             domain.item_position(named.histories["item_id"])
             count = named.histories["user_id"].nunique()
@@ -75,6 +78,41 @@ def read_users(path: Path | None, domain: Domain) -> UsersFile:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return named
+
+
+def _all_users(domain: Domain, unknown: Unknown) -> UsersFile:
+    import numpy as np
+
+    from prerec_pyro.data.batching.histories import NOBODY
+
+    if domain.num_users or unknown == "skip":
+        logger.info("all %s users of domain %s", f"{domain.num_users:,}", domain.name)
+        return UsersFile(users=domain.user_ids)
+    if unknown == "error":
+        raise InputError(
+            f"domain {domain.name!r} has no log, so it has no users; for one list that suits anybody leave out "
+            "--unknown error and --uncertainty"
+        )
+    logger.info("domain %s has no log: one list for anybody, with an empty user_id", domain.name)
+    return UsersFile(users=np.array([NOBODY], dtype=object))
+
+
+def _known_or_kept(users: np.ndarray, path: Path, domain: Domain, unknown: Unknown) -> np.ndarray:
+    """Return the users to make lists for; log how many are not in the log of the domain."""
+    try:
+        known = domain.user_position(users, strict=unknown == "error") >= 0
+    except InputError as error:
+        ways = "--unknown popular (lists of what is popular) or --unknown skip (no lists)"
+        raise InputError(f"{error}. Correct the ids, or give {ways}") from None
+    missing = int((~known).sum())
+    logger.info("%s: %s users of domain %s", path, f"{len(users) - missing:,}", domain.name)
+    if missing:
+        fate = "get no list" if unknown == "skip" else "get the list of somebody without a history"
+        # Without a log nobody can be known, so that is no news.
+        level = logging.WARNING if domain.num_users else logging.INFO
+        where = f"{missing:,} of {len(users):,} users are not in the log of domain {domain.name!r} and {fate}"
+        logger.log(level, "%s: %s", path, where)
+    return users[known] if unknown == "skip" else users
 
 
 def read_users_file(path: Path) -> UsersFile:

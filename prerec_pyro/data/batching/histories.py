@@ -1,7 +1,8 @@
-"""Histories to recommend for: those of users of the domain, or of new users."""
+"""Histories to recommend for: those of users of the domain, of new users, or the empty one of somebody unknown."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pandas as pd
 
 from prerec_pyro.data import times
 from prerec_pyro.data.batching.windows import MAX_HISTORY
+from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame
 from prerec_pyro.data.times import SECONDS_PER_DAY
@@ -21,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 Seen = Literal["drop", "keep"]
 """Seen items, those of a user's history, are dropped from the lists or kept in them."""
+Unknown = Literal["popular", "skip", "error"]
+"""People without a history get the list of somebody unknown, get no list, or are refused."""
+NOBODY = ""
+"""User id of the one list in a domain without users."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +38,7 @@ class Histories:
     user_ids
         ``(num_users,)`` ids.
     offsets
-        ``(num_users + 1,)``: user ``u`` owns ``items[offsets[u] : offsets[u + 1]]``.
+        ``(num_users + 1,)``: user ``u`` owns ``items[offsets[u] : offsets[u + 1]]``. A history may be empty.
     items
         ``(num_events,)`` item indices of all events.
     slot
@@ -50,10 +56,22 @@ class Histories:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """``(num_users,)`` number of events of each history."""
+        return np.diff(self.offsets)
+
+    def only(self, rows: np.ndarray) -> Histories:
+        """Return the histories of some users, given by their rows."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], lengths.cumsum()])
+        events = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return dataclasses.replace(self, user_ids=self.user_ids[rows], offsets=offsets, items=self.items[events])
+
     def padded(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return the most recent items of some users, ``(n, length)`` padded on the right, and their ends ``(n,)``.
 
-        An end is the position of the last item of a user in the flattened array.
+        An end is the position of the last item of a user in the flattened array. No history may be empty.
         """
         start, end = self.offsets[:-1][rows], self.offsets[1:][rows]
         start = np.maximum(start, end - self.max_history)
@@ -69,27 +87,35 @@ class Histories:
 
 
 def known_users(
-    encoded: EncodedDomain, users: Sequence[str] | None, at: str | int | None, max_history: int = MAX_HISTORY
+    encoded: EncodedDomain,
+    users: Sequence[str] | None,
+    at: str | int | None,
+    max_history: int = MAX_HISTORY,
+    *,
+    unknown: Unknown | None = None,
 ) -> Histories:
     """Return the histories of users of the domain before the time `at`.
 
-    Users without an event before `at` are left out, with a warning in the log.
+    With ``unknown="popular"``, users who are not in the log, or have no event before `at`, have an empty history.
+    Otherwise those without an event before `at` are left out, with a warning in the log.
 
     Parameters
     ----------
     encoded
         The domain.
     users
-        User ids; None for all users.
+        User ids; None for all users. In a domain without users that is one user, `NOBODY`, with an empty history.
     at
         See `moment`.
     max_history
         Number of most recent items that a recommender reads.
+    unknown
+        See `Unknown`. None is ``"error"`` or, in a domain without users, ``"popular"``.
 
     Raises
     ------
     InputError
-        If a user is unknown, or `at` is no time.
+        If a user is unknown and is to be refused, or `at` is no time.
 
     Examples
     --------
@@ -101,24 +127,41 @@ def known_users(
     (['ann'], [0, 1])
     """
     domain = encoded.domain
-    rows = np.arange(domain.num_users) if users is None else domain.user_position(users)
+    unknown = unknown or ("error" if domain.num_users else "popular")
+    ids, rows = _user_rows(domain, users, unknown)
     seconds = moment(encoded, at)
-    start, end = domain.offsets[rows], domain.offsets[rows + 1]
+    start = domain.offsets[rows]
+    end = np.where(rows < 0, start, domain.offsets[rows + 1])
     lengths = end - start
     if at is not None and domain.timestamps is not None:
         before = np.concatenate([[0], np.cumsum(domain.timestamps < seconds)])
         lengths = before[end] - before[start]  # the events of a user are in order of time
-    if (lengths == 0).any():
-        logger.warning("%d users have no event before %s and get no list", int((lengths == 0).sum()), at)
-    rows, start, lengths = rows[lengths > 0], start[lengths > 0], lengths[lengths > 0]
+    if unknown != "popular":
+        some = lengths > 0
+        if not some.all():
+            logger.warning("%d users have no event before %s and get no list", int((~some).sum()), at)
+        ids, start, lengths = ids[some], start[some], lengths[some]
     within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
     return Histories(
-        domain.user_ids[rows],
+        ids,
         np.concatenate([[0], lengths.cumsum()]),
         domain.item_index[np.repeat(start, lengths) + within].astype(np.int64),
         slot_of(encoded, seconds),
         max_history,
     )
+
+
+def _user_rows(domain: Domain, users: Sequence[str] | None, unknown: Unknown) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids to recommend for, and their rows, -1 for an id that is not in the log."""
+    if users is None:
+        if domain.num_users or unknown == "skip":
+            return domain.user_ids, np.arange(domain.num_users)
+        if unknown == "error":
+            raise InputError(f"domain {domain.name!r} has no log, so nobody there has a history to recommend by")
+        return np.array([NOBODY], dtype=object), np.array([-1])
+    rows = domain.user_position(users, strict=unknown == "error")
+    known = rows >= (0 if unknown == "skip" else -1)
+    return np.asarray(pd.Index(np.asarray(users)).astype(str), dtype=object)[known], rows[known]
 
 
 def new_users(encoded: EncodedDomain, frame: Any, at: str | int | None, max_history: int = MAX_HISTORY) -> Histories:
@@ -202,7 +245,8 @@ def moment(encoded: EncodedDomain, at: str | int | None) -> int:
     if at is None:
         return 0 if timestamps is None else (int(timestamps.max()) // SECONDS_PER_DAY + 1) * SECONDS_PER_DAY
     if timestamps is None:
-        raise InputError(f"at {at!r}: domain {encoded.name!r} has no timestamps, only an order; leave it out")
+        why = "timestamps, only an order" if encoded.domain.num_interactions else "log"
+        raise InputError(f"at {at!r}: domain {encoded.name!r} has no {why}; leave it out")
     try:
         time = pd.Timestamp(int(at), unit="s") if str(at).lstrip("-").isdigit() else pd.Timestamp(at)
     except (ValueError, OverflowError):
@@ -219,7 +263,11 @@ def slot_of(encoded: EncodedDomain, seconds: int) -> int:
 
 
 def read_histories(
-    encoded: EncodedDomain, users: Sequence[str] | None, histories: Any, at: str | int | None
+    encoded: EncodedDomain,
+    users: Sequence[str] | None,
+    histories: Any,
+    at: str | int | None,
+    unknown: Unknown | None = None,
 ) -> Histories:
     """Return the histories to recommend for, from `known_users` or, where `histories` is given, from `new_users`.
 
@@ -229,7 +277,7 @@ def read_histories(
         If both `users` and `histories` are given, or one of them is refused.
     """
     if histories is None:
-        return known_users(encoded, users, at)
+        return known_users(encoded, users, at, unknown=unknown)
     if users is not None:
         raise InputError("give either users of the domain or histories of new users, not both")
     return new_users(encoded, histories, at)

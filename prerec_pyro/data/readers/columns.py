@@ -31,9 +31,11 @@ _KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         *("text", "title", "name", "description", "itemtext", "producttitle", "productname", "itemname"),
         *("itemtitle", "movietitle", "productdescription", "itemdescription"),
     ),
+    "first_seen": ("firstseen", "dateadded", "addedat", "availablesince"),
 }
 INTERACTION_ROLES = ("user_id", "item_id", "timestamp", "order")
-ITEM_ROLES = ("item_id", "text")
+ITEM_ROLES = ("item_id", "text", "first_seen")
+OPTIONAL_ROLES = ("first_seen",)
 _TIE_BREAKERS = ("order", "position")
 
 
@@ -109,7 +111,7 @@ def add_covariates(
     """
     for name in covariates:
         if name in RESERVED_NAMES:
-            raise InputError(f"item covariate {name!r}: {' and '.join(RESERVED_NAMES)} are no covariates")
+            raise InputError(f"item covariate {name!r}: {', '.join(RESERVED_NAMES)} are no covariates")
         if name not in names:
             raise InputError(f"{file}: no column {name!r} for the item covariate {name!r}; it has {', '.join(names)}")
     return {**found, **{name: name for name in covariates}}

@@ -13,7 +13,14 @@ import pyarrow.dataset as ds
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin, arrow_column, id_strings, open_frame, quoted
-from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, add_covariates, guess, joined
+from prerec_pyro.data.readers.columns import (
+    INTERACTION_ROLES,
+    ITEM_ROLES,
+    OPTIONAL_ROLES,
+    add_covariates,
+    guess,
+    joined,
+)
 from prerec_pyro.data.times import positions, seconds
 from prerec_pyro.data.validation import CheckedItems, check_items, require_columns, single_event_notes, to_objects
 from prerec_pyro.errors import InputError
@@ -72,6 +79,7 @@ def read_parquet(
         timestamps=events.timestamps,
         provenance=provenance,
         item_covariates=items.covariates,
+        first_seen=items.first_seen,
     )
 
 
@@ -208,7 +216,8 @@ def _check_mapping(mapping: Mapping[str, str], *datasets: ds.Dataset) -> None:
     for ours, theirs in mapping.items():
         if ours not in (*INTERACTION_ROLES, *ITEM_ROLES):
             raise InputError(
-                f"--column {ours}={theirs}: no column {ours!r}; map one of user_id, item_id, timestamp, order, text"
+                f"--column {ours}={theirs}: no column {ours!r}; map one of user_id, item_id, timestamp, order, text, "
+                "first_seen"
             )
         parts = theirs.split("+") if ours == "text" else [theirs]
         for part in parts:
@@ -227,7 +236,8 @@ def _batches(
     """Yield the columns that are needed, under our names, and their origin; files in the order of their paths."""
     names = dataset.schema.names
     found = guess(names, roles, mapping, str(label))
-    needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(roles)
+    needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(ITEM_ROLES)
+    needed = [name for name in needed if name not in OPTIONAL_ROLES]
     if missing := [need for need in needed if not any(option in found for option in need.split(" or "))]:
         require_columns(names, missing, Origin(str(label)))
     found = add_covariates(found, covariates, names, str(label))

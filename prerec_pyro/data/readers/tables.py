@@ -1,4 +1,4 @@
-"""Reader of CSV, TSV and Parquet: one file of interactions and one file of items."""
+"""Reader of CSV, TSV and Parquet: one file of items and, where there is a log, one of interactions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pyarrow.parquet as pq
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.frames import Origin
-from prerec_pyro.data.readers.columns import INTERACTION_ROLES, ITEM_ROLES, add_covariates, check_mapping, guess, pick
+from prerec_pyro.data.readers.columns import (
+    INTERACTION_ROLES,
+    ITEM_ROLES,
+    OPTIONAL_ROLES,
+    add_covariates,
+    check_mapping,
+    guess,
+    pick,
+)
 from prerec_pyro.data.readers.files import FileTable, existing_file, parse_delimited, read_bytes
 from prerec_pyro.data.validation import require_columns
 from prerec_pyro.errors import InputError
@@ -27,17 +35,18 @@ def read_tables(
     name: str | None = None,
     item_covariates: Sequence[str] = (),
 ) -> Domain:
-    """Return the domain of an interactions file and an items file.
+    """Return the domain of an interactions file and an items file, or of an items file alone.
 
     Parameters
     ----------
     source
         A folder that holds ``interactions.*`` and ``items.*``, or the two files in either order; the file with users
-        holds the interactions.
+        holds the interactions. One file of items, or a folder that holds ``items.*`` and no other table, makes a domain
+        without a log.
     columns
         Our column → theirs, such as ``{"user_id": "reviewerID"}``, where a common name is not enough;
         ``{"text": "title+brand"}`` joins columns by a blank. Our columns are ``user_id``, ``item_id``, ``timestamp``,
-        ``order`` and ``text``.
+        ``order``, ``text`` and, optionally, ``first_seen``: the day on which the store listed an item.
     name
         Name of the domain; by default the name of the folder.
     item_covariates
@@ -50,12 +59,14 @@ def read_tables(
         `Domain.from_tables`.
     """
     mapping = dict(columns or {})
-    paths = _two_paths(source)
+    paths = _paths(source)
     files = [read_file(path) for path in paths]
     check_mapping(mapping, files)
     interactions, items = _tell_apart(files, mapping)
-    events, events_origin = _chosen(interactions, INTERACTION_ROLES, mapping)
     catalogue, items_origin = _chosen(items, ITEM_ROLES, mapping, item_covariates)
+    events, events_origin = None, items_origin
+    if interactions is not None:
+        events, events_origin = _chosen(interactions, INTERACTION_ROLES, mapping)
     return Domain.from_tables(
         events,
         catalogue,
@@ -90,23 +101,33 @@ def _folder_name(path: Path) -> str:
     return path.resolve().parent.name
 
 
-def _two_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+def _paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the paths of two files, or of one file of items."""
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(part) for part in source]
     if len(paths) == 1 and paths[0].is_dir():
-        return [_only_file(paths[0], stem) for stem in ("interactions", "items")]
+        alone = all(_stem(path) == "items" for path in paths[0].iterdir() if _is_table(path))
+        return [_only_file(paths[0], stem) for stem in (("items",) if alone else ("interactions", "items"))]
     for path in paths:
         existing_file(path)
-    if len(paths) != 2:
+    if len(paths) not in (1, 2):
         given = ", ".join(str(path) for path in paths) or "nothing"
         raise InputError(
-            f"{given}: expected two files, the interactions and the items, or the folder that holds "
-            "interactions.* and items.*"
+            f"{given}: expected two files, the interactions and the items, one file of items for a domain without a "
+            "log, or the folder that holds interactions.* and items.*"
         )
     return paths
 
 
+def _stem(path: Path) -> str:
+    return path.name.lower().split(".")[0]
+
+
+def _is_table(path: Path) -> bool:
+    return path.is_file() and any(suffix.lower() in (*_DELIMITERS, *_PARQUET) for suffix in path.suffixes)
+
+
 def _only_file(folder: Path, stem: str) -> Path:
-    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().split(".")[0] == stem)
+    found = sorted(path for path in folder.iterdir() if path.is_file() and _stem(path) == stem)
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.name for path in found or sorted(folder.iterdir())[:8]) or "nothing"
@@ -115,9 +136,15 @@ def _only_file(folder: Path, stem: str) -> Path:
     raise InputError(f"{folder}: no {stem}.csv, .tsv or .parquet; it holds {names}. Name the two files to read")
 
 
-def _tell_apart(files: Sequence[FileTable], mapping: Mapping[str, str]) -> tuple[FileTable, FileTable]:
-    """Return (interactions, items); only interactions have a column of users."""
+def _tell_apart(files: Sequence[FileTable], mapping: Mapping[str, str]) -> tuple[FileTable | None, FileTable]:
+    """Return (interactions, items); only interactions have a column of users, and one file is the items."""
     with_users = ["user_id" in _users(file, mapping) for file in files]
+    if with_users == [True]:
+        raise InputError(
+            f"{files[0].path}: has a column of users, so it holds interactions; name the file of items too"
+        )
+    if with_users == [False]:
+        return None, files[0]
     if with_users == [False, True]:
         return files[1], files[0]
     if with_users == [True, True]:
@@ -138,6 +165,7 @@ def _chosen(
     names = file.table.column_names
     found = guess(names, roles, mapping, file.path.name)
     needed = ["user_id", "item_id", "timestamp or order"] if "user_id" in roles else list(roles)
+    needed = [need for need in needed if need not in OPTIONAL_ROLES]
     missing = [need for need in needed if not any(option in found for option in need.split(" or "))]
     if missing:
         require_columns(names, missing, Origin(file.path.name))

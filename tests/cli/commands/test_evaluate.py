@@ -40,7 +40,7 @@ def measure(run: Callable[..., Result], world: Path, tmp_path: Path) -> Measure:
 
 
 def test_rows_keep_the_contract(measure: Measure, model: Path, shop2: Domain, tmp_path: Path) -> None:
-    rows = measure("--model", model, "--methods", "random,pop,sbert")
+    rows = measure("--plain", "--model", model, "--methods", "random,pop,sbert")
     assert [row["method"] for row in rows] == ["prerec", "random", "pop", "sbert"]
     total = num_queries(shop2, split_users(shop2).test)
     for row in rows:
@@ -55,7 +55,7 @@ def test_rows_keep_the_contract(measure: Measure, model: Path, shop2: Domain, tm
 
 
 def test_the_metrics_are_those_of_the_protocol(measure: Measure, model: Path, shop2: Domain) -> None:
-    rows = measure("--model", model, "--methods", "pop", "--split", "validation", "--split-seed", 3)
+    rows = measure("--plain", "--model", model, "--methods", "pop", "--split", "validation", "--split-seed", 3)
     loaded, users = PreRec.load(model, "cpu"), split_users(shop2, 3).validation
     encoded = loaded.encode(shop2)
     for row, recommender in zip(rows, (loaded, MostPopular()), strict=True):
@@ -64,7 +64,7 @@ def test_the_metrics_are_those_of_the_protocol(measure: Measure, model: Path, sh
 
 
 def test_the_table_marks_the_best(measure: Measure, model: Path) -> None:
-    rows = measure("--model", model, "--methods", "pop,random")
+    rows = measure("--plain", "--model", model, "--methods", "pop,random")
     lines = measure.result.stdout.splitlines()
     assert lines[0].split() == ["method", "subset", *METRICS, "mean_popularity", "queries"]
     assert len(lines) == 7
@@ -108,23 +108,23 @@ def test_the_domain_is_encoded_once(
         return whole(self, domain)
 
     monkeypatch.setattr(PreRec, "encode", encode)
-    rows = measure("--model", model, "--model", model_n, "--methods", "pop,random,sbert")
+    rows = measure("--plain", "--model", model, "--model", model_n, "--methods", "pop,random,sbert")
     assert encoded == [15]
-    other = measure("--model", model, "--methods", "pop", "--window", 2)
+    other = measure("--plain", "--model", model, "--methods", "pop", "--window", 2)
     assert encoded[1:] == [15, 2]
     assert other[0]["recall"] == rows[0]["recall"]
     assert other[1]["mean_popularity"] < rows[2]["mean_popularity"]  # fewer days, fewer events
 
 
 def test_two_models_are_named_by_folder(measure: Measure, model: Path, model_n: Path) -> None:
-    rows = measure("--model", model, "--model", model_n)
+    rows = measure("--plain", "--model", model, "--model", model_n)
     assert [(row["method"], row["model"]) for row in rows] == [("prerec", str(model)), ("prerec_n", str(model_n))]
     assert str(model_n) in measure.result.stdout
 
 
 def test_do_changes_models_only(measure: Measure, model: Path) -> None:
-    plain = measure("--model", model, "--methods", "pop")
-    without = measure("--model", model, "--methods", "pop", "--do", "Z=mean", "--do", "D=1")
+    plain = measure("--plain", "--model", model, "--methods", "pop")
+    without = measure("--plain", "--model", model, "--methods", "pop", "--do", "Z=mean", "--do", "D=1")
     assert without[0]["do"] == {"Z": "mean", "D": 1.0}
     assert without[0]["mrr"] != plain[0]["mrr"]
     assert without[1] == plain[1]
@@ -198,11 +198,22 @@ def test_a_split_without_queries_is_rejected(refused: Callable[..., None], shop2
     refused("evaluate", "--domain", tmp_path / "first", "--out", tmp_path / "rows.json", *options, says="--split test")
 
 
-def test_calibrate_adds_a_row_for_a_model_that_is_new_to_the_domain(
-    measure: Measure, run: Callable[..., Result], world: Path, model: Path, shop2: Domain, tmp_path: Path
+def test_a_model_that_is_new_to_the_domain_has_a_calibrated_row_too(
+    measure: Measure,
+    run: Callable[..., Result],
+    world: Path,
+    model: Path,
+    model_n: Path,
+    shop2: Domain,
+    tmp_path: Path,
 ) -> None:
-    rows = measure("--model", model, "--calibrate")
+    rows = measure("--model", model)
     assert [row["method"] for row in rows] == ["prerec", "prerec_calibrated"]
+    assert measure("--model", model, "--calibrate") == rows
+    assert measure("--model", model, "--plain") == rows[:1]
+    assert [row["method"] for row in measure("--model", model, "--do", "S=0")] == ["prerec"]
+    assert [row["method"] for row in measure("--model", model, "--split", "train")] == ["prerec"]
+    assert [row["method"] for row in measure("--model", model_n)] == ["prerec_n"]
     splits = split_users(shop2)
     trained = PreRec.load(model, device="cpu")
     encoded = trained.encode(shop2)
@@ -213,7 +224,6 @@ def test_calibrate_adds_a_row_for_a_model_that_is_new_to_the_domain(
         world / "sim-0",
         "--model",
         model,
-        "--calibrate",
         "--k-percent",
         5,
         "--out",
@@ -228,3 +238,4 @@ def test_calibrate_adds_a_row_for_a_model_that_is_new_to_the_domain(
 def test_calibrate_rejects_the_users_that_it_reads(refused: Callable[..., None], world: Path, model: Path) -> None:
     known = ("--domain", world / "sim-2", "--model", model, "--out", "rows.json", "--split", "train", "--calibrate")
     refused("evaluate", *known, says="--calibrate: reads the log of the training users")
+    refused("evaluate", *known, "--plain", says="--plain and --calibrate exclude each other")

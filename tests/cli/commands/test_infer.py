@@ -12,10 +12,16 @@ import pandas as pd
 import pytest
 
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from tests.support.list_files import assert_same_lists
 
 Infer = Callable[..., pd.DataFrame]
+
+
+def served(model: Path) -> CalibratedPreRec:
+    """The model as `infer` serves it by default."""
+    return CalibratedPreRec(PreRec.load(model, "cpu"))
 
 
 def test_all_users_get_their_lists(infer: Infer, model: Path, shop2: Domain) -> None:
@@ -24,7 +30,7 @@ def test_all_users_get_their_lists(infer: Infer, model: Path, shop2: Domain) -> 
     assert lists["user_id"].unique().tolist() == shop2.user_ids.tolist()
     assert lists["rank"].tolist() == [1, 2, 3] * shop2.num_users
     assert (lists.groupby("user_id")["score"].diff().dropna() <= 0).all()
-    assert_same_lists(lists, PreRec.load(model, "cpu").recommend(shop2, k=3))
+    assert_same_lists(lists, served(model).recommend(shop2, k=3))
     assert f"all {shop2.num_users} users of domain sim-2\n" in lists.attrs["log"]
     assert f"lists.csv: {len(lists)} rows\n" in lists.attrs["log"]
 
@@ -43,14 +49,14 @@ def test_do_takes_multiples_of_a_node(infer: Infer, model: Path, shop2: Domain) 
     plain = infer()
     pd.testing.assert_frame_equal(infer("--do", "Z=observed", "--do", "D=observed"), plain)
     half = infer("--do", "Z=x0.5")
-    pd.testing.assert_frame_equal(half, PreRec.load(model, "cpu").recommend(shop2, do={"Z": "x0.5"}), check_dtype=False)
+    pd.testing.assert_frame_equal(half, served(model).recommend(shop2, do={"Z": "x0.5"}), check_dtype=False)
     assert not half["item_id"].equals(plain["item_id"])
 
 
 @pytest.mark.parametrize("options", [("--do", "Z=0"), ("--do", "Z=mean"), ("--do", "U=0.5", "--do", "D=-1e-1")])
 def test_do_sets_nodes(infer: Infer, model: Path, shop2: Domain, options: tuple[str, ...]) -> None:
     do = {text[0]: text[2:] if text[2:] == "mean" else float(text[2:]) for text in options[1::2]}
-    expected = PreRec.load(model, "cpu").recommend(shop2, do=do)
+    expected = served(model).recommend(shop2, do=do)
     lists = infer(*options)
     assert_same_lists(lists, expected)
     assert not np.allclose(lists["score"], infer()["score"])
@@ -65,7 +71,7 @@ def test_a_small_catalogue_is_ranked_exactly(infer: Infer) -> None:
 def test_only_events_before_the_time_count(infer: Infer, model: Path, shop2: Domain) -> None:
     moment = int(np.median(shop2.timestamps))
     lists = infer("--at", moment)
-    assert_same_lists(lists, PreRec.load(model, "cpu").recommend(shop2, at=moment))
+    assert_same_lists(lists, served(model).recommend(shop2, at=moment))
     assert 0 < lists["user_id"].nunique() < shop2.num_users
     empty = infer("--at", "1999-01-01")
     assert len(empty) == 0
@@ -95,9 +101,43 @@ def test_a_new_item_can_be_recommended(infer: Infer, world: Path, tmp_path: Path
 def test_a_trained_domain_is_recognised(infer: Infer, model: Path, world: Path) -> None:
     own = Domain.load(world / "sim-0")
     lists = infer(domain=world / "sim-0")
-    assert_same_lists(lists, PreRec.load(model, "cpu").recommend(own))
-    renamed = PreRec.load(model, "cpu").recommend(dataclasses.replace(own, name="elsewhere"))
+    assert_same_lists(lists, served(model).recommend(own))
+    renamed = served(model).recommend(dataclasses.replace(own, name="elsewhere"))
     assert not np.allclose(lists["score"], renamed["score"])
+
+
+def test_a_new_domain_is_calibrated_unless_plain_is_given(infer: Infer, model: Path, shop2: Domain) -> None:
+    plain = infer("--plain")
+    assert_same_lists(plain, PreRec.load(model, "cpu").recommend(shop2))
+    assert "is estimated from its log" not in plain.attrs["log"]
+    default = infer()
+    assert not np.allclose(default["score"], plain["score"])
+    assert "S of domain sim-2 is estimated from its log (--plain leaves that out)\n" in default.attrs["log"]
+    assert_same_lists(infer("--calibrate"), default)
+    given = infer("--do", "S=0")  # S is set, so there is nothing to estimate
+    assert "is estimated" not in given.attrs["log"]
+    assert_same_lists(given, infer("--plain", "--do", "S=0"))
+
+
+def test_a_trained_domain_and_a_log_of_single_events_are_not_calibrated(
+    infer: Infer, model: Path, world: Path, shop2: Domain, tmp_path: Path
+) -> None:
+    known = infer(domain=world / "sim-0")
+    assert "is estimated" not in known.attrs["log"]
+    assert_same_lists(infer("--plain", domain=world / "sim-0"), known)
+    first = shop2.offsets[:-1]
+    single = {"offsets": np.arange(shop2.num_users + 1), "item_index": shop2.item_index[first]}
+    dataclasses.replace(shop2, **single, timestamps=shop2.timestamps[first]).save(tmp_path / "single")
+    assert "is estimated" not in infer(domain=tmp_path / "single", out="single.csv").attrs["log"]
+
+
+def test_plain_and_calibrate_exclude_each_other(
+    refused: Callable[..., None], world: Path, model: Path, model_n: Path, tmp_path: Path
+) -> None:
+    where = ("--domain", world / "sim-2", "--out", tmp_path / "lists.csv")
+    for options in (("--plain", "--calibrate"), ("--calibrate", "--plain")):
+        refused("infer", "--model", model, *where, *options, says="--plain and --calibrate exclude each other")
+    refused("infer", "--model", model_n, *where, "-q", "--calibrate", says="which has no S to calibrate; leave it out")
 
 
 def test_prerec_n_makes_lists_too(infer: Infer, model_n: Path) -> None:

@@ -42,7 +42,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
 
 
 def test_the_summary_compares_the_queries(measure, model: Path, model_n: Path, scratch: Path, world: Path) -> None:
-    rows = measure("--model", model, "--model", model_n, "--model", scratch, "--methods", "random,pop,sbert")
+    models = ("--model", model, "--model", model_n, "--model", scratch)
+    rows = measure("--plain", *models, "--methods", "random,pop,sbert")
     assert [row["method"] for row in rows if "transfer" in row] == ["prerec"]
     transfer = rows[0]["transfer"]
     assert list(transfer["against"]) == ["prerec_n", "sasrec from scratch", "pop", "sbert"]
@@ -63,7 +64,7 @@ def test_the_summary_compares_the_queries(measure, model: Path, model_n: Path, s
 
 
 def test_a_calibrated_row_is_summarised(measure, model: Path) -> None:
-    rows = measure("--model", model, "--calibrate", "--methods", "pop")
+    rows = measure("--model", model, "--methods", "pop")
     assert [row["method"] for row in rows if "transfer" in row] == ["prerec_calibrated"]
     assert "r-NDCG of prerec_calibrated minus" in measure.result.stdout
     for hint in ("--methods sbert", "--method prerec_n", "--method sasrec"):
@@ -72,7 +73,7 @@ def test_a_calibrated_row_is_summarised(measure, model: Path) -> None:
 
 def test_two_models_get_a_summary_each(measure, model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "copy")
-    rows = measure("--model", model, "--model", tmp_path / "copy", "--methods", "pop")
+    rows = measure("--plain", "--model", model, "--model", tmp_path / "copy", "--methods", "pop")
     texts = [row["transfer"]["text"] for row in rows[:2]]
     assert [str(path) in text for path, text in zip((model, tmp_path / "copy"), texts, strict=True)] == [True, True]
     assert rows[0]["transfer"]["against"] == rows[1]["transfer"]["against"]

@@ -58,5 +58,6 @@ def test_a_failed_run_keeps_the_old_file(
     monkeypatch.setattr(PreRec, "recommend", fails_later)
     monkeypatch.setattr(local_job, "USERS_AT_A_TIME", 7)
     (tmp_path / out).write_text("old")
-    refused("infer", "--model", model, "--domain", world / "sim-2", "--out", tmp_path / out, "-q", says="no more")
+    where = ("--model", model, "--domain", world / "sim-2", "--out", tmp_path / out)
+    refused("infer", *where, "--plain", "-q", says="no more")
     assert len(calls) == 2

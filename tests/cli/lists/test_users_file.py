@@ -103,3 +103,63 @@ def test_a_bad_file_is_rejected(
     (tmp_path / name).write_text(content)
     arguments = ("--model", model, "--domain", world / "sim-2", "--users", tmp_path / name)
     refused("infer", *arguments, "--out", tmp_path / "new" / "lists.csv", "-q", says=says)
+
+
+def test_unknown_users_are_refused_skipped_or_get_what_is_popular(
+    infer: Infer, refused: Callable[..., None], model: Path, world: Path, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text("new\nu2-00003\nnewer\n")
+    known = infer().query("user_id == 'u2-00003'")
+    skipped = infer("--users", users, "--unknown", "skip")
+    assert_same_lists(skipped, known.reset_index(drop=True))
+    said = f"Warning: {users}: 2 of 3 users are not in the log of domain 'sim-2' and get "
+    assert f"{said}no list\n" in skipped.attrs["log"]
+    lists = infer("--users", users, "--unknown", "popular")
+    assert f"{said}the list of somebody without a history\n" in lists.attrs["log"]
+    assert lists["user_id"].unique().tolist() == ["new", "u2-00003", "newer"]
+    assert_same_lists(lists[20:40].reset_index(drop=True), known.reset_index(drop=True))
+    assert lists["item_id"][:20].tolist() == lists["item_id"][40:].tolist()
+    where = ("--model", model, "--domain", world / "sim-2", "--out", tmp_path / "x.csv", "--users", users)
+    for options in ((), ("--unknown", "error")):
+        refused("infer", *where, "-q", *options, says=["'new', 'newer' (2 of 3)", "--unknown popular"])
+    refused(
+        *("infer", *where, "--unknown", "popular", "--uncertainty"),
+        says="--uncertainty: cannot be combined with --unknown popular",
+    )
+
+
+def test_known_users_without_an_event_yet_may_get_what_was_popular(infer: Infer, shop2: Domain) -> None:
+    moment = int(np.median(shop2.timestamps[shop2.offsets[:-1]]))
+    some, everybody = infer("--at", moment), infer("--at", moment, "--unknown", "popular")
+    assert 0 < some["user_id"].nunique() < shop2.num_users == everybody["user_id"].nunique()
+    here = everybody["user_id"].isin(some["user_id"])
+    assert_same_lists(everybody[here].reset_index(drop=True), some)
+
+
+def test_a_domain_without_a_log_has_a_list_for_anybody(
+    infer: Infer, refused: Callable[..., None], run: Callable, model: Path, shop2: Domain, tmp_path: Path
+) -> None:
+    bare, users = tmp_path / "bare", tmp_path / "users.csv"
+    shop2.items_frame().to_csv(tmp_path / "items.csv", index=False)
+    imported = run("data", "import", "csv", tmp_path / "items.csv", "--name", "bare", "--out", bare)
+    assert imported.exit_code == 0, imported.stderr
+    Domain.load(bare).with_embeddings(shop2.embeddings).save(bare)
+    lists = infer("--top-k", 5, domain=bare, out="lists.parquet")
+    assert (lists["user_id"].tolist(), lists["rank"].tolist()) == ([""] * 5, [1, 2, 3, 4, 5])
+    assert "domain bare has no log: one list" in lists.attrs["log"]
+    users.write_text("ann\nbob\n")
+    named = infer("--top-k", 5, "--users", users, domain=bare)
+    assert named["user_id"].unique().tolist() == ["ann", "bob"]
+    assert named["item_id"].tolist() == lists["item_id"].tolist() * 2
+    assert "Warning" not in named.attrs["log"]
+    assert len(infer("--unknown", "skip", domain=bare)) == 0
+    where = ("infer", "--model", model, "--domain", bare, "--out", tmp_path / "x.csv", "-q")
+    refused(*where, "--unknown", "error", says="domain 'bare' has no log, so it has no users")
+    refused(*where, "--users", users, "--unknown", "error", says="unknown user ids: 'ann', 'bob'")
+    refused(*where, "--uncertainty", says="domain 'bare' has no log, so it has no users")
+    # A click on the first day is matched by its text.
+    users.write_text(f"user_id,item_id\nann,{shop2.item_ids[7]}\n")
+    clicked = infer("--top-k", 5, "--users", users, domain=bare)
+    assert clicked["user_id"].unique().tolist() == ["ann"]
+    assert clicked["item_id"].tolist() != lists["item_id"].tolist()

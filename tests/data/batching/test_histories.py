@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.histories import Histories, known_users, moment, new_users, slot_of
-from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import EncodedDomain, encode_domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
 from tests.support.graphs import make_encoded
@@ -172,3 +173,34 @@ def test_invalid_times_are_refused(timed: EncodedDomain, at: str) -> None:
 def test_a_time_is_refused_where_only_an_order_is_known(untimed: EncodedDomain) -> None:
     with pytest.raises(InputError, match="'untimed' has no timestamps, only an order; leave it out"):
         known_users(untimed, None, "2011-06-01", 64)
+
+
+def test_unknown_users_are_refused_skipped_or_have_an_empty_history(timed) -> None:
+    users = ["new", "u1", "newer"]
+    with pytest.raises(InputError, match=r"unknown user ids: 'new', 'newer' \(2 of 3\)"):
+        known_users(timed, users, None)
+    assert list(lists(known_users(timed, users, None, unknown="skip"))) == ["u1"]
+    found = known_users(timed, users, None, unknown="popular")
+    assert (found.user_ids.tolist(), found.lengths.tolist()[::2]) == (users, [0, 0])
+    assert lists(found)["u1"] == lists(known_users(timed, ["u1"], None))["u1"]
+    some = found.only(np.array([2, 1]))
+    assert lists(some) == {"newer": [], "u1": lists(found)["u1"]}
+    assert some.slot == found.slot
+    first = int(timed.domain.timestamps.min())
+    early = known_users(timed, ["u0", "new"], first, unknown="popular")
+    assert (early.user_ids.tolist(), early.lengths.tolist()) == (["u0", "new"], [0, 0])
+
+
+def test_a_domain_without_users_has_one_empty_history() -> None:
+    domain = Domain("bare", ["a", "b"], ["A", "B"], [], [0], [], embeddings=np.eye(2))
+    encoded = encode_domain(domain)
+    for found in (known_users(encoded, None, None), known_users(encoded, None, None, unknown="popular")):
+        assert (found.user_ids.tolist(), found.offsets.tolist(), len(found.items)) == ([""], [0, 0], 0)
+    assert known_users(encoded, ["x", "y"], None).user_ids.tolist() == ["x", "y"]
+    assert len(known_users(encoded, None, None, unknown="skip")) == 0
+    with pytest.raises(InputError, match="domain 'bare' has no log, so nobody there has a history"):
+        known_users(encoded, None, None, unknown="error")
+    with pytest.raises(InputError, match="unknown user ids: 'x'"):
+        known_users(encoded, ["x"], None, unknown="error")
+    with pytest.raises(InputError, match="domain 'bare' has no log; leave it out"):
+        known_users(encoded, None, "2024-01-01")

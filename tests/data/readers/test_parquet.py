@@ -148,3 +148,10 @@ def test_numbers_stay_as_they_were_written(tmp_path: Path):
     domain = read_parquet(write(tmp_path, {"1.parquet": log([1, 1], [big, 2], timestamp=[10**9, 10**9])}, items))
     assert domain.item_ids.tolist() == [str(big), "2"]
     assert np.array_equal(domain.item_index, [0, 1])
+
+
+def test_days_of_listing_are_read(tmp_path: Path) -> None:
+    listed = ITEMS.append_column("first_seen", pa.array(["1970-01-11", None, "1970-02-01"]))
+    folder = write(tmp_path / "shop", {"part.parquet": GOOD}, listed)
+    assert read_parquet(folder).first_seen.tolist() == [10, -1, 31]
+    assert read_parquet(write(tmp_path / "plain", {"part.parquet": GOOD})).first_seen is None

@@ -70,7 +70,7 @@ def test_item_covariates_are_read(folder: Path) -> None:
     for name, message in [
         ("price", "items.csv, column 'price': line 3: 'free' is no number; expected a number for every item"),
         ("stock", "items.csv: no column 'stock' for the item covariate 'stock'; it has asin, title, price"),
-        ("text", "item covariate 'text': item_id and text are no covariates"),
+        ("text", "item covariate 'text': item_id, text, first_seen are no covariates"),
     ]:
         with pytest.raises(InputError, match=message):
             read_tables(folder, item_covariates=[name])
@@ -120,8 +120,8 @@ def test_malformed_files_are_refused(folder: Path, events: str, items: str, mess
 def test_paths_that_cannot_be_read(folder: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: no such file"):
         read_tables(folder / "nowhere")
-    with pytest.raises(InputError, match=r"expected two files, the interactions and the items"):
-        read_tables(folder / "items.csv")
+    with pytest.raises(InputError, match=r"interactions.csv: has a column of users, so it holds interactions"):
+        read_tables(folder / "interactions.csv")
     with pytest.raises(InputError, match=r"expected two files"):
         read_tables([])
     (folder / "log.txt").write_text(EVENTS)
@@ -150,3 +150,32 @@ def test_real_files(real_data: Path, name: str, size: tuple[int, int, int]) -> N
     assert domain.name == name
     raw = pd.read_csv(real_data / name / "interactions.csv", dtype=str)
     assert domain.interactions_frame()["item_id"].tolist() == raw["item_id"].tolist()  # the file is in sequence order
+
+
+def test_items_alone_make_a_domain_without_a_log(folder: Path) -> None:
+    file = read_tables(folder / "items.csv")
+    (folder / "interactions.csv").unlink()
+    (folder / "readme.md").write_text("Our catalogue.")
+    for domain in (file, read_tables(folder)):
+        assert (domain.name, domain.num_items, domain.num_users, domain.num_interactions) == ("shop", 2, 0, 0)
+        assert domain.provenance["files"] == ["items.csv"]
+        assert domain.provenance["notes"] == ["no interactions: a catalogue without a log"]
+    (folder / "log.csv").write_text(EVENTS)  # a log by another name is not left out in silence
+    with pytest.raises(InputError, match=r"no interactions.csv, .tsv or .parquet; it holds items.csv, log.csv"):
+        read_tables(folder)
+
+
+@pytest.mark.parametrize("name", ["first_seen", "First seen", "listed"])
+def test_days_of_listing_are_read(folder: Path, name: str) -> None:
+    assert read_tables(folder).first_seen is None
+    (folder / "items.csv").write_text(f"asin,title,{name}\n01,Pie,1970-01-11\n1,Bread,\n2,Bun,1970-02-01T23:00\n")
+    domain = read_tables(folder, columns={"first_seen": "listed"} if name == "listed" else None)
+    assert domain.first_seen.tolist() == [10, -1, 31]
+    (folder / "items.csv").write_text(f"asin,title,{name}\n01,Pie,864000\n1,Bread,864001\n")
+    columns = {"first_seen": "listed"} if name == "listed" else None
+    assert read_tables(folder, columns=columns).first_seen.tolist() == [10, 10]
+    (folder / "items.csv").write_text(f"asin,title,{name}\n01,Pie,\n1,Bread,soon\n")
+    with pytest.raises(InputError, match=rf"items.csv, column '{name}'.*: line 3: 'soon' cannot be read"):
+        read_tables(folder, columns=columns)
+    (folder / "items.csv").write_text(f"asin,title,{name}\n01,Pie,\n1,Bread,\n")
+    assert read_tables(folder, columns=columns).first_seen is None
