@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.popularity import Normalizer, Popularity
+from prerec_pyro.data.popularity import OTHER_WINDOWS, Normalizer, Popularity
 from prerec_pyro.data.summary import as_text, sizes, summary_rows
 from prerec_pyro.data.text.encoder import Encoder, embed_items
 from prerec_pyro.data.text.whitening import whiten
@@ -33,6 +33,8 @@ class EncodedDomain:
         Time slot of each event, ``(num_interactions,)`` int64.
     whitening
         Strength of the whitening that was applied to `texts`; 0 for none.
+    other_windows
+        Days of further popularity windows that batches count in.
     """
 
     domain: Domain
@@ -40,7 +42,9 @@ class EncodedDomain:
     popularity: Popularity
     slots: np.ndarray
     whitening: float = 0.0
+    other_windows: tuple[int, ...] = OTHER_WINDOWS
     _whitened: dict[float, EncodedDomain] = field(default_factory=dict, repr=False)
+    _windows: dict[int, Popularity] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         rows = summary_rows(self.domain)
@@ -55,6 +59,18 @@ class EncodedDomain:
     def covariates(self) -> dict[str, Tensor]:
         """Item covariates of the domain: name → ``(num_items,)`` float32; empty without any."""
         return {name: torch.from_numpy(values.copy()) for name, values in self.domain.item_covariates.items()}
+
+    @property
+    def other_popularity(self) -> list[Popularity]:
+        """The popularity index with each of the `other_windows`, made when first needed."""
+        for days in self.other_windows:
+            if days not in self._windows:
+                self._windows[days] = self.popularity.with_window(days)
+        return [self._windows[days] for days in self.other_windows]
+
+    def with_other_windows(self, days: tuple[int, ...]) -> EncodedDomain:
+        """Return the domain with other `other_windows`; what has been counted is shared."""
+        return self if days == self.other_windows else replace(self, other_windows=days, _whitened={})
 
     def whitened(self, strength: float) -> EncodedDomain:
         """Return the domain with whitened texts (see `whiten`), computed once for each strength.

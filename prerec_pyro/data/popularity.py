@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 NUM_FACTORS = 4  # w = 1 … 4
+OTHER_WINDOWS = (3, 60, 365)
+"""Days of further windows, beside the one that a user chooses: what is new, and what sells in the long run."""
 _BLOCK = 1 << 18  # lookups or events at a time: temporary arrays stay small and in the CPU cache
 Normalizer = Literal["catalogue", "active"]
 
@@ -82,10 +85,24 @@ class Popularity:
             self._keys += days
             self._keys -= self.first_day
         self._keys.sort()
+        self._set_window()
+
+    def with_window(self, window: int) -> Popularity:
+        """Return the same log counted in a window of another length; both share the index of events."""
+        other = copy.copy(self)
+        other.window = window
+        other._set_window()
+        return other
+
+    def slots_of(self, other: Popularity, slots: np.ndarray) -> np.ndarray:
+        """Return the slots of this window for slots of another window of the same log, of the same shape."""
+        return self.slots(np.asarray(slots, np.int64) + other.first_day)
+
+    def _set_window(self) -> None:
         self.norms, has_event = self._norms()
         day = np.arange(len(self.norms) + 1)
         before = np.maximum.accumulate(np.where(has_event, np.arange(len(has_event)), 0))  # the last day with an event
-        self._slot_of_day = np.minimum(day, np.concatenate([[0], before])[np.minimum(day, self._span - 1)] + window)
+        self._slot_of_day = np.minimum(day, np.concatenate([[0], before])[np.minimum(day, self._span - 1)] + self.window)
 
     @property
     def num_slots(self) -> int:

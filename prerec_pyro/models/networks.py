@@ -114,22 +114,38 @@ class ItemEncoder(nn.Module):
 
 
 class PopularityEncoder(nn.Module):
-    """f_pop: a linear layer on log(1 + F) and an activation (appendix E; Fig. 2).
+    """f_pop: a linear layer on log(1 + F) and an activation (appendix E; Fig. 2), one for each popularity window.
 
     Parameters
     ----------
     latent_dim
         B.
+    num_windows
+        Number of windows that popularity counts in.
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int, num_windows: int = 1) -> None:
         super().__init__()
         self.linear = nn.Linear(NUM_FACTORS, latent_dim)
+        self.others = nn.ModuleList(nn.Linear(NUM_FACTORS, latent_dim) for _ in range(num_windows - 1))
 
-    def forward(self, factors: Tensor) -> Tensor:
-        """Return the mean of Z, ``(num_levels, latent_dim)``, from F, ``(num_levels, 4)``."""
+    def forward(self, factors: Tensor, window: Tensor | None = None) -> Tensor:
+        """Return the mean of Z, ``(num_levels, latent_dim)``, from F, ``(num_levels, 4)``.
+
+        Parameters
+        ----------
+        factors
+            F of each level.
+        window
+            ``(num_levels,)`` window of each level, in ascending order; None: the first window for all.
+        """
         with torch.autocast(factors.device.type, enabled=False):  # cheap, and all items are compared by it
-            return F.relu(self.linear(torch.log1p(factors)))
+            factors = torch.log1p(factors)
+            if window is None or not self.others:
+                return F.relu(self.linear(factors))
+            sizes = torch.bincount(window, minlength=1 + len(self.others)).tolist()
+            parts = zip((self.linear, *self.others), factors.split(sizes), strict=True)
+            return F.relu(torch.cat([linear(part) for linear, part in parts]))
 
 
 class SequenceEncoder(nn.Module):
@@ -179,7 +195,9 @@ class SequenceEncoder(nn.Module):
             Block(latent_dim, num_heads, feedforward * latent_dim, dropout) for _ in range(num_layers)
         )
 
-    def forward(self, D: Tensor | None, history: Tensor, positions: Tensor) -> Tensor:
+    def forward(
+        self, D: Tensor | None, history: Tensor, positions: Tensor, start: Tensor | None = None
+    ) -> Tensor:
         """Return the mean of U, ``(..., num_queries, latent_dim)``; one pass computes all positions.
 
         Parameters
@@ -190,24 +208,27 @@ class SequenceEncoder(nn.Module):
             f_e of H, ``(num_sequences, length, latent_dim)``.
         positions
             ``(num_queries,)`` positions of the queries in the flattened ``(num_sequences, length)``.
+        start
+            ``(..., num_queries, latent_dim)`` vectors that the blocks correct; None is the last item of each query.
         """
         x = history if D is None else history + D[..., None, None, :]
         x = self.dropout(self.scale * x + self.position[: x.shape[-2]])  # (..., num_sequences, length, latent_dim)
-        num_sequences, length = x.shape[-3:-1]
+        inputs, only_last = x, one_query_each(positions, *x.shape[-3:-1])
         # With one query per sequence, at its end, the last block computes the last position alone.
-        only_last = len(positions) == num_sequences and length > 1 and self._all_last(positions, length)
         for number, block in enumerate(self.blocks):
             x = block(x, only_last=only_last and number == len(self.blocks) - 1)
-        x = x * (self.log_length.exp() / self.scale)
-        if only_last:
-            return x.squeeze(-2)  # (..., num_queries, latent_dim)
-        return x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, latent_dim)
+        if start is not None:
+            x = x - (inputs[..., -1:, :] if only_last else inputs)
+        x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
+        length = self.log_length.exp()
+        return x * (length / self.scale) if start is None else length * (start + x / self.scale)
 
-    @staticmethod
-    def _all_last(positions: Tensor, length: int) -> bool:
-        """Return whether there is one query per sequence, at its last position; False on CUDA, to avoid a sync."""
-        ends = torch.arange(1, len(positions) + 1, device=positions.device) * length - 1
-        return not positions.is_cuda and torch.equal(positions, ends)
+
+def one_query_each(positions: Tensor, num_sequences: int, length: int) -> bool:
+    """Return whether there is one query per sequence, at its last position; False on CUDA, to avoid a sync."""
+    if len(positions) != num_sequences or length == 1 or positions.is_cuda:
+        return False
+    return torch.equal(positions, torch.arange(1, num_sequences + 1) * length - 1)
 
 
 def _principal_directions(texts: Sequence[Tensor], number: int) -> Tensor:

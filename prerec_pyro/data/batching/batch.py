@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.batching.layout import lay_out
-from prerec_pyro.data.batching.popularity_levels import number_levels
+from prerec_pyro.data.batching.popularity_levels import popularity_fields
 from prerec_pyro.data.batching.repeats import repeat_counts, repeats_in_catalogue
 from prerec_pyro.data.batching.windows import Windows, buckets, exact_windows
 from prerec_pyro.data.encoded import EncodedDomain
@@ -55,10 +55,15 @@ class Batch:
     factors
         F_j, ``(num_levels, 4)``: the distinct popularity factors. Items with the same count in the same time slot share
         a row. This keeps Z small, which otherwise has queries × candidates × B numbers.
+    level_window
+        ``(num_levels,)`` window that each row of `factors` counts in: 0 for the domain's own, then its other windows.
     target_level
         ``(num_queries,)`` row of `factors` of each target, at the slot of its query.
     candidate_level
         ``(num_slots, num_candidates)`` row of `factors` of each candidate (negatives, or all rows) in each slot.
+    window_level, target_window_level
+        ``(num_windows, num_slots, num_candidates)`` and ``(num_windows, num_queries)``: the same in each of the other
+        windows; None without any.
     slot
         ``(num_queries,)`` row of `candidate_level` of each query.
     repeats
@@ -89,8 +94,11 @@ class Batch:
     slot: Tensor
     repeats: Tensor
     times: Tensor
+    level_window: Tensor | None = None
+    window_level: Tensor | None = None
     targets: Tensor | None = None
     target_level: Tensor | None = None
+    target_window_level: Tensor | None = None
     target_repeats: Tensor | None = None
     repeat_counts: Tensor | None = None
     negatives: Tensor | None = None
@@ -113,6 +121,32 @@ class Batch:
     def last_items(self) -> Tensor:
         """``(num_queries,)`` rows of the most recent item of each query."""
         return self.history.flatten()[self.positions]
+
+    def item_effects(self, effect: Tensor) -> Tensor:
+        """Return the sum over windows of an effect of each level, ``(..., num_slots, num_candidates)``.
+
+        Parameters
+        ----------
+        effect
+            ``(..., num_levels)``, Z·W_z say.
+        """
+        found = effect[..., self.candidate_level]
+        for level in () if self.window_level is None else self.window_level:
+            found = found + effect[..., level]
+        return found
+
+    def target_effects(self, effect: Tensor) -> Tensor:
+        """Return the sum over windows of an effect of each level, for the targets, ``(..., num_queries)``."""
+        found = effect[..., self.target_level]
+        for level in () if self.target_window_level is None else self.target_window_level:
+            found = found + effect[..., level]
+        return found
+
+    def without_other_windows(self) -> Batch:
+        """Return the batch with popularity in the domain's own window alone."""
+        if self.window_level is None:
+            return self
+        return dataclasses.replace(self, window_level=None, target_window_level=None)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device; copies to CUDA start from pinned memory, so that they do not block."""
@@ -216,7 +250,7 @@ def candidates_batch(
     """
     items = np.arange(encoded.num_items)
     distinct, slot = np.unique(slots, return_inverse=True)
-    counts = encoded.popularity.counts_of_all(distinct)  # (num_slots, num_items)
+    popularity, counts = popularity_fields(encoded, distinct, slot, None)  # counts (num_slots, num_items)
     return Batch(
         domain=domain,
         num_domain_items=encoded.num_items,
@@ -232,5 +266,5 @@ def candidates_batch(
         repeats=torch.from_numpy(np.stack(repeats_in_catalogue(history, positions))),
         repeat_counts=torch.from_numpy(repeat_counts(history, positions)),
         counts=torch.from_numpy(counts),
-        **number_levels(encoded, distinct, slot, counts, None),
+        **popularity,
     )

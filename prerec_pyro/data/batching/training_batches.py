@@ -11,7 +11,7 @@ import torch
 
 from prerec_pyro.data.batching.batch import Batch, catalogue_batch
 from prerec_pyro.data.batching.layout import lay_out
-from prerec_pyro.data.batching.popularity_levels import number_levels
+from prerec_pyro.data.batching.popularity_levels import popularity_fields
 from prerec_pyro.data.batching.repeats import repeated_targets, repeats_among
 from prerec_pyro.data.batching.windows import Windows, buckets, training_windows
 from prerec_pyro.data.encoded import EncodedDomain
@@ -103,8 +103,7 @@ def training_batch(
     weight = np.bincount(negative_row, minlength=len(items)) * (encoded.num_items / len(drawn))  # (num_rows,)
 
     distinct, slot = np.unique(slots, return_inverse=True)
-    counts = encoded.popularity.counts_of_few(drawn, distinct)  # (num_slots, num_negatives)
-    own = encoded.popularity.counts(targets, slots)  # (num_queries,)
+    popularity, _ = popularity_fields(encoded, distinct, slot, drawn, targets)
     index = torch.from_numpy(items.astype(np.int64))  # (num_rows,)
     return Batch(
         domain=domain,
@@ -123,7 +122,7 @@ def training_batch(
         times=torch.from_numpy(distinct),
         repeats=torch.from_numpy(np.stack(repeats_among(history, layout.flat, negative_row))),
         target_repeats=torch.from_numpy(repeated_targets(history, layout.flat, target_row)),
-        **number_levels(encoded, distinct, slot, counts, own),
+        **popularity,
     )
 
 

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.evidence import Evidence, gather
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.models.graphs.extended import ExtendedGraph
-from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS, REPEAT_MATCH_WEIGHT, repeat_log_odds
+from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, repeat_log_odds
 
-NUM_CANDIDATES = 1024
 FULL_SAMPLE = 600
-GROWTH = 1.15
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """Evidence about S in a log: the effects of each choice and of its rivals.
-
-    Rivals of a repeated item are the other items of the history; rivals of a new item are new items, drawn uniformly.
-
-    Attributes
-    ----------
-    effects
-        ``(num_queries, 1 + NUM_CANDIDATES, 2)`` U·V and Z·W_z of the target and of its rivals.
-    weight
-        ``(num_queries, 1 + NUM_CANDIDATES)`` log of the number of items that each represents; -inf for none.
-    is_repeat
-        ``(num_queries,)`` bool: the target is an item of the history.
-    counts
-        ``(num_queries, 2)`` repeats and other choices of the user so far; see `repeat_counts`.
-    times
-        ``(num_queries,)`` time slots.
-    events
-        ``(num_queries,)`` the choices, as positions in the log.
-    """
-
-    effects: Tensor
-    weight: Tensor
-    is_repeat: Tensor
-    counts: Tensor
-    times: Tensor
-    events: Tensor
-
-    def __getitem__(self, which: slice | Tensor) -> Evidence:
-        return Evidence(*(getattr(self, field.name)[which] for field in dataclasses.fields(self)))
-
-    def __len__(self) -> int:
-        return len(self.times)
+GROWTH = 1.5
+MAX_ITERATIONS = 30
 
 
 def calibrate(
@@ -70,7 +30,7 @@ def calibrate(
     """Return the posterior mode of S given the log of some users, at each time given what came before it.
 
     S at a time slot is estimated from queries of earlier slots only, and estimated again whenever their number has
-    grown by 15 %. A domain without timestamps has one slot: there S, like popularity, is one value from the whole log
+    grown by half. A domain without timestamps has one slot: there S, like popularity, is one value from the whole log
     of `users`.
 
     Parameters
@@ -95,7 +55,10 @@ def calibrate(
     if not isinstance(graph, ExtendedGraph):
         raise InputError(f"calibrate: the graph {type(graph).__name__} has no effect scales S to estimate")
     spread = graph.likelihood.spread.cpu()
+    S = torch.zeros(len(spread), dtype=torch.float64)
     evidence = gather(scorer, encoded, sample_users(encoded, users, seed), seed)
+    if evidence is None:
+        return Calibration(torch.zeros(0, dtype=torch.int64), S[None].float(), torch.zeros(1, dtype=torch.int64), spread)
     if lengths is not None:
         last = np.zeros(encoded.domain.num_users, np.int64)
         last[users] = encoded.domain.offsets[users] + lengths
@@ -105,7 +68,6 @@ def calibrate(
         ends = [len(evidence)]
     else:
         starts, ends = _steps(evidence.times.numpy())
-    S = torch.zeros(len(EFFECTS), dtype=torch.float64)
     values = [S]
     for end in ends:
         S = posterior_mode(graph, evidence[:end], start=S)
@@ -129,79 +91,64 @@ def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.nda
     return np.sort(users[kept])
 
 
-@torch.no_grad()
-def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarray, seed: int = 0) -> Evidence:
-    """Return the evidence in the queries of `users`, sorted by time."""
-    generator = torch.Generator().manual_seed(seed)
-    width, num_items = 1 + NUM_CANDIDATES, encoded.num_items
-    share = math.log(max(num_items - 1, 1) / NUM_CANDIDATES)
-    parts = []
-    for batch, _ in query_batches(encoded, users, max_scores=1 << 21):
-        assert batch.targets is not None  # these are queries of the log
-        drawn = torch.randint(num_items, (batch.num_queries, NUM_CANDIDATES), generator=generator)
-        candidates = torch.cat([batch.targets[:, None], drawn], dim=1)  # (num_queries, width)
-        is_seen = torch.zeros(batch.num_queries, num_items, dtype=torch.bool)
-        is_seen[tuple(batch.repeats)] = True
-        is_repeat = is_seen.gather(1, batch.targets[:, None])[:, 0]
-        rival = ~is_seen.gather(1, candidates)
-        weight = torch.full(candidates.shape, share)
-        if is_repeat.any():
-            own, item = is_seen[is_repeat].nonzero(as_tuple=True)  # items of the histories of repeats
-            count = torch.bincount(own)
-            column = 1 + torch.arange(len(own)) - (count.cumsum(0) - count)[own]
-            row = is_repeat.nonzero()[:, 0][own]
-            rival[is_repeat], weight[is_repeat] = False, 0.0
-            candidates[row, column], rival[row, column] = item, True
-        weight[~rival | (candidates == batch.targets[:, None])] = -torch.inf
-        weight[:, 0] = 0.0
-        effects = torch.stack([part.cpu().gather(1, candidates) for part in scorer.effects(batch)], dim=-1)
-        parts.append((effects, weight, is_repeat, batch.repeat_counts, batch.times[batch.slot], batch.events))
-    if not parts:
-        none = torch.zeros(0, width)
-        return Evidence(torch.zeros(0, width, 2), none, none[:, 0].bool(), none[:, :2], *none[:, :2].long().unbind(1))
-    evidence = Evidence(*map(torch.cat, zip(*parts, strict=True)))
-    return evidence[evidence.times.argsort(stable=True)]
-
-
 def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
-    """Return argmax over S of log P(targets | S) + log P(S), ``(4,)`` float64.
+    """Return argmax over S of log P(targets | S) + log P(S), ``(num_effects,)`` float64.
 
     Parameters
     ----------
     graph
         The model, whose parameters stay as they are.
     evidence
-        Queries with their effects.
+        Queries with the parts of their scores.
     start
-        ``(4,)`` where to start, the mode of a smaller log say.
+        ``(num_effects,)`` where to start, the mode of a smaller log say.
     """
     if not len(evidence):
-        return torch.zeros(len(EFFECTS), dtype=torch.float64)
+        return torch.zeros_like(start)
     S = start.clone().requires_grad_(True)
-    match, popularity = evidence.effects.unbind(-1)  # each (num_queries, 1 + NUM_CANDIDATES)
-    is_repeat = evidence.is_repeat
-    match = torch.where(is_repeat[:, None], REPEAT_MATCH_WEIGHT * match, match)
     spread = graph.likelihood.spread.cpu().double()
-    w_r, w_o = graph.likelihood.rates(None)
-    optimizer = torch.optim.LBFGS([S], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-5)
+    optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        text, popular, repeat, shift = (S * spread).float()
-        background = popular.exp() * popularity + evidence.weight
-        matched = (text.exp() * match + background).log_softmax(dim=1)[:, 0]
-        background_only = background.log_softmax(dim=1)[:, 0]
-        chosen = torch.logaddexp(
-            matched + nn.functional.logsigmoid(-w_o - shift), background_only + nn.functional.logsigmoid(w_o + shift)
-        )
-        odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
-        chosen = torch.where(is_repeat, matched, chosen) + nn.functional.logsigmoid(torch.where(is_repeat, odds, -odds))
+        chosen = choice_log_probs(graph, evidence, (S * spread).float())
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         value.backward()
         return value
 
     optimizer.step(loss)
     return S.detach()
+
+
+def choice_log_probs(graph: ExtendedGraph, evidence: Evidence, nats: Tensor) -> Tensor:
+    """Return the log probability of each choice given S in nats, ``(num_effects,)``; ``(num_queries,)``."""
+    text, popular, repeat, shift = nats[:4]
+    w_r, w_o = graph.likelihood.rates(None)
+    match = evidence.correction
+    if evidence.products.shape[1] and graph.interests is not None:
+        match = match + _pooled(graph, evidence, nats)
+    match = text.exp() * torch.where(evidence.is_repeat[:, None], REPEAT_MATCH_WEIGHT * match, match)
+    background = popular.exp() * evidence.popularity + evidence.weight
+    matched = (match + background).log_softmax(dim=1)[:, 0]
+    background_only = background.log_softmax(dim=1)[:, 0]
+    chosen = torch.logaddexp(
+        matched + nn.functional.logsigmoid(-w_o - shift), background_only + nn.functional.logsigmoid(w_o + shift)
+    )
+    odds = repeat_log_odds(evidence.counts, w_r + repeat)[:, 0]
+    is_repeat = evidence.is_repeat
+    chosen = torch.where(is_repeat, matched, chosen)
+    return chosen + nn.functional.logsigmoid(torch.where(is_repeat, odds, -odds))
+
+
+def _pooled(graph: ExtendedGraph, evidence: Evidence, nats: Tensor) -> Tensor:
+    """Return ``length · log Σ_a w_a exp(β V_a·V_j) / β``, ``(num_queries, num_rivals + 1)``."""
+    reading = graph.reading(nats[None])
+    assert reading is not None  # the graph has interests
+    age = torch.arange(evidence.products.shape[1], dtype=nats.dtype)
+    weights = (-reading.fading[0] * age).expand(evidence.is_interest.shape)
+    weights = weights.masked_fill(~evidence.is_interest, -torch.inf).log_softmax(1)
+    contrast = (reading.contrast / graph.f_seq.log_length.detach().exp().cpu())[0]
+    return torch.logsumexp(weights[..., None] + contrast * evidence.products, dim=1) / contrast
 
 
 def _steps(times: np.ndarray) -> tuple[list[int], list[int]]:

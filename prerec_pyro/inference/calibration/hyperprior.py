@@ -44,3 +44,6 @@ def absorb(graph: ExtendedGraph, nats: Tensor, W_z: Tensor) -> None:
     W_z *= nats[1].exp()
     graph.likelihood.w_r += nats[2]
     graph.likelihood.w_o += nats[3]
+    if graph.interests is not None:
+        graph.interests.log_fading += nats[4]
+        graph.interests.log_contrast += nats[5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyro
@@ -19,14 +20,37 @@ from prerec_pyro.inference.interventions.intervention import Intervention, Scale
 from prerec_pyro.inference.interventions.statements import mean_in_slot, only, rows_of, run_under_do
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.domain_nodes import DomainNodes, Weights, dot
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.item_layout import ItemRows
 from prerec_pyro.models.graphs.registry import Graph, latent_parents
 from prerec_pyro.models.likelihoods.softmax import Match
+from prerec_pyro.models.networks import one_query_each
 from prerec_pyro.ranking.exact import ScoreFactors
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
 
 __all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
+
+
+class Parts(NamedTuple):
+    """What the scores of a batch are made of, before S.
+
+    Attributes
+    ----------
+    correction
+        U without the mean of its interests, ``(num_queries, B)``; all of U where there is one interest.
+    items
+        V, ``(num_items, B)``.
+    popularity
+        Z·W_z, ``(num_slots, num_items)``.
+    length
+        Length of the mean of interests in U.
+    """
+
+    correction: Tensor
+    items: Tensor
+    popularity: Tensor
+    length: Tensor
 
 
 class InterventionalScorer:
@@ -112,12 +136,11 @@ class InterventionalScorer:
         with torch.no_grad():
             batch = self._by_item(batch.to(self._device))
             S, Z = self._effect_scales(batch), self._popularity(batch)
-            factor = self.graph.likelihood.factors(S).match
-            fixed = None if self._moves_with_popularity else self._matches(batch, Z, factor)
+            fixed = None if self._moves_with_popularity else self._matches(batch, Z, S)
         for value in values:
             with torch.no_grad():
                 turned = None if Z is None else value * Z
-                match = self._matches(batch, turned, factor) if fixed is None else fixed
+                match = self._matches(batch, turned, S) if fixed is None else fixed
                 effect = None if turned is None or self._W_z is None else dot(turned, self._W_z)  # (num_levels,)
                 scores = self.graph.likelihood.logits(Match(match), effect, S, batch)
             yield scores
@@ -167,19 +190,64 @@ class InterventionalScorer:
 
     @torch.no_grad()
     def effects(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return U·V and Z·W_z, each ``(num_queries, num_items)``: what S weighs against each other."""
+        """Return the match and Z·W_z, each ``(num_queries, num_items)``, as they count at S = 0."""
         batch = self._by_item(batch.to(self._device))
         Z = self._popularity(batch)
-        match = self._matches(batch, Z)
-        popularity = torch.zeros_like(match)
-        if Z is not None and self._W_z is not None:
-            popularity = (Z @ self._W_z)[batch.candidate_level][batch.slot]
-        return match, popularity
+        match = self._matches(batch, Z, None)
+        if Z is None or self._W_z is None:
+            return match, torch.zeros_like(match)
+        return match, batch.item_effects(Z @ self._W_z)[batch.slot]
 
-    def _matches(self, batch: Batch, Z: Tensor | None, factor: Tensor | float = 1.0) -> Tensor:
-        """Return factor × U·V, ``(num_queries, num_items)``."""
+    @torch.no_grad()
+    def parts(self, batch: Batch) -> Parts:
+        """Return what S weighs against each other, before S: corrections of U, items, popularity."""
+        batch = self._by_item(batch.to(self._device))
+        D, Z = self._domain_node(), self._popularity(batch)
+        items = self._items_in(batch, Z)
+        popularity = items.new_zeros(len(batch.candidate_level), len(items))
+        if Z is not None and self._W_z is not None:
+            popularity = batch.item_effects(Z @ self._W_z)  # (num_slots, num_items)
+        length = self.graph.f_seq.log_length.exp()
+        if not self._has_interests:
+            return Parts(self._users(batch, D, None), items, popularity, length)
+        assert isinstance(self.graph, ExtendedGraph) and self.graph.interests is not None
+        reading, one_each = self.graph.reading(None), one_query_each(batch.positions, *batch.history.shape)
+        assert reading is not None
+        mean = self.graph.interests.mean(items[batch.history], batch.positions, reading.fading, only_last=one_each)
+        return Parts(self._users(batch, D, None) - length * mean, items, popularity, length)
+
+    def _matches(self, batch: Batch, Z: Tensor | None, S: Tensor | None) -> Tensor:
+        """Return the match as it counts under S, ``(num_queries, num_items)``."""
+        if not self._has_interests:
+            factor = self.graph.likelihood.factors(S).match
+            return self._products(batch, Z, self._users(batch, self._domain_node(), S) * factor)
+        assert isinstance(self.graph, ExtendedGraph) and self.graph.interests is not None
         D = self._domain_node()
-        U = self._users(batch, D) * factor
+        V, scores = self._fixed_items(D), None
+        for own_S, part, rows in _by_effect_scales(S, batch):
+            factor = self.graph.likelihood.factors(own_S).match
+            found = (self._users(part, D, own_S) * factor) @ V.mT
+            reading = self.graph.reading(own_S)
+            assert reading is not None
+            scale = self.graph.f_seq.log_length.exp() * factor
+            self.graph.interests.add_spread(found, V, part.history, part.positions, reading, scale)
+            if rows is None:
+                return found
+            scores = found.new_empty(batch.num_queries, len(V)) if scores is None else scores
+            scores[rows] = found
+        assert scores is not None  # a batch has queries
+        return scores
+
+    @property
+    def _has_interests(self) -> bool:
+        """Whether U is split into several interests: not where a value is set for U, which is then the only one."""
+        if not isinstance(self.graph, ExtendedGraph) or self.graph.interests is None:
+            return False
+        return "U" not in self.intervention.values
+
+    def _products(self, batch: Batch, Z: Tensor | None, U: Tensor) -> Tensor:
+        """Return U·V, ``(num_queries, num_items)``."""
+        D = self._domain_node()
         if not self._moves_with_popularity:
             return U @ self._fixed_items(D).mT
         scores = U.new_empty(len(U), self.encoded.num_items)
@@ -203,7 +271,7 @@ class InterventionalScorer:
         S, Z, likelihood = self._effect_scales(batch), self._popularity(batch), self.graph.likelihood
         popularity = None
         if Z is not None and self._W_z is not None:
-            popularity = (Z @ self._W_z)[batch.candidate_level[0]]  # (num_items,)
+            popularity = batch.item_effects(Z @ self._W_z)[0]  # (num_items,)
             factor = likelihood.factors(S).popularity
             popularity = popularity * (factor if isinstance(factor, float) else factor[0, 0])
         rates = likelihood.rates(S)
@@ -213,8 +281,10 @@ class InterventionalScorer:
     def user_vectors(self, batch: Batch) -> Tensor:
         """Return U times its factor, ``(num_queries, B)``."""
         batch = batch.to(self._device)
-        factor = self.graph.likelihood.factors(self._effect_scales(batch)).match
-        return self._users(batch, self._domain_node()) * (factor if isinstance(factor, float) else factor[:1])
+        S = self._effect_scales(batch)
+        factor = self.graph.likelihood.factors(S).match
+        own = None if S is None else S[:1]
+        return self._users(batch, self._domain_node(), own) * (factor if isinstance(factor, float) else factor[:1])
 
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
@@ -225,14 +295,19 @@ class InterventionalScorer:
         return self._items_in(batch, self._popularity(batch))
 
     def _by_item(self, batch: Batch) -> Batch:
-        """Give each item a level of its own where Z is set item by item: then no two share a row of Z."""
+        """Return the batch with the levels of Z that the graph reads.
+
+        Where Z is set item by item each item has a level of its own, as no two share a row of Z. A value that is set
+        is that of the sum over windows.
+        """
         value = self.intervention.values.get("Z")
+        if self.graph.num_windows == 1 or isinstance(value, Tensor | str):
+            batch = batch.without_other_windows()
         if not isinstance(value, Tensor) or value.ndim < 2:
             return batch
         level = torch.arange(len(value), device=self._device).expand(batch.candidate_level.shape)
-        return dataclasses.replace(
-            batch, candidate_level=level, factors=batch.factors.new_zeros(len(value), batch.factors.shape[1])
-        )
+        factors = batch.factors.new_zeros(len(value), batch.factors.shape[1])
+        return dataclasses.replace(batch, candidate_level=level, factors=factors, level_window=None)
 
     @property
     def _device(self) -> torch.device:
@@ -276,12 +351,12 @@ class InterventionalScorer:
         mean, value = None, self.intervention.values.get("Z")
         if isinstance(value, str | Scaled):
             with run_under_do(graph, {}, {}):
-                mean = graph.popularity(batch.factors)  # (num_levels, B)
+                mean = graph.popularity(batch)  # (num_levels, B)
             if isinstance(value, str) and mean is not None:
                 mean = mean_in_slot(mean, batch.candidate_level)
         shape = (len(batch.factors), graph.config.latent_dim)
         with run_under_do(graph, {}, self._set("Z", shape, mean)):
-            return graph.popularity(batch.factors)
+            return graph.popularity(batch)
 
     def _items_in(self, batch: Batch, Z: Tensor | None) -> Tensor:
         """Return V, ``(num_items, B)``, in the one time slot of a batch."""
@@ -307,9 +382,27 @@ class InterventionalScorer:
                 parts.append(self.graph.items(ItemRows(self._text[rows], Z, own, None, covariates), D))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
-    def _users(self, batch: Batch, D: Tensor | None) -> Tensor:
+    def _users(self, batch: Batch, D: Tensor | None, S: Tensor | None) -> Tensor:
         graph = self.graph
         H = self._fixed_items(D) if "V" in graph.edges["U"] else self._text
         shape = (batch.num_queries, graph.config.latent_dim)
         with run_under_do(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
-            return graph.users(H[batch.history], batch.positions, D)
+            return graph.users(H[batch.history], batch.positions, D, S)
+
+
+def _by_effect_scales(S: Tensor | None, batch: Batch) -> Iterator[tuple[Tensor | None, Batch, Tensor | None]]:
+    """Yield S, ``(1, num_effects)``, with the queries for which it holds, as a batch and as rows; None is all rows."""
+    if S is None or len(S) == 1:
+        yield S, batch, None
+        return
+    distinct, own = torch.unique(S, dim=0, return_inverse=True)
+    if len(distinct) == 1:
+        yield distinct, batch, None
+        return
+    length = batch.history.shape[1]
+    for number, value in enumerate(distinct):
+        rows = (own == number).nonzero()[:, 0]
+        sequence, position = batch.positions[rows] // length, batch.positions[rows] % length
+        kept, place = torch.unique(sequence, return_inverse=True)
+        part = dataclasses.replace(batch, history=batch.history[kept], positions=place * length + position)
+        yield value[None], part, rows

@@ -45,6 +45,9 @@ class ExtendedConfig(GraphConfig):
     1
     """
 
+    num_interests: int = Field(20, ge=1, le=64, description="last items of a history that each are an interest")
+    popularity_windows: bool = Field(True, description="whether popularity counts in several windows")
+
 
 class UnconfoundedConfig(GraphConfig):
     """Configuration of `UnconfoundedGraph`: the paper's PreRec_n, without D and Z.

@@ -59,6 +59,7 @@ class PaperGraph(nn.Module):
     edges: ClassVar[Mapping[str, str]] = {"D": "", "Z": "", "V": "DZ", "U": "D", "R": "UVDZ"}  # node: its parents
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()  # of the items, for graphs of one's own
+    num_windows: int = 1  # that popularity counts in
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
         super().__init__()
@@ -77,10 +78,11 @@ class PaperGraph(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Sample every node for a batch; return R, ``(num_queries,)``, the index of the chosen candidate."""
+        batch = batch.without_other_windows()
         with per_query(batch):
             W = self.weights()
             D = self.domain(batch.domain).D  # (..., B)
-            Z = self.popularity(batch.factors)  # (..., num_levels, B)
+            Z = self.popularity(batch)  # (..., num_levels, B)
             X = self.f_e(batch.texts)  # (num_items, B)
             V = self.items(self.layout.rows(X, Z, batch), D)  # (..., num_rows, B)
             with query_plate(batch):
@@ -98,10 +100,10 @@ class PaperGraph(nn.Module):
         zeros = {node: self.zeros(self.num_domains, width) for node, width in self.domain_widths.items()}
         return sample_domain_nodes(self.priors, zeros, index)
 
-    def popularity(self, factors: Tensor) -> Tensor:
-        """Sample Z, ``(..., num_levels, B)``, given F, ``(num_levels, 4)``."""
-        with whole_plate("levels", len(factors)):
-            return pyro.sample("Z", self.priors.Z(self.f_pop(factors)))
+    def popularity(self, batch: Batch) -> Tensor:
+        """Sample Z, ``(..., num_levels, B)``, given F of a batch, ``(num_levels, 4)``."""
+        with whole_plate("levels", len(batch.factors)):
+            return pyro.sample("Z", self.priors.Z(self.f_pop(batch.factors)))
 
     def items(self, rows: ItemRows, D: Tensor | None) -> Tensor:
         """Sample V, ``(..., num_rows, B)``."""
@@ -112,7 +114,7 @@ class PaperGraph(nn.Module):
         """Return f_item(D, Z, f_e(X)), ``(..., num_rows, B)``."""
         return self.f_item(rows.text, D, rows.Z, rows.level)
 
-    def users(self, history: Tensor, positions: Tensor, D: Tensor | None) -> Tensor:
+    def users(self, history: Tensor, positions: Tensor, D: Tensor | None, S: Tensor | None = None) -> Tensor:
         """Sample U, ``(..., num_queries, B)``, given vectors of H, ``(..., num_sequences, length, B)``, and D."""
         return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions)))
 

@@ -35,6 +35,7 @@ class UnconfoundedGraph(nn.Module):
     edges: ClassVar[Mapping[str, str]] = {"V": "", "U": "", "R": "UV"}  # node: its parents
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()
+    num_windows: int = 1
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class UnconfoundedGraph(nn.Module):
         """Return f_e(X), ``(num_rows, B)``."""
         return self.f_item(rows.text, None, None)
 
-    def users(self, history: Tensor, positions: Tensor, D: Tensor | None) -> Tensor:
+    def users(self, history: Tensor, positions: Tensor, D: Tensor | None, S: Tensor | None = None) -> Tensor:
         """Sample U, ``(..., num_queries, B)``, given f_e of H, ``(num_sequences, length, B)``."""
         return pyro.sample("U", self.priors.U(self.f_seq(None, history, positions)))
 
@@ -77,5 +78,5 @@ class UnconfoundedGraph(nn.Module):
     def domain(self, index: int) -> None:
         """Return None: there is no D."""
 
-    def popularity(self, factors: Tensor) -> None:
+    def popularity(self, batch: Batch) -> None:
         """Return None: there is no Z."""

@@ -17,10 +17,14 @@ from prerec_pyro.models.likelihoods.softmax import (
     with_target_first,
 )
 
-EFFECTS = ("match", "popularity", "repeat", "background")
-"""Coordinates of S: e-folds of U·V, of Z·W_z and of the pseudo-counts of repeats, nats of the log odds of ω."""
+EFFECTS = ("match", "popularity", "repeat", "background", "fading", "contrast")
+"""Coordinates of S: e-folds of U·V, of Z·W_z and of the pseudo-counts of repeats, nats of the log odds of ω, and, of a
+graph with several interests, e-folds of the rate at which they fade and of their contrast."""
 
-EFFECT_SCALE_STD = (0.7, 0.7, 1.5, 1.0)
+READING = 2
+"""Number of coordinates of S, the last ones, that say how a history is read."""
+
+EFFECT_SCALE_STD = (0.7, 0.7, 1.5, 1.0, 0.7, 0.4)
 """Standard deviation of S between domains before any was seen: factors of two, odds of 1 to 4 and of 1 to 3."""
 
 REPEAT_PSEUDO_COUNTS = (0.3, 5.0)
@@ -51,26 +55,34 @@ class RepeatMixture(nn.Module):
     makes matches ever sharper. There ``w_h · 1[j ∈ H]`` stands for ρ, ω is left out, and both are estimated afterwards
     together with S; see `prerec_pyro.inference.calibration.fit`.
 
+    Parameters
+    ----------
+    num_effects
+        Number of coordinates of S; the first ones of `EFFECTS`.
+
     Attributes
     ----------
+    effects
+        Their names.
     w_h
         Parameter, the effect of a repeat in training.
     w_r, w_o
         Buffers, e-folds of the pseudo-counts of repeats, and log odds of ω, at the prior mean of S.
     spread
-        Buffer ``(4,)``, standard deviation of S between domains, in nats; S itself is in units of it.
+        Buffer ``(num_effects,)``, standard deviation of S between domains, in nats; S itself is in units of it.
     """
 
     w_r: Tensor
     w_o: Tensor
     spread: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, num_effects: int = len(EFFECTS)) -> None:
         super().__init__()
+        self.effects = EFFECTS[:num_effects]
         self.w_h = nn.Parameter(torch.zeros(()))
         self.register_buffer("w_r", torch.zeros(()))
         self.register_buffer("w_o", torch.zeros(()))
-        self.register_buffer("spread", torch.tensor(EFFECT_SCALE_STD))
+        self.register_buffer("spread", torch.tensor(EFFECT_SCALE_STD[:num_effects]))
 
     def factors(self, S: Tensor | None) -> EffectFactors:
         """Return ``e^S[match]`` and ``e^S[popularity]``."""
@@ -83,24 +95,24 @@ class RepeatMixture(nn.Module):
         return MixtureRates((self.w_r + S[0, 2]).item(), (self.w_o + S[0, 3]).item())
 
     def in_nats(self, S: Tensor) -> Tensor:
-        """Return S, ``(..., 4)`` in units of `spread`, in nats."""
+        """Return S, ``(..., num_effects)`` in units of `spread`, in nats."""
         return S * self.spread.to(S)
 
     def natural_units(self, S: Tensor) -> dict[str, Tensor]:
-        """Return what S, ``(..., 4)`` in units of `spread`, means: by name of the effect, each ``(...)``.
+        """Return what S, ``(..., num_effects)`` in units of `spread`, means: by name of the effect, each ``(...)``.
 
-        ``match`` and ``popularity`` are factors, ``repeat`` is ρ of a user who is not yet known, ``background`` is ω.
+        ``repeat`` is ρ of a user who is not yet known, ``background`` is ω, and the others are factors.
         """
         nats = self.in_nats(S)
         prior = REPEAT_PSEUDO_COUNTS[0] * (self.w_r.to(S) + nats[..., 2]).exp()
         repeat = prior / (prior + REPEAT_PSEUDO_COUNTS[1])
-        factors = nats[..., 0].exp(), nats[..., 1].exp()
-        return dict(zip(EFFECTS, (*factors, repeat, (self.w_o.to(S) + nats[..., 3]).sigmoid()), strict=True))
+        found = {name: nats[..., number].exp() for number, name in enumerate(self.effects)}
+        return found | {"repeat": repeat, "background": (self.w_o.to(S) + nats[..., 3]).sigmoid()}
 
     def log_odds(self, S: Tensor | None, counts: Tensor) -> MixtureLogOdds:
         """Return the log odds of ρ and ω, given ``(num_queries, 2)`` counts of repeats and other choices."""
         S = self.w_r.new_zeros(1, len(EFFECTS)) if S is None else S
-        return MixtureLogOdds(repeat_log_odds(counts, self.w_r + S[..., 2:3]), self.w_o + S[..., 3:])
+        return MixtureLogOdds(repeat_log_odds(counts, self.w_r + S[..., 2:3]), self.w_o + S[..., 3:4])
 
     def logits(self, match: Match, popularity: Tensor | None, S: Tensor | None, batch: Batch) -> Tensor:
         """Return log P of each candidate, in training unnormalised logits; see `Likelihood.logits`."""
@@ -115,7 +127,7 @@ class RepeatMixture(nn.Module):
         scores = match.candidates + background  # (..., num_queries, num_candidates)
         if match.target is None or batch.target_repeats is None:
             return scores
-        popular = popularity[..., batch.target_level]
+        popular = batch.target_effects(popularity)
         own = match.target + (popular if S is None else S[..., 1].exp() * popular)  # (..., num_queries)
         return with_target_first(own + repeat[..., 0] * batch.target_repeats, scores, batch)
 

@@ -34,7 +34,7 @@ class MixtureRates(NamedTuple):
 
 
 class Likelihood(Protocol):
-    """P(R | U, V, D, Z, S), given U·V and Z·W_z; S, in nats, is ``(..., 1 or num_queries, 4)`` or None."""
+    """P(R | U, V, D, Z, S), given U·V and Z·W_z; S, in nats, is ``(..., 1 or num_queries, num_effects)`` or None."""
 
     def factors(self, S: Tensor | None) -> EffectFactors:
         """Return what U·V and Z·W_z are multiplied by."""
@@ -78,13 +78,13 @@ class Softmax:
             wide = torch.promote_types(match.candidates.dtype, batch.factors.dtype)
             return with_target_first(match.target, match.candidates.to(wide), batch)
         scores = match.candidates + candidate_effects(popularity, batch)
-        own = None if match.target is None else match.target + popularity[..., batch.target_level]
+        own = None if match.target is None else match.target + batch.target_effects(popularity)
         return with_target_first(own, scores, batch)
 
 
 def candidate_effects(effect: Tensor, batch: Batch) -> Tensor:
     """Return an effect of each level, ``(..., num_levels)``, by query and candidate."""
-    return effect[..., batch.candidate_level].index_select(-2, batch.slot)  # (..., num_queries, num_candidates)
+    return batch.item_effects(effect).index_select(-2, batch.slot)  # (..., num_queries, num_candidates)
 
 
 def with_target_first(target: Tensor | None, scores: Tensor, batch: Batch) -> Tensor:
