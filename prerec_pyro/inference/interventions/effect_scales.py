@@ -17,7 +17,7 @@ class Calibration:
     since
         ``(num_steps,)`` first time slot of each step, increasing.
     values
-        ``(num_steps + 1, 4)`` S in units of `spread`: before all steps, and from each on.
+        ``(num_steps + 1, num_effects)`` S in units of `spread`: before all steps, and from each on.
     num_queries
         ``(num_steps + 1,)`` queries that each was estimated from.
     spread
@@ -30,6 +30,6 @@ class Calibration:
     spread: Tensor
 
     def at(self, times: Tensor) -> Tensor:
-        """Return S in nats at time slots, ``(len(times), 4)``."""
+        """Return S in nats at time slots, ``(len(times), num_effects)``."""
         step = torch.searchsorted(self.since.to(times.device), times, right=True)
         return (self.values * self.spread).to(times.device)[step]
