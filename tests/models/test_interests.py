@@ -26,7 +26,7 @@ fadings, contrasts = st.floats(0.0, 3.0), st.floats(0.05, 20.0)
 
 
 def draw(seed: int, *, at_ends: bool = False) -> tuple[Tensor, Batch]:
-    """Return V, ``(num_items, DIM)``, and queries against all items; with `at_ends` one at the end of each history."""
+    """Return V of unit length and queries against all items; with `at_ends` one at the end of each history."""
     rng = np.random.default_rng(seed)
     history = rng.integers(0, ITEMS, (4, rng.integers(2, 7)))
     if at_ends:
@@ -34,11 +34,15 @@ def draw(seed: int, *, at_ends: bool = False) -> tuple[Tensor, Batch]:
     else:
         positions = np.sort(rng.choice(history.size, 6, replace=False))
     batch = candidates_batch(ENCODED, history, positions, np.zeros(len(positions), np.int64))
-    return torch.from_numpy(rng.standard_normal((ITEMS, DIM))), batch
+    return unit_vectors(rng, ITEMS, DIM), batch
+
+
+def unit_vectors(rng: np.random.Generator, *shape: int) -> Tensor:
+    return torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal(shape)), dim=-1)
 
 
 def reading(fading: float, contrast: float) -> Reading:
-    return Reading(torch.full((1, 1), fading).double(), torch.full((1, 1), contrast).double())
+    return Reading(*(torch.full((1, 1), value, dtype=torch.float64) for value in (fading, contrast)))
 
 
 def weighted_history(batch: Batch, query: int, fading: float, most: int) -> tuple[list[int], np.ndarray]:
@@ -71,7 +75,7 @@ def spread_by_hand(V: Tensor, batch: Batch, fading: float, contrast: float, most
 @given(seeds, most, fadings, st.booleans())
 def test_the_mean_is_that_of_a_loop(seed: int, most: int, fading: float, at_ends: bool) -> None:
     V, batch = draw(seed, at_ends=at_ends)
-    history, rate = V[batch.history], torch.full((1, 1), fading).double()
+    history, rate = V[batch.history], reading(fading, 1.0).fading
     expected = mean_by_hand(V, batch, fading, most)
     for only_last in {False, at_ends}:
         found = Interests(most).mean(history, batch.positions, rate, only_last=only_last)
@@ -106,19 +110,19 @@ def test_without_contrast_the_mean_counts_and_with_much_the_nearest_interest() -
     many, fading = Interests(4), 0.3
     none = many.spread(V, reading(fading, 1e-6), batch).candidates
     torch.testing.assert_close(none, torch.zeros_like(none), rtol=0, atol=1e-4)
-    much = many.spread(V, reading(fading, 100.0), batch).candidates
+    much = many.spread(V, reading(fading, 40.0), batch).candidates
     for query in range(batch.num_queries):
         items, weights = weighted_history(batch, query, fading, 4)
         products = V[items] @ V.mT  # (num_interests, num_items)
         nearest = products.max(0).values - torch.from_numpy(weights) @ products
-        torch.testing.assert_close(much[query], nearest, rtol=0, atol=0.05)
+        torch.testing.assert_close(much[query], nearest, rtol=0, atol=0.05)  # log(weight) / contrast
     some = many.spread(V, reading(fading, 3.0), batch).candidates
     assert (some <= many.spread(V, reading(fading, 6.0), batch).candidates + 1e-9).all(), "the spread grows with it"
 
 
 def test_training_agrees_with_the_full_catalogue() -> None:
     """Sampled negatives and targets have the spread that they have among all items."""
-    V = torch.from_numpy(np.random.default_rng(1).standard_normal((ITEMS, DIM)))
+    V = unit_vectors(np.random.default_rng(1), ITEMS, DIM)
     windows = all_windows(ENCODED)
     whole, sampled = catalogue_batch(ENCODED, windows)[0], make_batch(ENCODED, windows, num_negatives=9)
     many, how = Interests(3), reading(0.4, 2.0)
@@ -126,11 +130,11 @@ def test_training_agrees_with_the_full_catalogue() -> None:
     found = many.spread(V[sampled.items], how, sampled)
     torch.testing.assert_close(found.candidates, everything[:, sampled.items[sampled.negatives]], **EXACT)
     torch.testing.assert_close(found.target, everything.gather(1, whole.targets[:, None])[:, 0], **EXACT)
-    assert everything.max() > 0.5
+    assert everything.max() > 0.2
 
 
 def test_leading_dimensions_are_draws() -> None:
-    V = torch.from_numpy(np.random.default_rng(2).standard_normal((3, ITEMS, DIM)))
+    V = unit_vectors(np.random.default_rng(2), 3, ITEMS, DIM)
     fading, contrast = (torch.tensor(values).double()[:, None, None] for values in ([0.1, 0.5, 2.0], [1.0, 3.0, 0.2]))
     many, sampled = Interests(5), make_batch(ENCODED)
     spread = many.spread(V[:, sampled.items], Reading(fading, contrast), sampled)
