@@ -217,11 +217,10 @@ class SequenceEncoder(nn.Module):
         # With one query per sequence, at its end, the last block computes the last position alone.
         for number, block in enumerate(self.blocks):
             x = block(x, only_last=only_last and number == len(self.blocks) - 1)
-        if start is not None:
-            x = x - (inputs[..., -1:, :] if only_last else inputs)
-        x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
         length = self.log_length.exp()
-        return x * (length / self.scale) if start is None else length * (start + x / self.scale)
+        x = x * (length / self.scale) if start is None else x - (inputs[..., -1:, :] if only_last else inputs)
+        x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
+        return x if start is None else length * (start + x / self.scale)
 
 
 def one_query_each(positions: Tensor, num_sequences: int, length: int) -> bool:

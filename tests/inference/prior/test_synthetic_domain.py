@@ -40,7 +40,7 @@ def test_the_finished_log_has_the_density_of_its_draw() -> None:
     graph = networks()
     torch.manual_seed(1)
     latents = draw_latents(graph)
-    assert {site: tuple(value.shape) for site, value in latents.items()} == {"D": (1, 4), "S": (1, 4), "W_z": (4,)}
+    assert {site: tuple(value.shape) for site, value in latents.items()} == {"D": (1, 4), "S": (1, 6), "W_z": (4,)}
     encoded, drawn = domain(0, latents)
     assert (encoded.domain.num_users, encoded.num_items) == (NUM_USERS, NUM_ITEMS)
     sample = sample_log(encoded, np.arange(NUM_USERS), max_log=None, queries=None)
@@ -57,7 +57,7 @@ def covered(number: int, method: str, **settings: object) -> tuple[np.ndarray, n
     graph, sources = networks(), TrainedDomains(nodes={"W_z": W_Z})
     generator = torch.Generator().manual_seed(number)
     D = 0.5 * torch.randn(1, DIM, generator=generator, dtype=torch.float64)
-    encoded, _ = domain(number, {"D": D, "S": torch.zeros(1, 4).double(), "W_z": W_Z.double()})
+    encoded, _ = domain(number, {"D": D, "S": torch.zeros(1, 6).double(), "W_z": W_Z.double()})
     options = {"latents": ("D",), "queries": None, "seed": number} | settings
     table = infer_posterior(graph, sources, encoded, np.arange(NUM_USERS), method, **options).summary()
     true = D[0].numpy()
