@@ -36,7 +36,7 @@ class LoopConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = Field(5, ge=0, description="most epochs; an epoch has as many batches as the training queries of all sources fill")
+    epochs: int = Field(5, ge=0, description="most epochs; an epoch costs as much as one pass over all sources")
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before training stops")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     accumulate: int = Field(
