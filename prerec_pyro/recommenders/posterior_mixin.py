@@ -9,6 +9,7 @@ import numpy as np
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.inference.calibration.fit import calibrate
+from prerec_pyro.inference.calibration.prediction import Prediction
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
@@ -36,6 +37,8 @@ class _Model(Protocol):
 
     def scorer(self, encoded: EncodedDomain) -> InterventionalScorer: ...
 
+    def predicted_effect_scales(self, encoded: EncodedDomain) -> Prediction | None: ...
+
     def graph_or_start(self, encoded: EncodedDomain) -> Graph: ...
 
 
@@ -62,7 +65,8 @@ class PosteriorMixin:
         known = self.sources.row(encoded.domain) is not None
         if "S" not in self.graph.eval().edges or known or not encoded.domain.num_interactions:
             return None
-        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.training.seed)
+        predicted, seed = self.predicted_effect_scales(encoded), self.training.seed
+        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=seed, predicted=predicted)
 
     def prior_predictive(
         self: _Model, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0

@@ -15,11 +15,14 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
+from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
+from prerec_pyro.inference.calibration.store_features import store_features
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
@@ -168,7 +171,8 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
+        stores = self.encoded_once(domains)
+        encoded = [one.whitened(self.whitening) for one in stores]
         self._build(encoded)
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         # Nothing is known of popularity yet, so the rule for its rate does not apply.
@@ -176,6 +180,10 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
         if fit.update is not None and "S" not in self.free:
             fit.update.after_pre_training()
+        if isinstance(self.graph, ExtendedGraph) and "S" in self.sources.nodes:
+            nats = self.graph.likelihood.in_nats(self.sources.nodes["S"])
+            features = torch.stack([store_features(one) for one in stores])
+            self.sources.nodes |= {"S_sources": nats.clone(), "S_features": features.to(self.device)}
         return self
 
     def fine_tune(
@@ -222,6 +230,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
         fit = new._train(run, training)
+        new.sources.nodes |= {name: self.sources.nodes[name] for name in STORES if name in self.sources.nodes}
         if fit.update is not None:
             fit.update.after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
@@ -258,6 +267,16 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         self.history, self.facts = fit.history, fit.facts
         return fit
 
+    def predicted_effect_scales(self, encoded: EncodedDomain) -> Prediction | None:
+        """Return S of a store as its features predict it; None for a trained domain, or without several sources."""
+        nodes = self.sources.nodes
+        if not isinstance(self.graph, ExtendedGraph) or self.sources.row(encoded.domain) is not None:
+            return None
+        if "S_sources" not in nodes or len(nodes["S_sources"]) < 2:
+            return None
+        sources = (nodes[name].cpu() for name in STORES)
+        return predict_effect_scales(*sources, store_features(encoded), self.graph.likelihood.spread.cpu())
+
     def scorer(
         self,
         encoded: EncodedDomain,
@@ -277,10 +296,13 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         do, semantics
             See `Intervention`.
         calibration
-            S of a new domain, from `calibrate`. None is its prior mean.
+            S of a new domain, from `calibrate`. None is S as the features of the store predict it.
         """
         graph = self.graph
         check_texts(encoded, graph.f_e.linear.in_features)
+        predicted = self.predicted_effect_scales(encoded) if calibration is None else None
+        if predicted is not None and isinstance(graph, ExtendedGraph):
+            calibration = Calibration.constant(predicted.mean, graph.likelihood.spread.cpu())
         encoded = encoded.whitened(self.whitening)
         intervention = Intervention.check(do, graph, semantics)
         row = self.sources.row(encoded.domain)

@@ -17,11 +17,11 @@ class Calibration:
     since
         ``(num_steps,)`` first time slot of each step, increasing.
     values
-        ``(num_steps + 1, 4)`` S in units of `spread`: before all steps, and from each on.
+        ``(num_steps + 1, num_effects)`` S in units of `spread`: before all steps, and from each on.
     num_queries
         ``(num_steps + 1,)`` queries that each was estimated from.
     spread
-        ``(4,)`` standard deviation of S between domains, in nats.
+        ``(num_effects,)`` standard deviation of S between domains, in nats.
     """
 
     since: Tensor
@@ -29,7 +29,13 @@ class Calibration:
     num_queries: Tensor
     spread: Tensor
 
+    @classmethod
+    def constant(cls, nats: Tensor, spread: Tensor) -> Calibration:
+        """Return one S, ``(num_effects,)`` in nats, for all times, from no query."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(none, (nats / spread)[None], torch.zeros(1, dtype=torch.int64), spread)
+
     def at(self, times: Tensor) -> Tensor:
-        """Return S in nats at time slots, ``(len(times), 4)``."""
+        """Return S in nats at time slots, ``(len(times), num_effects)``."""
         step = torch.searchsorted(self.since.to(times.device), times, right=True)
         return (self.values * self.spread).to(times.device)[step]
