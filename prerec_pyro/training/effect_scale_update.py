@@ -90,7 +90,7 @@ class EffectScaleUpdate:
         It is the log of the validation users, which no network was fitted to. For a run on samples it is the samples
         themselves: a market with ten queries has no log of other users. Validation users then only decide.
 
-        Of many sources a random part of the users is read, so that the work does not grow with their number.
+        With many sources a random part of the users is read, so that the work does not grow with their number.
         """
         if self.run.num_samples is None:
             parts = self.run.parts
