@@ -49,7 +49,7 @@ def calibrate(
     seed
         Seed of the sample of users and of the draws.
     only_last
-        Whether the last estimate is made alone, of the most queries: an eighth of the work.
+        Whether the last estimate is made alone, of the most queries; the others are not made.
     predicted
         S as the features of the store predict it, the prior of S and its value before any query; None: 0, with the
         standard deviation between domains.
