@@ -109,7 +109,7 @@ class EffectScaleUpdate:
         absorb(self.graph, S * self.graph.likelihood.spread, self._W_z)
 
     def _modes(self) -> Tensor:
-        """Return the posterior mode of S of each domain, ``(num_domains, 4)``."""
+        """Return the posterior mode of S of each domain, ``(num_domains, num_effects)``."""
         S = []
         for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
             found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed, only_last=True)
