@@ -15,14 +15,12 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
-from prerec_pyro.inference.calibration.store_features import store_features
+from prerec_pyro.inference.calibration.stores import remember_stores
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
-from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
@@ -181,10 +179,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
         if fit.update is not None and "S" not in self.free:
             fit.update.after_pre_training()
-        if isinstance(self.graph, ExtendedGraph) and "S" in self.sources.nodes:
-            nats = self.graph.likelihood.in_nats(self.sources.nodes["S"])
-            features = torch.stack([store_features(one) for one in stores])
-            self.sources.nodes |= {"S_sources": nats.clone(), "S_features": features.to(self.device)}
+        remember_stores(self.graph, self.sources, stores)
         return self
 
     def fine_tune(
@@ -269,16 +264,6 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         self.history, self.facts = fit.history, fit.facts
         return fit
 
-    def predicted_effect_scales(self, encoded: EncodedDomain) -> Prediction | None:
-        """Return S of a store as its features predict it; None for a trained domain, or without several sources."""
-        nodes = self.sources.nodes
-        if not isinstance(self.graph, ExtendedGraph) or self.sources.row(encoded.domain) is not None:
-            return None
-        if "S_sources" not in nodes or len(nodes["S_sources"]) < 2:
-            return None
-        sources = (nodes[name].cpu() for name in STORES)
-        return predict_effect_scales(*sources, store_features(encoded), self.graph.likelihood.spread.cpu())
-
     def scorer(
         self,
         encoded: EncodedDomain,
@@ -302,9 +287,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         """
         graph = self.graph
         check_texts(encoded, graph.f_e.linear.in_features)
-        predicted = self.predicted_effect_scales(encoded) if calibration is None else None
-        if predicted is not None and isinstance(graph, ExtendedGraph):
-            calibration = Calibration.constant(predicted.mean, graph.likelihood.spread.cpu())
+        calibration = calibration or self.predicted(encoded)
         encoded = encoded.whitened(self.whitening)
         intervention = Intervention.check(do, graph, semantics)
         row = self.sources.row(encoded.domain)

@@ -147,8 +147,13 @@ class Batch:
         if self.window_level is None or self.level_window is None:
             return self
         own = int((self.level_window == 0).sum())  # the first rows
-        levels = {"factors": self.factors[:own], "level_window": self.level_window[:own]}
-        return dataclasses.replace(self, **levels, window_level=None, target_window_level=None)
+        return dataclasses.replace(
+            self,
+            factors=self.factors[:own],
+            level_window=self.level_window[:own],
+            window_level=None,
+            target_window_level=None,
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device; copies to CUDA start from pinned memory, so that they do not block."""
