@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 SMALL = {
     "speed/approximate_lists": "--items 3000 --users 8 --cells 4",
     "speed/catalogue_size": "--items 500 1000 --steps 1",
+    "speed/corpus_epoch": "{domain} --drawn-texts --steps 2",
     "ranking/drift": "--logs 2 --users 200 --items 50",
     "speed/encoding": "--domain {domain} --texts 8 --rounds 1",
     "speed/epoch_size": "--interactions 5000 10000 --items 200",

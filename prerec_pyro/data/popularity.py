@@ -102,7 +102,9 @@ class Popularity:
         self.norms, has_event = self._norms()
         day = np.arange(len(self.norms) + 1)
         before = np.maximum.accumulate(np.where(has_event, np.arange(len(has_event)), 0))  # the last day with an event
-        self._slot_of_day = np.minimum(day, np.concatenate([[0], before])[np.minimum(day, self._span - 1)] + self.window)
+        self._slot_of_day = np.minimum(
+            day, np.concatenate([[0], before])[np.minimum(day, self._span - 1)] + self.window
+        )
 
     @property
     def num_slots(self) -> int:

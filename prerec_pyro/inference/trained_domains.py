@@ -19,6 +19,9 @@ from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.models.graphs.unconfounded import UnconfoundedGraph
 from prerec_pyro.models.priors import WEIGHTS
 
+STORES = ("S_sources", "S_features")
+"""What S of a new store is predicted from: S of the sources in nats, and their features; see `store_features`."""
+
 
 @dataclass(eq=False)
 class TrainedDomains:
@@ -97,10 +100,11 @@ class TrainedDomains:
         return Weights(*(self.nodes[name] if name in graph.lifted else graph.get_parameter(name) for name in WEIGHTS))
 
     def carried(self, graph: Graph) -> dict[str, Tensor]:
-        """Return what holds for any domain, and so is where fine-tuning starts: lifted weights and random scales."""
+        """Return what holds for any domain: lifted weights, random scales, and what S is predicted from."""
         names = [*graph.lifted]
         for node, sites in graph.hypers.items():
             names += [site for site, start in sites.items() if node != "D" or start.ndim == 0]
+        names += STORES
         return {name: self.nodes[name].clone() for name in names if name in self.nodes}
 
     def item_rows(self, domain: Domain) -> Tensor:

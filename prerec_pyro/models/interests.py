@@ -136,7 +136,6 @@ class Interests(nn.Module):
         own = V[..., target, :] @ history.mT  # (..., num_sequences, position, length)
         return Match(found, _own_spread(weights, own, reading.contrast[..., None]).flatten(-2)[..., batch.positions])
 
-
     @torch.no_grad()
     def add_spread(
         self, scores: Tensor, V: Tensor, history: Tensor, positions: Tensor, reading: Reading, scale: Tensor | float

@@ -195,9 +195,7 @@ class SequenceEncoder(nn.Module):
             Block(latent_dim, num_heads, feedforward * latent_dim, dropout) for _ in range(num_layers)
         )
 
-    def forward(
-        self, D: Tensor | None, history: Tensor, positions: Tensor, start: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, D: Tensor | None, history: Tensor, positions: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the mean of U, ``(..., num_queries, latent_dim)``; one pass computes all positions.
 
         Parameters

@@ -15,10 +15,11 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
+from prerec_pyro.inference.calibration.stores import remember_stores
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
@@ -168,7 +169,8 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        encoded = [one.whitened(self.whitening) for one in self.encoded_once(domains)]
+        stores = self.encoded_once(domains)
+        encoded = [one.whitened(self.whitening) for one in stores]
         graph = self._build(encoded)
         encoded = [_as_read(one, graph) for one in encoded]
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
@@ -177,6 +179,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
         if fit.update is not None and "S" not in self.free:
             fit.update.after_pre_training()
+        remember_stores(self.graph, self.sources, stores)
         return self
 
     def fine_tune(
@@ -224,6 +227,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
         fit = new._train(run, training)
+        new.sources.nodes |= {name: self.sources.nodes[name] for name in STORES if name in self.sources.nodes}
         if fit.update is not None:
             fit.update.after_fine_tuning()
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
@@ -279,10 +283,11 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         do, semantics
             See `Intervention`.
         calibration
-            S of a new domain, from `calibrate`. None is its prior mean.
+            S of a new domain, from `calibrate`. None is S as the features of the store predict it.
         """
         graph = self.graph
         check_texts(encoded, graph.f_e.linear.in_features)
+        calibration = calibration or self.predicted(encoded)
         encoded = encoded.whitened(self.whitening)
         intervention = Intervention.check(do, graph, semantics)
         row = self.sources.row(encoded.domain)

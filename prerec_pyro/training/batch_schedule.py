@@ -139,7 +139,7 @@ class BatchSchedule:
     sources
         Domains.
     config
-        Settings of training. Its recipe holds ``source_exponent`` and ``min_steps``, from which a source's share follows.
+        Settings of training; a source's share follows from ``source_exponent`` and ``min_steps`` of the recipe.
     processes
         The processes that share the batches.
     joint_sources

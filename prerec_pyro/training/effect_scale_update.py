@@ -16,10 +16,13 @@ from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
-from prerec_pyro.training.run import TrainingRun, ValidationUsers
+from prerec_pyro.training.run import FULL_BUDGET_SOURCES, TrainingRun, ValidationUsers, shared_budget, some_users
 
 MIN_DECISION_QUERIES = 6000
 """Least number of validation queries, about, that decide whether an estimate of S is kept."""
+
+QUERIES_OF_S = 8000
+"""Most queries, about, that S of a source is estimated from where there are many sources; see `shared_budget`."""
 
 Log = tuple[np.ndarray, np.ndarray | None]
 """Users, and the number of first events of each that count; None counts all."""
@@ -86,9 +89,15 @@ class EffectScaleUpdate:
 
         It is the log of the validation users, which no network was fitted to. For a run on samples it is the samples
         themselves: a market with ten queries has no log of other users. Validation users then only decide.
+
+        With many sources a random part of the users is read, so that the work does not grow with their number.
         """
         if self.run.num_samples is None:
-            return [(users, None) for _, users in self.run.parts]
+            parts = self.run.parts
+            if len(parts) <= FULL_BUDGET_SOURCES:
+                return [(users, None) for _, users in parts]
+            queries = shared_budget(QUERIES_OF_S, len(parts))
+            return [(some_users(encoded.domain, users, queries, self.seed), None) for encoded, users in parts]
         sources = self.run.sources(np.zeros(len(self.run.encoded), np.int64))
         return [(source.users, source.lengths) for source in sources]
 
@@ -103,7 +112,7 @@ class EffectScaleUpdate:
         """Return the posterior mode of S of each domain, ``(num_domains, num_effects)``."""
         S = []
         for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
-            found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed)
+            found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed, only_last=True)
             S.append(found.values[-1].to(self.graph.likelihood.spread))
         return torch.stack(S)
 

@@ -27,7 +27,8 @@ class LoopRecipe(BaseModel):
     validation_queries: int = Field(
         1500,
         ge=1,
-        description="validation queries of each domain that rate an epoch, about; more after a long training",
+        description="validation queries of each domain that rate an epoch, about; more after a long training, fewer of "
+        "each where there are more than three domains",
     )
 
 
@@ -36,7 +37,9 @@ class LoopConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = Field(5, ge=0, description="most epochs; an epoch has as many batches as the training queries of all sources fill")
+    epochs: int = Field(
+        5, ge=0, description="most epochs; an epoch has as many batches as the training queries of all sources fill"
+    )
     patience: int = Field(4, ge=1, description="epochs without a better validation r-NDCG before training stops")
     batch_tokens: int = Field(2048, ge=1, description="padded positions in a batch")
     accumulate: int = Field(

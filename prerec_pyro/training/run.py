@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
@@ -22,6 +23,30 @@ TRAINING_PER_VALIDATION_QUERY = 10
 """Training queries per validation query of an epoch, if that gives more queries than the recipe."""
 MAX_VALIDATION_SCORES = 100_000_000
 """Most scores that these queries may take, with all items: ranking a large catalogue is expensive."""
+FULL_BUDGET_SOURCES = 3
+"""Number of sources that validation and S read in full. More sources share what these would read."""
+LEAST_BUDGET = 300
+"""Least number of queries of a source that its share is cut to."""
+
+
+def shared_budget(queries: int, num_sources: int) -> int:
+    """Return how many of `queries` of each source are read, so that the work does not grow with their number.
+
+    The mean over sources is then about as exact as that of `FULL_BUDGET_SOURCES`.
+
+    >>> shared_budget(1500, 3), shared_budget(1500, 12), shared_budget(1500, 100)
+    (1500, 375, 300)
+    """
+    if num_sources <= FULL_BUDGET_SOURCES:
+        return queries
+    return max(min(queries, LEAST_BUDGET), queries * FULL_BUDGET_SOURCES // num_sources)
+
+
+def some_users(domain: Domain, users: np.ndarray, num_queries: int, seed: int) -> np.ndarray:
+    """Return a random part of the user rows, sorted, with about `num_queries` queries; all where they have fewer."""
+    drawn = np.random.default_rng([seed, 7]).permutation(users)
+    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
+    return np.sort(drawn[: int(np.searchsorted(queries, num_queries)) + 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +106,7 @@ class TrainingRun:
 
         It is a tenth of the training queries, limited by `MAX_VALIDATION_SCORES`, because late epochs of a long
         training differ by less than a few queries can show. Domains have equal weight in the score, so all get the
-        smallest number.
+        smallest number. Many sources share the queries of a few; see `shared_budget`.
 
         Parameters
         ----------
@@ -93,7 +118,7 @@ class TrainingRun:
             min(source.num_queries // TRAINING_PER_VALIDATION_QUERY, MAX_VALIDATION_SCORES // source.encoded.num_items)
             for source in sources
         )
-        return max(at_least, min(each))
+        return shared_budget(max(at_least, min(each)), len(sources))
 
     def fit(
         self, trainer: Trainer, config: Callable[[], dict[str, Any]], score: Callable[[ValidationUsers], float]

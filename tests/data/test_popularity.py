@@ -110,8 +110,10 @@ def test_another_window_is_that_of_an_index_of_its_own(
     slots = own.slots(asked)
     np.testing.assert_array_equal(other.slots(asked), slots)
     np.testing.assert_array_equal(other.counts_of_all(np.unique(slots)), own.counts_of_all(np.unique(slots)))
-    np.testing.assert_array_equal(base.counts_of_all(base.slots(asked)), Popularity(
-        items, when, 7, window=window, normalizer=normalizer).counts_of_all(base.slots(asked)))
+    np.testing.assert_array_equal(
+        base.counts_of_all(base.slots(asked)),
+        Popularity(items, when, 7, window=window, normalizer=normalizer).counts_of_all(base.slots(asked)),
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,6 +13,7 @@ from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import effect_scale_update
+from prerec_pyro.training import run as training_run
 from prerec_pyro.training.effect_scale_update import EffectScaleUpdate
 from prerec_pyro.training.run import TrainingRun
 from tests.support.models import prerec, small_domain, training
@@ -34,9 +35,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[CausalOptions]:
     logs: CausalOptions = []
     plain = effect_scale_update.calibrate
 
-    def calibrate(scorer, encoded, users, *, lengths, seed):
+    def calibrate(scorer, encoded, users, *, lengths, seed, only_last):
         logs.append((encoded.domain.name, users, lengths))
-        return plain(scorer, encoded, users, lengths=lengths, seed=seed)
+        return plain(scorer, encoded, users, lengths=lengths, seed=seed, only_last=only_last)
 
     monkeypatch.setattr(effect_scale_update, "calibrate", calibrate)
     return logs
@@ -54,6 +55,20 @@ def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: Ca
     ((_, users, lengths),) = asked
     np.testing.assert_array_equal(users, split_users(TARGET).validation)
     assert lengths is None
+
+
+def test_of_many_sources_a_part_of_the_validation_users_is_read(
+    asked: CausalOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [small_domain(name, num_users=300, seed=number) for number, name in enumerate("abcd")]
+    monkeypatch.setattr(effect_scale_update, "QUERIES_OF_S", 100)
+    monkeypatch.setattr(training_run, "LEAST_BUDGET", 10)
+    prerec(training=training(epochs=0)).fit(many)
+    assert [name for name, *_ in asked] == list("abcd")
+    for domain, (_, users, lengths) in zip(many, asked, strict=True):
+        assert set(users) < set(split_users(domain).validation)
+        assert 75 <= num_queries(domain, users) < 83
+        assert lengths is None
 
 
 @pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])

@@ -147,8 +147,13 @@ class Batch:
         if self.window_level is None or self.level_window is None:
             return self
         own = int((self.level_window == 0).sum())  # the first rows
-        levels = {"factors": self.factors[:own], "level_window": self.level_window[:own]}
-        return dataclasses.replace(self, **levels, window_level=None, target_window_level=None)
+        return dataclasses.replace(
+            self,
+            factors=self.factors[:own],
+            level_window=self.level_window[:own],
+            window_level=None,
+            target_window_level=None,
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device; copies to CUDA start from pinned memory, so that they do not block."""
@@ -197,11 +202,18 @@ def query_batches(
     shared = windows.num_queries > 1
     for part in (windows[shared], windows[~shared]):
         for group in buckets(part, max_tokens):
-            # With few queries in a sequence, many sequences fit the same bound on scores.
-            size = max(1, int(most // part.num_queries[group].max()))
-            for begin in range(0, len(group), size):
-                rows = part[group[begin : begin + size]]
-                yield catalogue_batch(encoded, rows, domain=domain, first_row=first_row)
+            for rows in _runs(part.num_queries[group], most):
+                yield catalogue_batch(encoded, part[group[rows]], domain=domain, first_row=first_row)
+
+
+def _runs(sizes: np.ndarray, most: int) -> Iterator[slice]:
+    """Yield slices that cover `sizes` in order, each as long as its sum allows; a slice holds at least one."""
+    ends, begin = sizes.cumsum(), 0
+    while begin < len(sizes):
+        limit = ends[begin] - sizes[begin] + most
+        end = max(begin + 1, int(np.searchsorted(ends, limit, side="right")))
+        yield slice(begin, end)
+        begin = end
 
 
 def catalogue_batch(

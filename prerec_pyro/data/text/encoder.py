@@ -89,13 +89,11 @@ class Encoder:
         InputError
             If the model returns an array of another shape, or values that are not finite.
         """
-        if self._model is None:
-            start = time.perf_counter()
-            self._model = self.load()
-            logger.debug("loading the text encoder %s: %.2f s", self.name, time.perf_counter() - start)
-        vectors = np.asarray(
-            self._model.encode(texts, batch_size=batch_size, show_progress_bar=False), dtype=np.float32
-        )
+        model = self._loaded()
+        # One batch a call: a model sorts the texts of a call by characters, and would undo the caller's order.
+        batches = [texts[begin : begin + batch_size] for begin in range(0, len(texts), batch_size)] or [texts]
+        parts = [model.encode(batch, batch_size=batch_size, show_progress_bar=False) for batch in batches]
+        vectors = np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts), dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts) or self._dim not in (None, vectors.shape[1]):
             wanted = f"({len(texts)}, {'dim' if self._dim is None else self._dim})"
             raise InputError(
@@ -109,6 +107,26 @@ class Encoder:
                 'try it with device="cpu", or use another encoder.'
             )
         return vectors
+
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Return the number of tokens that the model reads of each text; of characters, if its tokens are not known."""
+        model = self._loaded()
+        tokenizer, most = getattr(model, "tokenizer", None), getattr(model, "max_seq_length", None)
+        found: list[int] = []
+        try:
+            for begin in range(0, len(texts), 4096):  # few tokens are held at a time
+                part = tokenizer(texts[begin : begin + 4096], truncation=True, max_length=most)  # type: ignore[misc]
+                found += [len(tokens) for tokens in part["input_ids"]]
+        except (TypeError, ValueError, KeyError):  # not a tokenizer as those of transformers are
+            return [len(text) for text in texts]
+        return found
+
+    def _loaded(self) -> TextModel:
+        if self._model is None:
+            start = time.perf_counter()
+            self._model = self.load()
+            logger.debug("loading the text encoder %s: %.2f s", self.name, time.perf_counter() - start)
+        return self._model
 
 
 def load_encoder(name: str | None = None, device: str = "cpu", *, allow_download: bool = False) -> Encoder:
@@ -181,7 +199,9 @@ def embed_texts(
         missing = store.read(fingerprint, keys, vectors)
         logger.debug("%d of %d texts are in the cache", len(distinct) - len(missing), len(distinct))
         # Texts of similar length need little padding; the longest come first, so that memory runs out early or never.
-        missing.sort(key=lambda row: (-len(distinct[row]), distinct[row]))
+        lengths = encoder.lengths([distinct[row] for row in missing]) if missing else []
+        length = dict(zip(missing, lengths, strict=True))
+        missing.sort(key=lambda row: (-length[row], -len(distinct[row]), distinct[row]))
         with _progress_bar(len(missing), progress) as advance:
             for start in range(0, len(missing), chunk_size):
                 rows = missing[start : start + chunk_size]

@@ -149,9 +149,7 @@ def _any_new(other: Tensor, near: Tensor, popular: Tensor) -> Tensor:
     return torch.cat([torch.ones(len(near), 1, dtype=torch.bool), other.gather(1, near), other.gather(1, popular)], 1)
 
 
-def _history_as_rivals(
-    candidates: Tensor, weight: Tensor, is_seen: Tensor, is_repeat: Tensor, targets: Tensor
-) -> None:
+def _history_as_rivals(candidates: Tensor, weight: Tensor, is_seen: Tensor, is_repeat: Tensor, targets: Tensor) -> None:
     """Make the other items of the history the rivals of repeated items; changed in place."""
     own, item = is_seen[is_repeat].nonzero(as_tuple=True)
     count = torch.bincount(own)

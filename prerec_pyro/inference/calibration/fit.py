@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.evidence import Evidence, gather
+from prerec_pyro.inference.calibration.prediction import Prediction
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.models.graphs.extended import ExtendedGraph
@@ -26,6 +27,8 @@ def calibrate(
     *,
     lengths: np.ndarray | None = None,
     seed: int = 0,
+    only_last: bool = False,
+    predicted: Prediction | None = None,
 ) -> Calibration:
     """Return the posterior mode of S given the log of some users, at each time given what came before it.
 
@@ -45,6 +48,11 @@ def calibrate(
         ``(n,)`` how many of each user's first events may be read; None is all.
     seed
         Seed of the sample of users and of the draws.
+    only_last
+        Whether the last estimate is made alone, of the most queries; the others are not made.
+    predicted
+        S as the features of the store predict it, the prior of S and its value before any query; None: 0, with the
+        standard deviation between domains.
 
     Raises
     ------
@@ -55,10 +63,11 @@ def calibrate(
     if not isinstance(graph, ExtendedGraph):
         raise InputError(f"calibrate: the graph {type(graph).__name__} has no effect scales S to estimate")
     spread = graph.likelihood.spread.cpu()
-    S = torch.zeros(len(spread), dtype=torch.float64)
+    prior = predicted or Prediction(torch.zeros_like(spread), spread)
+    S = (prior.mean / spread).double()
     evidence = gather(scorer, encoded, sample_users(encoded, users, seed), seed)
     if evidence is None:
-        return Calibration(torch.zeros(0, dtype=torch.int64), S[None].float(), torch.zeros(1, dtype=torch.int64), spread)
+        return Calibration.constant(prior.mean, spread)
     if lengths is not None:
         last = np.zeros(encoded.domain.num_users, np.int64)
         last[users] = encoded.domain.offsets[users] + lengths
@@ -68,9 +77,11 @@ def calibrate(
         ends = [len(evidence)]
     else:
         starts, ends = _steps(evidence.times.numpy())
+    if only_last:
+        starts, ends = starts[-1:], ends[-1:]
     values = [S]
     for end in ends:
-        S = posterior_mode(graph, evidence[:end], start=S)
+        S = posterior_mode(graph, evidence[:end], start=S, prior=prior)
         values.append(S)
     since = torch.tensor(starts, dtype=torch.int64)
     return Calibration(since, torch.stack(values).float(), torch.tensor([0, *ends]), spread)
@@ -91,7 +102,9 @@ def sample_users(encoded: EncodedDomain, users: np.ndarray, seed: int) -> np.nda
     return np.sort(users[kept])
 
 
-def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -> Tensor:
+def posterior_mode(
+    graph: ExtendedGraph, evidence: Evidence, *, start: Tensor, prior: Prediction | None = None
+) -> Tensor:
     """Return argmax over S of log P(targets | S) + log P(S), ``(num_effects,)`` float64.
 
     Parameters
@@ -102,17 +115,21 @@ def posterior_mode(graph: ExtendedGraph, evidence: Evidence, *, start: Tensor) -
         Queries with the parts of their scores.
     start
         ``(num_effects,)`` where to start, the mode of a smaller log say.
+    prior
+        Mean and standard deviation of S in nats; None: 0, and those between domains.
     """
-    if not len(evidence):
-        return torch.zeros_like(start)
-    S = start.clone().requires_grad_(True)
     spread = graph.likelihood.spread.cpu().double()
+    mean, std = (torch.zeros_like(spread), spread) if prior is None else (part.cpu().double() for part in prior)
+    if not len(evidence):
+        return mean / spread
+    S = start.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         chosen = choice_log_probs(graph, evidence, (S * spread).float())
-        value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
+        units = (S * spread - mean) / std
+        value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(units[None]).sum()
         value.backward()
         return value
 

@@ -55,5 +55,5 @@ def absorb(graph: ExtendedGraph, nats: Tensor, W_z: Tensor) -> None:
     graph.likelihood.w_r += nats[2]
     graph.likelihood.w_o += nats[3]
     if graph.interests is not None:
-        graph.interests.log_fading += nats[4]
-        graph.interests.log_contrast += nats[5]
+        graph.interests.log_fading.add_(nats[4])
+        graph.interests.log_contrast.add_(nats[5])

@@ -21,13 +21,19 @@ class Calibration:
     num_queries
         ``(num_steps + 1,)`` queries that each was estimated from.
     spread
-        ``(4,)`` standard deviation of S between domains, in nats.
+        ``(num_effects,)`` standard deviation of S between domains, in nats.
     """
 
     since: Tensor
     values: Tensor
     num_queries: Tensor
     spread: Tensor
+
+    @classmethod
+    def constant(cls, nats: Tensor, spread: Tensor) -> Calibration:
+        """Return one S, ``(num_effects,)`` in nats, for all times, from no query."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(none, (nats / spread)[None], torch.zeros(1, dtype=torch.int64), spread)
 
     def at(self, times: Tensor) -> Tensor:
         """Return S in nats at time slots, ``(len(times), num_effects)``."""

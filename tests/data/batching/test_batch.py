@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -180,6 +182,20 @@ def test_query_batches_hold_every_query_once_in_bounded_memory(name: str, max_sc
             assert prefix(batch, query) == world.domain.item_index[first:event].tolist()
     offsets = world.domain.offsets
     assert sorted(events) == [e for u in users for e in range(offsets[u] + 1, offsets[u + 1])]
+
+
+def test_query_batches_are_as_full_as_the_bound_allows() -> None:
+    """A long sequence does not make the batches of the short ones small."""
+    world = make_encoded("mixed", lengths=(40, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2))
+    bound = 41
+    sizes = [
+        batch.num_queries
+        for batch, _ in query_batches(world, np.arange(11), max_scores=bound * world.num_items, max_tokens=4096)
+    ]
+    for before, after in pairwise(sizes):
+        assert before + after > bound or before == 1 or after == 39
+    assert sum(sizes) == 39 + 5 * 2 + 5
+    assert len(sizes) <= 3
 
 
 def test_batches_move_between_devices(timed: EncodedDomain) -> None:

@@ -65,6 +65,30 @@ def test_every_text_gets_its_own_vector(
     assert lengths == sorted(lengths, reverse=True)
 
 
+class WordTokens(LetterCounts):
+    """An encoder whose tokens are words, and which reads four of them."""
+
+    max_seq_length = 4
+
+    @staticmethod
+    def tokenizer(texts: list[str], *, truncation: bool, max_length: int) -> dict[str, list[list[int]]]:
+        assert truncation
+        return {"input_ids": [list(range(min(len(text.split()), max_length))) for text in texts]}
+
+
+def test_texts_are_encoded_in_the_order_of_their_tokens_over_the_whole_list(tmp_path: Path) -> None:
+    texts = ["anthropological", "a b c d", "a b", "unquestionably so", "a b c", "a a a a a a", "b", "an a"]
+    model = WordTokens()
+    np.testing.assert_array_equal(
+        embed_texts(texts, model.encoder(), tmp_path, batch_size=2, chunk_size=5), expected(texts)
+    )
+    calls = [call for call in model.calls if call != [""]]
+    assert max(map(len, calls)) == 2, "a batch is one call"
+    tokens = [min(len(text.split()), 4) for text in model.seen]
+    assert tokens == sorted(tokens, reverse=True), "though a commit holds five texts"
+    assert model.encoder().lengths([texts[0], texts[5]]) == [1, 4], "what is cut off does not count"
+
+
 def test_what_is_cached_needs_no_model(tmp_path: Path) -> None:
     first, second = LetterCounts(), LetterCounts()
     embed_texts(["a", "", "bb"], first.encoder(), tmp_path)

@@ -36,8 +36,10 @@ def dense_log_probs(scorer: InterventionalScorer) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=["extended", EveryPath, "one interest"], ids=str)
 def graph(request: pytest.FixtureRequest) -> GraphClass:
-    return small_graph(graph="extended", num_interests=1) if request.param == "one interest" else small_graph(
-        graph=request.param
+    return (
+        small_graph(graph="extended", num_interests=1)
+        if request.param == "one interest"
+        else small_graph(graph=request.param)
     )
 
 

@@ -66,6 +66,15 @@ def test_a_domain_without_times_has_one_value():
     assert torch.equal(found.at(torch.ones(3, dtype=torch.int64)), (found.values[1:] * found.spread).expand(3, 6))
 
 
+def test_the_last_value_alone_is_that_of_many_steps():
+    scorer = plain(small_graph())
+    found, by_time = (calibrate(scorer, ENCODED, EVERYBODY, only_last=only) for only in (True, False))
+    assert len(found.values) == 2 < len(by_time.values)
+    assert found.num_queries.tolist() == [0, int(by_time.num_queries[-1])]
+    assert found.since.tolist() == by_time.since[-1:].tolist()
+    assert torch.allclose(found.values[-1], by_time.values[-1], atol=0.01), "as far as the optimiser goes"
+
+
 def test_lengths_bound_what_is_read():
     encoded = small_encoded(num_items=15, num_users=40, timestamps=False)
     two = calibrate(plain(small_graph(), encoded), encoded, EVERYBODY, lengths=np.full(40, 2))

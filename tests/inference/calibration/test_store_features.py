@@ -1,0 +1,44 @@
+"""`store_features` on stores whose features can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.encoded import encode_domain
+from prerec_pyro.inference.calibration.store_features import STORE_FEATURES, UNITS, store_features
+
+TEXTS = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+DAY = 86_400
+
+
+def features_of(domain: Domain) -> dict[str, float]:
+    found = store_features(encode_domain(domain.with_embeddings(TEXTS))).numpy() * np.array(UNITS)
+    return dict(zip(STORE_FEATURES, found.tolist(), strict=True))
+
+
+def test_features_are_those_counted_by_hand() -> None:
+    items = ["a", "b", "c", "d"]
+    times = np.array([0, 1, 2, 3, 59]) * DAY
+    domain = Domain("shop", items, items, ["ann", "bob"], [0, 3, 5], [0, 0, 1, 2, 0], timestamps=times)
+    found = features_of(domain)
+    assert found["items"] == pytest.approx(np.log(4))
+    assert found["likeness"] == pytest.approx(0.25**2 + 0.25**2)
+    assert found["variants"] == pytest.approx((1.0 + 1.0 + 0.0 + 0.0) / 4, abs=1e-6)
+    assert found["length"] == pytest.approx(np.log(2.5))
+    assert found["turnover"] == pytest.approx(np.log(5 / (4.0 * 4)))  # 60 days are four windows
+    counts = np.array([0, 1, 1, 3])
+    assert found["gini"] == pytest.approx(np.abs(counts[:, None] - counts).sum() / (2 * 16 * counts.mean()))
+    assert found["repeats"] == pytest.approx(1 / 5)
+    assert found["order"] == 0.0
+
+
+def test_a_log_without_times_says_so() -> None:
+    domain = Domain("shop", ["a", "b", "c", "d"], [""] * 4, ["ann"], [0, 3], [0, 1, 2])
+    assert features_of(domain)["order"] == 1.0
+    assert features_of(domain)["turnover"] == pytest.approx(np.log(3 / 4))
+
+
+def test_a_store_without_a_log_has_features_of_its_catalogue_alone() -> None:
+    domain = Domain("bare", ["a", "b", "c", "d"], [""] * 4, [], [0], [])
+    found = features_of(domain)
+    assert [name for name, value in found.items() if np.isnan(value)] == [*STORE_FEATURES][3:]
