@@ -126,11 +126,10 @@ def posterior_mode(
     optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
-        optimizer.zero_grad()
         chosen = choice_log_probs(graph, evidence, (S * spread).float())
         units = (S * spread - mean) / std
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(units[None]).sum()
-        value.backward()
+        (S.grad,) = torch.autograd.grad(value, S)  # and none of the graph's parameters, which may be in training
         return value
 
     optimizer.step(loss)

@@ -42,6 +42,13 @@ def test_the_mode_is_that_of_the_full_posterior(kind):
     np.testing.assert_allclose(found.numpy(), best.x, atol=0.12)
 
 
+def test_the_model_is_left_without_a_gradient():
+    """Fine-tuning calibrates after each epoch: a gradient left behind would be part of its next step."""
+    graph = small_graph(graph="extended")
+    calibrate(plain(graph), ENCODED, EVERYBODY)
+    assert all(parameter.grad is None for parameter in graph.parameters())
+
+
 def test_no_query_is_read_before_its_time():
     """Whatever happens on a day or after it, S of that day stays."""
     graph, domain = small_graph(), small_domain(num_items=15, num_users=40)
