@@ -11,10 +11,10 @@ import torch
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
+from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommenders import prerec as recommender
-from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import checkpoint, map_fit
 from prerec_pyro.training.effect_scale_update import MIN_DECISION_QUERIES, EffectScaleUpdate
@@ -58,7 +58,7 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
     """Nothing learnt: f_e turned, D and the offsets at their prior means, S where the validation users put it, or 0."""
     new, model = model.fine_tune(TARGET, training=training(epochs=0)), turned
     encoded = new.encode(TARGET)
-    S = CalibratedPreRec(model, split_users(TARGET).validation).calibration(encoded).values[-1]
+    S = calibrate(model.scorer(encoded), encoded, split_users(TARGET).validation, only_last=True).values[-1]
     parts = split_users(TARGET).validation, split_users(TARGET).test
     ours = [evaluate(new, encoded, part, k_percent=20).ranking.compute() for part in parts]
     for_S, for_0 = (

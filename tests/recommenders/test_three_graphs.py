@@ -14,6 +14,7 @@ import torch
 from prerec_pyro.causal.drift.drift import drift_report
 from prerec_pyro.causal.uncertainty import uncertain_lists
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.trained_domains import STORES
 from prerec_pyro.recommenders.backdoor_adjusted import BackdoorAdjustedPreRec
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
@@ -169,7 +170,7 @@ def test_each_model_is_read_back_and_answers_the_same(models: dict[str, PreRec],
 @pytest.mark.parametrize(
     ("graph", "nodes", "parameters"),
     [
-        ("extended", {"D", "S", "V_decentered"}, {"W_d", "W_z", "f_pop.linear.weight", "likelihood.w_h"}),
+        ("extended", {"D", "S", "V_decentered", *STORES}, {"W_d", "W_z", "f_pop.linear.weight", "likelihood.w_h"}),
         ("paper", {"D", "V_decentered"}, {"W_d", "W_z", "f_pop.linear.weight", "f_item.from_popularity.weight"}),
         ("unconfounded", {"V_decentered"}, set()),
     ],

@@ -62,7 +62,7 @@ class Posterior:
     draws
         Site → ``(num_chains, num_draws, …)`` float32: ``D`` (…, latent_dim) and ``S`` (…, num_effects) of the domain,
         and where they are lifted ``W_z`` and ``W_d`` (…, latent_dim). D is in latent units, S in units of the graph's
-        ``spread``. Each value is one that ``do`` takes for its node. Draw i of one site belongs to draw i of the others.
+        ``spread``. Each value is one that ``do`` takes for its node. Draw i of a site belongs to draw i of the others.
     prior
         Draws from the prior in the same form, ``(1, num_prior_draws, …)``.
     log_likelihood

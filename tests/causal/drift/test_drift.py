@@ -23,7 +23,7 @@ CUT = (FIRST_DAY + 8) * SECONDS_PER_DAY
 
 @pytest.fixture(scope="module")
 def shop() -> Domain:
-    return small_domain("shop", num_items=15, num_users=240, seed=6)
+    return small_domain("shop", num_items=15, num_users=240, seed=10)
 
 
 @pytest.fixture(scope="module")

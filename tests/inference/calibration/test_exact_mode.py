@@ -60,7 +60,7 @@ def loss(S: np.ndarray, program: DomainProgram, batches: list) -> tuple[float, n
 
 
 def compare(num_items: int, num_users: int, sharpness: float, uniform: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare the mode with the exact one, and, to show that it is not easy to find, that from `uniform` draws alone."""
+    """Compare the mode with the exact one and, to show that it is not easy to find, that from `uniform` draws alone."""
     graph = sharp_graph(sharpness)
     encoded = store_of(graph, num_items, num_users)
     exact, program, batches = exact_mode(graph, encoded)
