@@ -32,8 +32,9 @@ class TrainedDomains:
     item_ids
         Domain name → ``(num_items,)`` ids, in the order of the table of item offsets.
     nodes
-        MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered``
-        (items of all domains, B), ``W_d`` and ``W_z`` (B,), and random scales of their priors, such as ``D_scale``.
+        MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, num_effects),
+        ``V_decentered`` (items of all domains, B), ``W_d`` and ``W_z`` (B,), and random scales of their priors, such as
+        ``D_scale``.
     """
 
     item_ids: dict[str, np.ndarray] = field(default_factory=dict)

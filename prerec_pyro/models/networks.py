@@ -137,15 +137,18 @@ class PopularityEncoder(nn.Module):
         factors
             F of each level.
         window
-            ``(num_levels,)`` window of each level, in ascending order; None: the first window for all.
+            ``(num_levels,)`` window of each level; None: the first window for all.
         """
         with torch.autocast(factors.device.type, enabled=False):  # cheap, and all items are compared by it
             factors = torch.log1p(factors)
             if window is None or not self.others:
                 return F.relu(self.linear(factors))
-            sizes = torch.bincount(window, minlength=1 + len(self.others)).tolist()
-            parts = zip((self.linear, *self.others), factors.split(sizes), strict=True)
-            return F.relu(torch.cat([linear(part) for linear, part in parts]))
+            layers = (self.linear, *self.others)
+            which = torch.eq(window[:, None], torch.arange(len(layers), device=window.device)).to(factors.dtype)
+            # One product for all windows, which waits for no number of the device.
+            wide = (which[:, :, None] * factors[:, None]).flatten(1)  # (num_levels, num_windows * 4)
+            weight, bias = torch.cat([one.weight for one in layers], 1), torch.stack([one.bias for one in layers])
+            return F.relu(wide @ weight.mT + which @ bias)
 
 
 class SequenceEncoder(nn.Module):
@@ -215,11 +218,10 @@ class SequenceEncoder(nn.Module):
         # With one query per sequence, at its end, the last block computes the last position alone.
         for number, block in enumerate(self.blocks):
             x = block(x, only_last=only_last and number == len(self.blocks) - 1)
-        if start is not None:
-            x = x - (inputs[..., -1:, :] if only_last else inputs)
-        x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
         length = self.log_length.exp()
-        return x * (length / self.scale) if start is None else length * (start + x / self.scale)
+        x = x * (length / self.scale) if start is None else x - (inputs[..., -1:, :] if only_last else inputs)
+        x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
+        return x if start is None else length * (start + x / self.scale)
 
 
 def one_query_each(positions: Tensor, num_sequences: int, length: int) -> bool:

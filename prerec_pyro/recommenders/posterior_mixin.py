@@ -9,10 +9,11 @@ import numpy as np
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.inference.calibration.fit import calibrate
-from prerec_pyro.inference.calibration.prediction import Prediction
+from prerec_pyro.inference.calibration.stores import predicted_scales
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
+from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.training.recipes import TrainConfig
 
@@ -36,8 +37,6 @@ class _Model(Protocol):
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain: ...
 
     def scorer(self, encoded: EncodedDomain) -> InterventionalScorer: ...
-
-    def predicted_effect_scales(self, encoded: EncodedDomain) -> Prediction | None: ...
 
     def graph_or_start(self, encoded: EncodedDomain) -> Graph: ...
 
@@ -65,8 +64,21 @@ class PosteriorMixin:
         known = self.sources.row(encoded.domain) is not None
         if "S" not in self.graph.eval().edges or known or not encoded.domain.num_interactions:
             return None
-        predicted, seed = self.predicted_effect_scales(encoded), self.training.seed
+        predicted, seed = predicted_scales(self.graph, self.sources, encoded), self.training.seed
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=seed, predicted=predicted)
+
+    def predicted(self: _Model, encoded: EncodedDomain) -> Calibration | None:
+        """Return S of a new store as its features predict it, at all times; None where nothing is to be predicted.
+
+        Parameters
+        ----------
+        encoded
+            The domain.
+        """
+        found = predicted_scales(self.graph, self.sources, encoded)
+        if found is None or not isinstance(self.graph, ExtendedGraph):
+            return None
+        return Calibration.constant(found.mean, self.graph.likelihood.spread.cpu())
 
     def prior_predictive(
         self: _Model, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0

@@ -15,14 +15,12 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
-from prerec_pyro.inference.calibration.store_features import store_features
+from prerec_pyro.inference.calibration.stores import remember_stores
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
 from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
-from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.base import BaseRecommender
@@ -173,17 +171,15 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         """
         stores = self.encoded_once(domains)
         encoded = [one.whitened(self.whitening) for one in stores]
-        self._build(encoded)
+        graph = self._build(encoded)
+        encoded = [_as_read(one, graph) for one in encoded]
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         # Nothing is known of popularity yet, so the rule for its rate does not apply.
         recipe = self.training.recipe.model_copy(update={"full_popularity_rate_queries": None})
         fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
         if fit.update is not None and "S" not in self.free:
             fit.update.after_pre_training()
-        if isinstance(self.graph, ExtendedGraph) and "S" in self.sources.nodes:
-            nats = self.graph.likelihood.in_nats(self.sources.nodes["S"])
-            features = torch.stack([store_features(one) for one in stores])
-            self.sources.nodes |= {"S_sources": nats.clone(), "S_features": features.to(self.device)}
+        remember_stores(self.graph, self.sources, stores)
         return self
 
     def fine_tune(
@@ -220,6 +216,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         """
         old, encoded = self.graph, self.encoded_once([domain])[0].whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
+        encoded = _as_read(encoded, old)
         seed = (training or self.training).seed
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, seed)
         training = training or fine_tuning_recipe(run.num_queries).model_copy(update={"seed": seed})
@@ -267,16 +264,6 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         self.history, self.facts = fit.history, fit.facts
         return fit
 
-    def predicted_effect_scales(self, encoded: EncodedDomain) -> Prediction | None:
-        """Return S of a store as its features predict it; None for a trained domain, or without several sources."""
-        nodes = self.sources.nodes
-        if not isinstance(self.graph, ExtendedGraph) or self.sources.row(encoded.domain) is not None:
-            return None
-        if "S_sources" not in nodes or len(nodes["S_sources"]) < 2:
-            return None
-        sources = (nodes[name].cpu() for name in STORES)
-        return predict_effect_scales(*sources, store_features(encoded), self.graph.likelihood.spread.cpu())
-
     def scorer(
         self,
         encoded: EncodedDomain,
@@ -300,9 +287,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         """
         graph = self.graph
         check_texts(encoded, graph.f_e.linear.in_features)
-        predicted = self.predicted_effect_scales(encoded) if calibration is None else None
-        if predicted is not None and isinstance(graph, ExtendedGraph):
-            calibration = Calibration.constant(predicted.mean, graph.likelihood.spread.cpu())
+        calibration = calibration or self.predicted(encoded)
         encoded = encoded.whitened(self.whitening)
         intervention = Intervention.check(do, graph, semantics)
         row = self.sources.row(encoded.domain)
@@ -362,3 +347,8 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
 
     def _contents(self) -> SavedModel:
         return SavedModel(Settings.of(self), self.encoder_revision, self.graph, self.sources, self.history, self.facts)
+
+
+def _as_read(encoded: EncodedDomain, graph: Graph) -> EncodedDomain:
+    """Return the domain with the popularity windows that a graph reads: batches count in no other."""
+    return encoded.with_other_windows(()) if graph.num_windows == 1 else encoded

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prerec_pyro.data.batching.batch import query_batches
+from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
@@ -48,7 +48,8 @@ class PriorSensitivity:
       targets). ``W_z_norm`` and ``W_z_cosine``: the same for W_z.
     - ``score_correlation`` and ``score_slope``: regression of the popularity score f_pop(F)·W_z over items and times of
       day on the score under the first prior. A slope of 1.2 means that popularity counts 20 % more.
-    - ``S_match``, ``S_popularity``, ``S_repeat``, ``S_background``: S_k in nats (NaN for targets).
+    - ``S_match``, ``S_popularity``, ``S_repeat``, ``S_background``, ``S_fading``, ``S_contrast``: S_k in nats (NaN for
+      targets, and for what the graph lacks).
     """
 
     table: pd.DataFrame
@@ -155,13 +156,13 @@ class Predictions:
     lists
         Best items of each query, ``(num_queries, k)``.
     scores
-        Popularity scores f_pop(F)·W_z, one for each distinct popularity level; empty without W_z.
+        Popularity scores f_pop(F)·W_z, one for each distinct popularity; empty without W_z.
     W_z
         ``(B,)``, or empty.
     D
         ``(B,)``, or None for a domain that the model was not trained on.
     S
-        ``(4,)`` in nats, or None.
+        ``(num_effects,)`` in nats, or None.
     """
 
     lists: Tensor
@@ -180,8 +181,7 @@ def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -
     for batch, _ in query_batches(encoded, users):
         lists.append(top_k(scorer(batch).cpu(), min(k, encoded.num_items))[1])
         if W_z is not None and isinstance(graph, PaperGraph):
-            level = batch.candidate_level.unique()  # items with the same count at the same time share a level
-            scores.append((graph.f_pop(batch.factors.to(model.device)[level]) @ W_z).cpu())
+            scores.append(_popularity_scores(graph, batch.to(model.device), W_z).cpu())
     row = model.sources.row(encoded.domain)
     known = model.sources.nodes
     nodes = {} if row is None else {node: known[node][row].cpu() for node in "DS" if node in known}
@@ -197,6 +197,14 @@ def _predict(model: PreRec, encoded: EncodedDomain, users: np.ndarray, k: int) -
     )
 
 
+def _popularity_scores(graph: PaperGraph, batch: Batch, W_z: Tensor) -> Tensor:
+    """Return f_pop(F)·W_z, summed over windows, of items that differ in time or in a count, each once."""
+    batch = batch if graph.num_windows > 1 else batch.without_other_windows()
+    effect = graph.f_pop(batch.factors, batch.level_window) @ W_z  # (num_levels,)
+    levels = [batch.candidate_level, *([] if batch.window_level is None else batch.window_level)]
+    return effect[torch.stack(levels).flatten(1).unique(dim=1)].sum(0)
+
+
 def differences(predictions: Predictions, first: Predictions) -> dict[str, float]:
     """Return the columns of the table that compare a model with the first one on the same queries."""
     overlap = (predictions.lists[:, :, None] == first.lists[:, None, :]).any(2).float().mean()
@@ -210,8 +218,9 @@ def differences(predictions: Predictions, first: Predictions) -> dict[str, float
     product = (own * other).sum()
     columns["score_correlation"] = (product / (own.square().sum() * other.square().sum()).sqrt()).item()
     columns["score_slope"] = (product / other.square().sum()).item()
-    S = [float("nan")] * len(EFFECTS) if predictions.S is None else predictions.S.tolist()
-    return columns | {f"S_{name}": value for name, value in zip(EFFECTS, S, strict=True)}
+    S = [] if predictions.S is None else predictions.S.tolist()
+    missing = [float("nan")] * (len(EFFECTS) - len(S))
+    return columns | {f"S_{name}": value for name, value in zip(EFFECTS, S + missing, strict=True)}
 
 
 def _compare_vectors(name: str, vector: Tensor | None, first: Tensor | None) -> dict[str, float]:

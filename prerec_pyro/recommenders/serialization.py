@@ -16,6 +16,7 @@ from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.registry import GRAPHS, Graph, GraphClass, check_graph, graph_name
 from prerec_pyro.models.priors import Priors
+from prerec_pyro.recommenders import format5
 from prerec_pyro.recommenders.format4 import is_format_4, upgraded_config, upgraded_weights
 from prerec_pyro.recommenders.pretrained.model_card import model_card
 from prerec_pyro.training import checkpoint
@@ -147,6 +148,8 @@ class SavedModel:
                 weights, config = upgraded_weights(weights), upgraded_config(config, str(folder))
             shapes = dict(config["graph"])
             graph_class = _chosen(shapes.pop("name"), graph, folder)
+            if manifest["format_version"] <= format5.LAST_VERSION:
+                shapes = format5.upgraded_shapes(shapes, graph_class.Config)
             settings = Settings(
                 graph_class=graph_class,
                 config=graph_class.Config(**shapes),

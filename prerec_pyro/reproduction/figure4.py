@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from prerec_pyro.data.domain import Domain
-from prerec_pyro.data.popularity import Popularity
+from prerec_pyro.data.popularity import OTHER_WINDOWS, Popularity
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.recommenders.prerec import PreRec
@@ -24,8 +24,9 @@ def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, 
     """Return ``domain, slot, item_id`` and the `MEASURES` of the items with interactions in a window.
 
     ``count`` is c_j, the interactions in the window before the slot, and ``share`` its share of all interactions in the
-    window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, at the mean of Z given F and
-    without S: the popularity term of an item's log odds in any zero-shot domain. Without a model there is no ``score``.
+    window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, summed over the windows of the graph, at
+    the mean of Z given F and without S: the popularity term of an item's log odds in any zero-shot domain. Without a
+    model there is no ``score``.
 
     Parameters
     ----------
@@ -65,6 +66,7 @@ def _of_domain(domain: Domain, model: PreRec | None, window: int) -> pd.DataFram
         popularity = Popularity(
             domain.item_index, domain.days, domain.num_items, window=model.window, normalizer=model.normalizer
         )
+    windows = [] if model is None else _windows_of(popularity, model)
     parts = []
     for slot in _some_slots(domain, popularity):
         counts = popularity.counts(np.arange(domain.num_items), slot)  # (num_items,)
@@ -74,7 +76,7 @@ def _of_domain(domain: Domain, model: PreRec | None, window: int) -> pd.DataFram
         part["count"], part["share"] = counts[chosen], counts[chosen] / counts.sum()
         part["F_1"], part["F_2"] = factors[:, 0], factors[:, 1]
         if model is not None:
-            part["score"] = _score(factors, model)
+            part["score"] = _score(popularity, windows, chosen, slot, model)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -87,12 +89,22 @@ def _some_slots(domain: Domain, popularity: Popularity) -> np.ndarray:
     return slots[np.unique(np.linspace(0, len(slots) - 1, min(MAX_SLOTS, len(slots))).round().astype(int))]
 
 
+def _windows_of(popularity: Popularity, model: PreRec) -> list[Popularity]:
+    """Return the index in each window that the graph of a model reads; the first is `popularity`."""
+    return [popularity, *(popularity.with_window(days) for days in OTHER_WINDOWS[: model.graph.num_windows - 1])]
+
+
 @torch.no_grad()
-def _score(factors: np.ndarray, model: PreRec) -> np.ndarray:
-    """Return Z·W_z, ``(num_chosen,)``, from ``(num_chosen, 4)`` factors."""
+def _score(
+    popularity: Popularity, windows: list[Popularity], chosen: np.ndarray, slot: int, model: PreRec
+) -> np.ndarray:
+    """Return Z·W_z, summed over the windows, of items at a slot of `popularity`, ``(num_chosen,)``."""
     graph = model.graph.eval()
     weights = model.sources.weights(graph)
     if not isinstance(graph, PaperGraph) or weights is None:
         raise InputError(f"{model.name}: the graph of this model has no node Z, so it has no popularity score")
-    Z = graph.f_pop(torch.from_numpy(factors).to(model.device))  # (num_chosen, B)
-    return (Z @ weights.W_z).cpu().numpy()
+    slots = [window.slots_of(popularity, np.full(len(chosen), slot)) for window in windows]
+    factors = np.stack([w.factors(w.counts(chosen, at), at) for w, at in zip(windows, slots, strict=True)])
+    level_window = torch.arange(len(windows)).repeat_interleave(len(chosen))
+    Z = graph.f_pop(torch.from_numpy(factors).flatten(0, 1).to(model.device), level_window.to(model.device))
+    return (Z @ weights.W_z).view(len(windows), -1).sum(0).cpu().numpy()

@@ -22,8 +22,8 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.safetensors_io import write_tensors
 from prerec_pyro.errors import InputError
 
-FORMAT_VERSION = 5  # in 4 switches chose the graph, and the constants of a recipe were settings
-READABLE_VERSIONS = (4, FORMAT_VERSION)
+FORMAT_VERSION = 6  # in 5 a history had one interest, in 4 switches chose the graph; see recommenders/format4, format5
+READABLE_VERSIONS = (4, 5, FORMAT_VERSION)
 _WEIGHTS, _CONFIG, _MANIFEST, _CARD = "weights.safetensors", "config.json", "manifest.json", "MODEL_CARD.md"
 
 
@@ -81,7 +81,7 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     if manifest.get("format_version") not in READABLE_VERSIONS:
         raise InputError(
             f"{folder / _MANIFEST}: format version {manifest.get('format_version')}, this prerec-pyro reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}; train the model again, or use the version that wrote it"
+            f"{', '.join(map(str, READABLE_VERSIONS))}; train the model again, or use the version that wrote it"
         )
     for name in (_CONFIG, _WEIGHTS):
         if (manifest.get("files") or {}).get(name) != _sha256(folder / name):

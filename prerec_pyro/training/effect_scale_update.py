@@ -90,7 +90,7 @@ class EffectScaleUpdate:
         It is the log of the validation users, which no network was fitted to. For a run on samples it is the samples
         themselves: a market with ten queries has no log of other users. Validation users then only decide.
 
-        Of many sources a random part of the users is read, so that the work does not grow with their number.
+        With many sources a random part of the users is read, so that the work does not grow with their number.
         """
         if self.run.num_samples is None:
             parts = self.run.parts
@@ -109,7 +109,7 @@ class EffectScaleUpdate:
         absorb(self.graph, S * self.graph.likelihood.spread, self._W_z)
 
     def _modes(self) -> Tensor:
-        """Return the posterior mode of S of each domain, ``(num_domains, 4)``."""
+        """Return the posterior mode of S of each domain, ``(num_domains, num_effects)``."""
         S = []
         for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
             found = calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=self.seed, only_last=True)

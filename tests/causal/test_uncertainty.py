@@ -42,7 +42,7 @@ def test_the_probability_is_the_share_of_draws_whose_list_has_the_item(model, ne
 
 
 def test_where_all_draws_are_equal_every_list_is_certain(model, new_shop):
-    same = {"D": torch.zeros(5, DIM), "S": torch.zeros(5, 4)}
+    same = {"D": torch.zeros(5, DIM), "S": torch.zeros(5, 6)}
     found = uncertain_lists(model, new_shop, draws=same, k=3)
     assert (found["p_top_k"] == 1).all()
     assert (found["confidence"] == 1).all()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.popularity import OTHER_WINDOWS
 from prerec_pyro.data.text.whitening import whiten
 from prerec_pyro.errors import InputError
 from tests.support.graphs import make_domain
@@ -62,6 +63,22 @@ def test_whitened_texts_are_computed_once_and_not_whitened_again():
     assert white.popularity is encoded.popularity
     with pytest.raises(ValueError, match="already"):
         white.whitened(0.25)
+
+
+def test_other_windows_are_counted_once_and_kept_by_whitening() -> None:
+    encoded = encode_domain(make_domain(), window=7)
+    assert encoded.other_windows == OTHER_WINDOWS
+    assert [one.window for one in encoded.other_popularity] == list(OTHER_WINDOWS)
+    first = encoded.other_popularity
+    assert all(one is again for one, again in zip(first, encoded.whitened(0.5).other_popularity, strict=True))
+    few = encoded.with_other_windows((60,))
+    assert few.other_popularity == [first[1]], "what has been counted is shared"
+    assert few.popularity is encoded.popularity
+    assert encoded.with_other_windows(OTHER_WINDOWS) is encoded
+    assert encoded.with_other_windows(()).other_popularity == []
+    white = few.whitened(0.5)
+    assert (white.other_windows, encoded.whitened(0.5).other_windows) == ((60,), OTHER_WINDOWS)
+    assert torch.equal(white.texts, encoded.whitened(0.5).texts)
 
 
 def test_covariates_are_tensors_computed_once_and_kept_by_whitening() -> None:

@@ -94,6 +94,52 @@ def test_memory_does_not_grow_with_days_times_items() -> None:
     assert stored < 200_000  # an array of days × items would have 400 million entries
 
 
+@settings(max_examples=60, deadline=None)
+@given(EVENTS, st.integers(1, 20), st.integers(1, 60), st.sampled_from(["catalogue", "active"]))
+def test_another_window_is_that_of_an_index_of_its_own(
+    events: list[tuple[int, int]], window: int, days: int, normalizer: str
+) -> None:
+    items, when = np.array(events).T
+    base = Popularity(items, when, 7, window=window, normalizer=normalizer)
+    before = base.norms.copy()
+    other, own = base.with_window(days), Popularity(items, when, 7, window=days, normalizer=normalizer)
+    assert (other.window, base.window, other.normalizer) == (days, window, normalizer)
+    np.testing.assert_array_equal(base.norms, before)
+    np.testing.assert_array_equal(other.norms, own.norms)
+    asked = np.arange(when.min() - 2, when.max() + 90)
+    slots = own.slots(asked)
+    np.testing.assert_array_equal(other.slots(asked), slots)
+    np.testing.assert_array_equal(other.counts_of_all(np.unique(slots)), own.counts_of_all(np.unique(slots)))
+    np.testing.assert_array_equal(
+        base.counts_of_all(base.slots(asked)),
+        Popularity(items, when, 7, window=window, normalizer=normalizer).counts_of_all(base.slots(asked)),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(EVENTS, st.integers(1, 20), st.integers(1, 60))
+def test_slots_of_one_window_are_days_of_another(events: list[tuple[int, int]], window: int, days: int) -> None:
+    """On each day of the log; a later day may share the slot of an earlier one, which has the same events before it."""
+    items, when = np.array(events).T
+    base = Popularity(items, when, 7, window=window)
+    other = base.with_window(days)
+    asked = np.unique(when)
+    found = other.slots_of(base, base.slots(asked))
+    for day, slot in zip(asked, found, strict=True):
+        empty = not ((when < day) & (when >= day - window)).any()
+        if not empty or day == when.min():
+            np.testing.assert_array_equal(other.counts(np.arange(7), slot), brute_counts(items, when, 7, day, days))
+        assert other.counts(np.arange(7), slot).sum() <= (when < day).sum()
+
+
+def test_all_windows_of_a_domain_without_times_hold_the_whole_log() -> None:
+    base = Popularity(np.array([0, 0, 2]), None, num_items=3)
+    other = base.with_window(3)
+    assert other.slots_of(base, np.array([1, 1])).tolist() == [1, 1]
+    np.testing.assert_array_equal(other.counts(np.arange(3), 1), base.counts(np.arange(3), 1))
+    np.testing.assert_array_equal(other.norms[1], base.norms[1])
+
+
 @pytest.mark.parametrize("bad", [{"window": 0}, {"normalizer": "median"}])
 def test_invalid_settings_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -215,3 +215,29 @@ def test_f_pop_is_a_layer_on_log_counts_and_an_activation() -> None:
     expected = (torch.log(1 + factors) @ f_pop.linear.weight.T + f_pop.linear.bias).clamp_min(0)
     torch.testing.assert_close(mean, expected, **CLOSE)
     assert torch.isfinite(mean).all()
+
+
+@pytest.mark.parametrize("window", [[0, 0, 1, 2, 2, 2], [0, 2], [1], [0, 0, 0]], ids=str)
+def test_f_pop_has_a_layer_for_each_window(window: list[int]) -> None:
+    torch.manual_seed(0)
+    f_pop = stirred(PopularityEncoder(DIM, num_windows=3))
+    factors = torch.rand(len(window), 4).double() * 10
+    mean = f_pop(factors, torch.tensor(window))
+    for row, own in zip(range(len(window)), window, strict=True):
+        linear = (f_pop.linear, *f_pop.others)[own]
+        expected = (torch.log(1 + factors[row]) @ linear.weight.T + linear.bias).clamp_min(0)
+        torch.testing.assert_close(mean[row], expected, **CLOSE)
+    own = (torch.log(1 + factors) @ f_pop.linear.weight.T + f_pop.linear.bias).clamp_min(0)
+    torch.testing.assert_close(f_pop(factors), own, **CLOSE)
+
+
+def test_f_seq_corrects_the_vectors_that_it_starts_from(f_seq: SequenceEncoder) -> None:
+    """What the blocks change of the last item is added to the start; at the last item nothing else changes."""
+    history, D = sequences(), torch.linspace(-1, 1, DIM).double()
+    for positions in (torch.arange(3 * LENGTH), torch.arange(1, 4) * LENGTH - 1):
+        last = (history + D).flatten(0, 1)[positions] + f_seq.position[positions % LENGTH] / f_seq.scale
+        start = torch.randn(len(positions), DIM, generator=torch.Generator().manual_seed(2)).double()
+        usual, length = f_seq(D, history, positions), f_seq.log_length.exp()
+        torch.testing.assert_close(f_seq(D, history, positions, last), usual, **CLOSE)
+        found = f_seq(D, history, positions, start)
+        torch.testing.assert_close(found - length * start, usual - length * last, **CLOSE)

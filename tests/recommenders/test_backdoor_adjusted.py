@@ -46,7 +46,7 @@ def test_an_intervention_on_D_leaves_nothing_to_adjust_for(model, new_shop):
 
 
 def test_draws_of_a_posterior_replace_the_prior(model, new_shop):
-    draws = {"D": torch.randn(2, DIM), "S": torch.randn(2, 4)}
+    draws = {"D": torch.randn(2, DIM), "S": torch.randn(2, 6)}
     adjusted = BackdoorAdjustedPreRec(model, draws=draws)
     user = pd.DataFrame({"user_id": new_shop.user_ids[0], "item_id": new_shop.item_ids})
     parts = [np.exp(model.score(new_shop, user, do={"D": draws["D"][i], "S": draws["S"][i]})) for i in range(2)]

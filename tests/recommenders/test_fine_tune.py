@@ -63,7 +63,7 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
     ours = [evaluate(new, encoded, part, k_percent=20).ranking.compute() for part in parts]
     for_S, for_0 = (
         [evaluate(_Under(model, {"S": value}), encoded, part, k_percent=20).ranking.compute() for part in parts]
-        for value in (S, torch.zeros(4))
+        for value in (S, torch.zeros(6))
     )
     assert for_S[0]["r_ndcg"] != for_0[0]["r_ndcg"]
     better = max(for_S, for_0, key=lambda found: found[0]["r_ndcg"])
@@ -71,13 +71,15 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
 
 
 def test_S_becomes_part_of_the_parameters(model, monkeypatch):
-    monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda self: torch.full((1, 4), 0.5))
+    monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda self: torch.full((1, 6), 0.5))
     monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
     new = model.fine_tune(TARGET, training=training(epochs=0))
     change = 0.5 * model.graph.likelihood.spread
     torch.testing.assert_close(new.graph.likelihood.w_o, model.graph.likelihood.w_o + change[3])
     torch.testing.assert_close(new.graph.likelihood.w_r, model.graph.likelihood.w_r + change[2])
     torch.testing.assert_close(new.graph.f_seq.log_length, model.graph.f_seq.log_length + change[0])
+    for name, by in (("log_fading", change[4]), ("log_contrast", change[5])):
+        torch.testing.assert_close(getattr(new.graph.interests, name), getattr(model.graph.interests, name) + by)
 
 
 class _Under:
@@ -93,7 +95,7 @@ class _Under:
 def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monkeypatch):
     """A few rows can put S anywhere: so strong a liking for the popular, or dislike, is undone."""
     parts = [(model.encode(TARGET), split_users(TARGET).validation)]
-    places = [torch.zeros(4), *(far * one for one in torch.eye(4) for far in (-30.0, -2.0, 2.0, 30.0))]
+    places = [torch.zeros(6), *(far * one for one in torch.eye(6)[:4] for far in (-30.0, -2.0, 2.0, 30.0))]
     scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, MIN_DECISION_QUERIES) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):

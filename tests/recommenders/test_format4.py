@@ -21,7 +21,7 @@ from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import load_model
 from tests.support.graph_0_1 import Graph01
-from tests.support.models import PRIORS, prerec, shaken, small_domain, training
+from tests.support.models import PRIORS, graph_config, prerec, shaken, small_domain, training
 
 A, B = small_domain("a", seed=1), small_domain("b", num_items=9, seed=2)
 NEW = small_domain("new", num_items=10, seed=3)
@@ -45,7 +45,9 @@ FREE = ["D", "V"]  # the default then, also of a model without D
 @pytest.fixture(scope="module")
 def models() -> dict[str, PreRec]:
     names = ("extended", "paper", "unconfounded")
-    return {name: shaken(prerec(name, training=training(epochs=1)).fit([A, B])) for name in names}
+    then = {"num_interests": 1, "popularity_windows": False}
+    graphs = {name: graph_config(name, **(then if name == "extended" else {})) for name in names}
+    return {name: shaken(prerec(graph, training=training(epochs=1)).fit([A, B])) for name, graph in graphs.items()}
 
 
 def write_format_4(model: PreRec, folder: Path, switches: dict[str, bool], **changes: Any) -> Path:
@@ -53,7 +55,8 @@ def write_format_4(model: PreRec, folder: Path, switches: dict[str, bool], **cha
     model.save(folder)
     weights = {OLD_NAMES.get(name, name): value for name, value in load_file(folder / "weights.safetensors").items()}
     config = json.loads((folder / "config.json").read_text())
-    shapes = {name: value for name, value in config["graph"].items() if name != "name"}
+    later = ("name", "num_interests", "popularity_windows")
+    shapes = {name: value for name, value in config["graph"].items() if name not in later}
     config |= {"format_version": 4, "graph": shapes | DEFAULTS | switches, "priors": PRIORS.to_config(), "free": FREE}
     config |= changes
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -112,7 +115,7 @@ def test_what_is_read_is_saved_in_the_current_format(models, tmp_path) -> None:
         read = PreRec.load(write_format_4(models[name], tmp_path / name, switches), device="cpu")
         read.save(tmp_path / name)
         config = json.loads((tmp_path / name / "config.json").read_text())
-        assert config["format_version"] == 5
+        assert config["format_version"] == 6
         assert config["graph"]["name"] == name
         assert not set(DEFAULTS) & set(config["graph"])
         again = PreRec.load(tmp_path / name, device="cpu")
@@ -166,5 +169,5 @@ def test_an_older_format_is_refused(models, tmp_path) -> None:
     folder = write_format_4(models["extended"], tmp_path / "m", {})
     manifest = json.loads((folder / "manifest.json").read_text()) | {"format_version": 3}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="format version 3, this prerec-pyro reads 4 and 5; train the model again"):
+    with pytest.raises(InputError, match="format version 3, this prerec-pyro reads 4, 5, 6; train the model again"):
         load_model(folder, device="cpu")

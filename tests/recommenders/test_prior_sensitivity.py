@@ -60,7 +60,7 @@ def test_the_numbers_are_those_of_the_models(found: PriorSensitivity) -> None:
     assert one["W_z_norm"] == pytest.approx(float(narrow.sources.nodes["W_z"].norm()))
     assert row(found, "default", "b")["W_z_norm"] == pytest.approx(float(default.graph.W_z.detach().norm()))
     assert [name for name in found.table if name.startswith("S_")] == [
-        *("S_match", "S_popularity", "S_repeat", "S_background")
+        *("S_match", "S_popularity", "S_repeat", "S_background", "S_fading", "S_contrast")
     ]
     S = narrow.sources.nodes["S"][1] * narrow.graph.likelihood.spread
     assert one["S_popularity"] == pytest.approx(float(S[1]), abs=1e-6)

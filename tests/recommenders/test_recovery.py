@@ -40,10 +40,14 @@ def centred(score: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def estimated(model: PreRec, encoded, slots: np.ndarray) -> np.ndarray:
-    """f_pop(F)·W_z, ``(num_slots, num_items)``."""
-    counts = encoded.popularity.counts(np.arange(encoded.num_items), slots[:, None])
-    factors = torch.from_numpy(encoded.popularity.factors(counts, slots[:, None]))
-    return (model.graph.f_pop(factors) @ model.graph.W_z).numpy()
+    """f_pop(F)·W_z, summed over the windows, ``(num_slots, num_items)``."""
+    total = np.zeros((len(slots), encoded.num_items))
+    for number, popularity in enumerate((encoded.popularity, *encoded.other_popularity)):
+        at = popularity.slots_of(encoded.popularity, slots)[:, None]
+        factors = torch.from_numpy(popularity.factors(popularity.counts(np.arange(encoded.num_items), at), at))
+        window = torch.full((total.size,), number)
+        total += (model.graph.f_pop(factors.flatten(0, 1), window) @ model.graph.W_z).numpy().reshape(total.shape)
+    return total
 
 
 @pytest.mark.parametrize(
@@ -87,9 +91,13 @@ def shift_of_scores(graph: Graph, encoded, D: torch.Tensor) -> np.ndarray:
 
 
 def test_D_is_recovered_where_the_networks_are_learnt_too():
-    """The latent space of a model is its own, so what is compared is what D does to the scores."""
+    """The latent space of a model is its own, so what is compared is what D does to the scores.
+
+    With one interest U is around the last item moved by D; with several, D moves it by way of the blocks alone.
+    """
     dim, num_domains = 8, 3
-    config = ExtendedConfig(latent_dim=dim, num_layers=1, feedforward=1, dropout=0, history_dropout=0, sharpness=3)
+    shape = {"latent_dim": dim, "num_layers": 1, "feedforward": 1, "dropout": 0, "history_dropout": 0}
+    config = ExtendedConfig(**shape, sharpness=3, num_interests=1)
     priors = Priors(D=Normal(0.5))
     torch.manual_seed(0)
     truth = ExtendedGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
@@ -133,6 +141,7 @@ def learn_D(worlds, encoded, kind=ExtendedGraph, *, dim=64, **changes) -> list[f
     also moves all items of its domain alike, which no choice among them tells: the models are without D → V.
     """
     shape = {"latent_dim": dim, "dropout": 0, "history_dropout": 0, "sharpness": 8}
+    shape |= {"num_interests": 1} if kind is ExtendedGraph else {}
     rates = {"learning_rate": 1e-4, "text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1}
     rates |= {"domain_rate": 1e-2, "k_percent": 0.5, "validation_queries": 1500, "min_steps": 20}
     settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, **rates)

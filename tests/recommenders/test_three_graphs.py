@@ -106,7 +106,7 @@ def recommended(model: PreRec) -> None:
     assert model.embed(NEW).shape == (NEW.num_items, DIM)
 
 
-D, Z, S = ({"D": 1.0}, {"Z": 2.0}, {"S": torch.tensor([0.5, -0.5, 1.0, 0.3])})
+D, Z, S = ({"D": 1.0}, {"Z": 2.0}, {"S": torch.tensor([0.5, -0.5, 1.0, 0.3, 0.4, -0.3])})
 WORKS = None
 # Operation → what it checks, and for each graph what is missing.
 OPERATIONS: dict[str, tuple[Callable[[PreRec], None], dict[str, str | None]]] = {

@@ -48,11 +48,13 @@ def test_the_score_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None
     assert frame.equals(popularity_frame([small_domain("shop", seed=2)], model, window=99)), "the window is the model's"
     one = frame.iloc[5]
     shop = model.encode(small_domain("shop", seed=2))
-    item = shop.domain.item_position([one["item_id"]])
-    factors = shop.popularity.factors(shop.popularity.counts(item, [one["slot"]]), [one["slot"]])
-    with torch.no_grad():
-        expected = model.graph.f_pop(torch.from_numpy(factors)) @ model.graph.W_z
-    assert one["score"] == pytest.approx(float(expected))
+    item, expected = shop.domain.item_position([one["item_id"]]), 0.0
+    for number, window in enumerate((shop.popularity, *shop.other_popularity)):
+        slot = window.slots_of(shop.popularity, [one["slot"]])
+        factors = torch.from_numpy(window.factors(window.counts(item, slot), slot))
+        with torch.no_grad():
+            expected += float(model.graph.f_pop(factors, torch.tensor([number])) @ model.graph.W_z)
+    assert one["score"] == pytest.approx(expected)
     with pytest.raises(InputError, match="prerec_n, it has no popularity score"):
         popularity_frame([small_domain()], prerec("unconfounded").fit([small_domain()]))
 

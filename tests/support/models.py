@@ -80,7 +80,7 @@ def small_encoded(name: str = "small", **sizes: int) -> EncodedDomain:
 class EveryPath(ExtendedGraph):
     """The extended graph and the edge D → V: every path of D that there can be."""
 
-    edges = {"D": "", "S": "", "Z": "", "V": "D", "U": "DV", "R": "UVDZS"}  # noqa: RUF012
+    edges = {"D": "", "S": "", "Z": "", "V": "D", "U": "DVS", "R": "UVDZS"}  # noqa: RUF012
 
 
 class PlainGraph(PaperGraph):

@@ -91,7 +91,7 @@ def test_a_few_samples_are_believed_unless_validation_users_are_then_ranked_wors
     run = TrainingRun([model.encode(TARGET)], 0, 12, None, False, 0)
     scores = iter([0.5, after])
     before = {name: value.clone() for name, value in model.graph.state_dict().items()}
-    S = model.sources.nodes["S"] = torch.full((1, 4), 0.25)
+    S = model.sources.nodes["S"] = torch.full((1, 6), 0.25)
     EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: next(scores), 0).after_pre_training()
     assert list(scores) == []
     assert torch.equal(model.graph.likelihood.w_o, before["likelihood.w_o"]) != taken

@@ -38,7 +38,7 @@ class Coordinates:
     encoded
         The domain.
     values
-        The point where the coordinates are 0: ``D`` (1, B) and ``S`` (1, 4).
+        The point where the coordinates are 0: ``D`` (1, B) and ``S`` (1, num_effects).
     basis
         ``(directions, B)`` orthonormal directions of D.
     unit
@@ -90,7 +90,13 @@ class Coordinates:
     @property
     def names(self) -> list[str]:
         """Names of the coordinates."""
-        return [f"S {name}" for name in EFFECTS] + [f"D {number + 1}" for number in range(len(self.basis))]
+        effects = EFFECTS[: self._num_effects]
+        return [f"S {name}" for name in effects] + [f"D {number + 1}" for number in range(len(self.basis))]
+
+    @property
+    def _num_effects(self) -> int:
+        """Number of coordinates of S, which come first."""
+        return self.values["S"].shape[-1]
 
     @property
     def center(self) -> Tensor:
@@ -98,7 +104,7 @@ class Coordinates:
         return self.project(self.values["S"], self.values["D"])[0]
 
     def project(self, S: Tensor, D: Tensor) -> Tensor:
-        """Return S and D along the directions, ``(n, size)`` float64, from ``(n, 4)`` and ``(n, B)``."""
+        """Return S and D along the directions, ``(n, size)`` float64, from ``(n, num_effects)`` and ``(n, B)``."""
         return torch.cat([S.double().cpu(), D.double().cpu() @ self.basis.double().mT], dim=1)
 
     def shifted(self, shift: Tensor) -> Coordinates:
@@ -157,8 +163,8 @@ class Coordinates:
 
     def _values_at(self, shift: Tensor) -> dict[str, Tensor]:
         values = dict(self.values)
-        values["S"] = values["S"] + shift[: len(EFFECTS)].to(values["S"])
-        values["D"] = values["D"] + shift[len(EFFECTS) :].to(values["D"]) @ self.basis.to(values["D"])
+        values["S"] = values["S"] + shift[: self._num_effects].to(values["S"])
+        values["D"] = values["D"] + shift[self._num_effects :].to(values["D"]) @ self.basis.to(values["D"])
         return values
 
 

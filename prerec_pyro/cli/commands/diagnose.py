@@ -30,7 +30,12 @@ _METHODS: dict[str, Method] = {
     "delta": "delta",
 }
 _MARKS = {"good": "ok", "fair": "fair", "bad": "BAD", "note": "note"}
-_MEANING = {"match": "texts and history (U·V) weigh", "popularity": "popularity (Z·W_z) weighs"}
+_MEANING = {
+    "match": "texts and history (U·V) weigh",
+    "popularity": "popularity (Z·W_z) weighs",
+    "fading": "interests of a history fade at",
+    "contrast": "the interests of a history are kept apart",
+}
 
 
 @dataclass(frozen=True)
@@ -227,7 +232,7 @@ def _findings(model: PreRec, posterior: Posterior) -> list[str]:
     if "S" in posterior.draws and isinstance(likelihood, RepeatMixture):
         draws = likelihood.natural_units(posterior.draws["S"].flatten(0, 1).double())
         found = {name: value.numpy() for name, value in draws.items()}  # each (num_draws,)
-        for name in ("match", "popularity"):
+        for name in [name for name in _MEANING if name in found]:
             lines.append(f"S[{name}]: {_MEANING[name]} {_interval(found[name], posterior)} times the usual")
         repeat, background = (_interval(100 * found[name], posterior) for name in ("repeat", "background"))
         lines.append(f"S[repeat]: of a user not yet known, {repeat} % of choices repeat an item of the history")

@@ -134,7 +134,7 @@ def command(**given: Any) -> None:
     """Write the top items for each user of a domain: columns user_id, item_id, score and rank (from 1).
 
     The model recognises a domain that it was trained on by name and items. Any other domain is new: the model
-    recommends there zero-shot, without training. Where such a domain has a log, four numbers are estimated from it
+    recommends there zero-shot, without training. Where such a domain has a log, six numbers are estimated from it
     first (--plain leaves that out). Where it has none, histories of --users are matched by text, and people without a
     history get a list that covers the catalogue.
     """

@@ -144,9 +144,16 @@ class Batch:
 
     def without_other_windows(self) -> Batch:
         """Return the batch with popularity in the domain's own window alone."""
-        if self.window_level is None:
+        if self.window_level is None or self.level_window is None:
             return self
-        return dataclasses.replace(self, window_level=None, target_window_level=None)
+        own = int((self.level_window == 0).sum())  # the first rows
+        return dataclasses.replace(
+            self,
+            factors=self.factors[:own],
+            level_window=self.level_window[:own],
+            window_level=None,
+            target_window_level=None,
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device; copies to CUDA start from pinned memory, so that they do not block."""

@@ -18,7 +18,7 @@ class _Levels:
 
     factors: np.ndarray
     candidate: np.ndarray
-    target: np.ndarray | None
+    target: np.ndarray
 
 
 def popularity_fields(
@@ -63,12 +63,11 @@ def popularity_fields(
     }
     if targets is not None:
         fields["target_level"] = parts[0].target
-    if len(parts) > 1:
-        fields["window_level"] = np.stack([p.candidate + at for p, at in zip(parts[1:], first[1:-1], strict=True)])
-        if targets is not None:
-            fields["target_window_level"] = np.stack(
-                [p.target + at for p, at in zip(parts[1:], first[1:-1], strict=True) if p.target is not None]
-            )
+    others = list(zip(parts[1:], first[1:-1], strict=True))
+    if others:
+        fields["window_level"] = np.stack([part.candidate + at for part, at in others])
+    if others and targets is not None:
+        fields["target_window_level"] = np.stack([part.target + at for part, at in others])
     return {name: torch.from_numpy(value) for name, value in fields.items()}, shown
 
 
@@ -96,8 +95,7 @@ def _number_levels(
         keys = np.concatenate([keys, slot * base + own])
     level, row = _numbered(keys, len(slots) * base)
     factors = popularity.factors(level % base, slots[level // base])  # (num_levels, 4)
-    target = None if own is None else row[counts.size :]
-    return _Levels(factors, row[: counts.size].reshape(counts.shape), target)
+    return _Levels(factors, row[: counts.size].reshape(counts.shape), row[counts.size :])
 
 
 def _numbered(keys: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,7 @@ def repeats_among(history: np.ndarray, positions: np.ndarray, negatives: np.ndar
     np.minimum.at(first, (sequence, place[sequence, position]), position.astype(np.int16))
     own, last = np.divmod(positions, length)
     is_seen = first[:, column][own] <= last.astype(np.int16)[:, None]  # (num_queries, num_negatives)
-    return np.divmod(np.flatnonzero(is_seen), len(column))  # few are: six times faster than `nonzero` of two dimensions
+    return np.divmod(np.flatnonzero(is_seen), len(column))  # few are: `nonzero` of two dimensions is slow
 
 
 def repeated_targets(history: np.ndarray, positions: np.ndarray, targets: np.ndarray) -> np.ndarray:

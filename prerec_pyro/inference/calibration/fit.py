@@ -49,7 +49,7 @@ def calibrate(
     seed
         Seed of the sample of users and of the draws.
     only_last
-        Whether the last estimate is made alone, of the most queries: an eighth of the work.
+        Whether the last estimate is made alone, of the most queries; the others are not made.
     predicted
         S as the features of the store predict it, the prior of S and its value before any query; None: 0, with the
         standard deviation between domains.
@@ -126,11 +126,10 @@ def posterior_mode(
     optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
-        optimizer.zero_grad()
         chosen = choice_log_probs(graph, evidence, (S * spread).float())
         units = (S * spread - mean) / std
         value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(units[None]).sum()
-        value.backward()
+        (S.grad,) = torch.autograd.grad(value, S)  # and none of the graph's parameters, which may be in training
         return value
 
     optimizer.step(loss)

@@ -21,14 +21,14 @@ def fit_hyperprior(graph: ExtendedGraph, S: Tensor, W_z: Tensor) -> Tensor:
     Parameters
     ----------
     graph
-        Changed: length of U, and the mixture's w_r, w_o and ``spread``.
+        Changed: length of U, the mixture's w_r, w_o and ``spread``, and how interests fade and are kept apart.
     S
-        ``(num_domains, 4)`` of the sources.
+        ``(num_domains, num_effects)`` of the sources.
     W_z
         Changed: the parameter, or the MAP of the node.
     """
     spread = graph.likelihood.spread
-    nats = S * spread  # (num_domains, 4)
+    nats = S * spread  # (num_domains, num_effects)
     mean = nats.mean(dim=0)
     absorb(graph, mean, W_z)
     nats = nats - mean
@@ -39,11 +39,21 @@ def fit_hyperprior(graph: ExtendedGraph, S: Tensor, W_z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def absorb(graph: ExtendedGraph, nats: Tensor, W_z: Tensor) -> None:
-    """Change the parameters, and W_z wherever it is kept: S = 0 then means what S·spread = `nats`, ``(4,)``, did."""
+    """Change the parameters, and W_z wherever it is kept: S = 0 then means what S·spread = `nats` did.
+
+    Parameters
+    ----------
+    graph
+        Changed; see `fit_hyperprior`.
+    nats
+        ``(num_effects,)``.
+    W_z
+        Changed: the parameter, or the MAP of the node.
+    """
     graph.f_seq.log_length.add_(nats[0])
     W_z *= nats[1].exp()
     graph.likelihood.w_r += nats[2]
     graph.likelihood.w_o += nats[3]
     if graph.interests is not None:
-        graph.interests.log_fading += nats[4]
-        graph.interests.log_contrast += nats[5]
+        graph.interests.log_fading.add_(nats[4])
+        graph.interests.log_contrast.add_(nats[5])

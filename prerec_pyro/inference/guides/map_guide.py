@@ -232,8 +232,8 @@ def _prior_of(graph: Graph, free: frozenset[str]) -> dict[str, dist.TorchDistrib
 def trained_nodes(guide: AutoGuideList) -> dict[str, Tensor]:
     """Return the MAP of the free nodes, of those there are; of a `GaussianGuide` the mean.
 
-    ``D`` (num_domains, B), ``S`` (num_domains, 4), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,), and the
-    random scales of their priors, such as ``D_scale`` ().
+    ``D`` (num_domains, B), ``S`` (num_domains, num_effects), ``V_decentered`` (num_rows, B), ``W_d`` and ``W_z`` (B,), and
+    the random scales of their priors, such as ``D_scale`` ().
     """
     found: dict[str, Tensor] = {}
     for part in guide.children():

@@ -113,7 +113,7 @@ def infer_posterior(
 
 
 def point_estimates(graph: Graph, sources: TrainedDomains, encoded: EncodedDomain) -> dict[str, Tensor]:
-    """Return D (1, B), S (1, 4) and lifted weights (B,) at which the domain is served: its MAP, or the prior mean."""
+    """Return D (1, B), S (1, num_effects) and lifted weights (B,) that serve the domain: its MAP, or the prior mean."""
     sites, device = latent_sites(graph), graph.f_e.linear.weight.device
     row, widths = sources.row(encoded.domain), graph.domain_widths
     trained = {} if row is None else {s: sources.nodes[s][row : row + 1] for s in DOMAIN_NODES if s in sources.nodes}

@@ -76,9 +76,9 @@ class DomainProgram(nn.Module):
     graph
         The trained model; it is copied and not changed.
     known
-        MAP of nodes that are not latents here: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, 4), ``W_z`` and
-        ``W_d`` (B,), and random scales of priors such as ``D_scale`` (). A random scale that is missing is fixed at
-        the value where inference starts.
+        MAP of nodes that are not latents here: ``V_decentered`` (num_items, B), ``D`` (1, B), ``S`` (1, num_effects),
+        ``W_z`` and ``W_d`` (B,), and random scales of priors such as ``D_scale`` (). A random scale that is missing is
+        fixed at the value where inference starts.
     dtype
         Precision of all arithmetic.
 
@@ -133,7 +133,7 @@ class DomainProgram(nn.Module):
         self.batches, self.weight, self.anchor, self.slope = batches, weight, anchor, slope
 
     def forward(self) -> dict[str, Tensor]:
-        """Return the latents by site, ``D`` (1, B), ``S`` (1, 4), …, and score the choices given them."""
+        """Return the latents by site, ``D`` (1, B), ``S`` (1, num_effects), …, and score the choices given them."""
         values = self.latents()
         for number, batch in enumerate(self.batches):
             scale = pyro.poutine.scale(scale=self.weight * batch.num_domain_queries)

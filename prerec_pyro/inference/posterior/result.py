@@ -60,9 +60,9 @@ class Posterior:
     domain
         Name of the domain.
     draws
-        Site → ``(num_chains, num_draws, …)`` float32: ``D`` (…, latent_dim) and ``S`` (…, 4) of the domain, and where
-        they are lifted ``W_z`` and ``W_d`` (…, latent_dim). D is in latent units, S in units of the graph's ``spread``.
-        Each value is one that ``do`` takes for its node. Draw i of one site belongs to draw i of the others.
+        Site → ``(num_chains, num_draws, …)`` float32: ``D`` (…, latent_dim) and ``S`` (…, num_effects) of the domain,
+        and where they are lifted ``W_z`` and ``W_d`` (…, latent_dim). D is in latent units, S in units of the graph's
+        ``spread``. Each value is one that ``do`` takes for its node. Draw i of one site belongs to draw i of the others.
     prior
         Draws from the prior in the same form, ``(1, num_prior_draws, …)``.
     log_likelihood
@@ -146,7 +146,7 @@ class Posterior:
         return self.method == "delta"
 
     def mean(self) -> dict[str, Tensor]:
-        """Return the mean of each site over chains and draws: ``D`` (latent_dim,), ``S`` (4,), …"""
+        """Return the mean of each site over chains and draws: ``D`` (latent_dim,), ``S`` (num_effects,), …"""
         return {site: value.mean(dim=(0, 1)) for site, value in self.draws.items()}
 
     def thinned(self, num_draws: int) -> dict[str, Tensor]:
@@ -165,7 +165,7 @@ class Posterior:
         latent = next((v.shape[-1] for site, v in self.draws.items() if site != "S"), 0)
         coords: dict[str, Sequence[str] | np.ndarray] = {
             "domain": [self.domain],
-            "effect": list(EFFECTS),
+            "effect": list(EFFECTS[: self._num_effects]),
             "latent": np.arange(latent),
         }
         # ArviZ expects a posterior, but PreRec_n has no latent.
@@ -255,6 +255,11 @@ class Posterior:
         if missing := [site for site in sites if site not in self.draws]:
             raise InputError(f"plot: no site {missing[0]!r}; expected some of {', '.join(self.draws)}")
         return arviz_io.forest(self.to_arviz(), sites, INTERVAL)
+
+    @property
+    def _num_effects(self) -> int:
+        """Number of coordinates of S, the first ones of `EFFECTS`."""
+        return next((values["S"].shape[-1] for values in (self.draws, self.prior) if "S" in values), len(EFFECTS))
 
     def _arrays(self) -> list[Tensor]:
         """Return all tensors that begin with chains and draws."""

@@ -23,7 +23,7 @@ def prior_draws(
     sampling: Sampling = "auto",
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Return draws from the priors of D and S, site → ``(num_draws, B)`` or ``(num_draws, 4)``.
+    """Return draws from the priors of D and S, site → ``(num_draws, B)`` or ``(num_draws, num_effects)``.
 
     Parameters
     ----------

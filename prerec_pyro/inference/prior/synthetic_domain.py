@@ -20,7 +20,7 @@ _FIRST_DAY = 18_000
 
 
 def draw_latents(graph: Graph) -> dict[str, Tensor]:
-    """Return D (1, B), S (1, 4) and lifted weights (B,) drawn from their prior with PyTorch's global seed."""
+    """Return D (1, B), S (1, num_effects) and lifted weights (B,) drawn from their prior with PyTorch's global seed."""
     with torch.no_grad():
         return {site: value.detach() for site, value in DomainProgram(graph, {}, torch.float64).latents().items()}
 

@@ -21,7 +21,7 @@ class Weights(NamedTuple):
 
 
 class DomainNodes(NamedTuple):
-    """Nodes of one domain: D, ``(..., B)``, and the effect scales S in nats, ``(..., 1, 4)``, of a graph with S."""
+    """Nodes of one domain: D, ``(..., B)``, and of a graph with S its effect scales in nats, ``(..., 1, num_effects)``."""
 
     D: Tensor
     S: Tensor | None = None

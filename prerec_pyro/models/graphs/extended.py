@@ -103,7 +103,7 @@ class ExtendedGraph(PaperGraph):
         spread, length = self.interests.spread(V, reading, batch), self.f_seq.log_length.exp() * factor
         if match.target is None or spread.target is None:
             return Match(match.candidates + length * spread.candidates)
-        own = length if isinstance(length, float) or length.ndim == 0 else length[..., 0]
+        own = length[..., 0] if length.ndim else length
         return Match(match.candidates + length * spread.candidates, match.target + own * spread.target)
 
     def reading(self, S: Tensor | None) -> Reading | None:

@@ -90,7 +90,7 @@ class RepeatMixture(nn.Module):
         return EffectFactors() if S is None else EffectFactors(S[..., :1].exp(), S[..., 1:2].exp())
 
     def rates(self, S: Tensor | None) -> MixtureRates:
-        """Return the mixture of a domain, given its S, ``(1, 4)``."""
+        """Return the mixture of a domain, given its S, ``(1, num_effects)``."""
         if S is None:
             return MixtureRates(self.w_r.item(), self.w_o.item())
         return MixtureRates((self.w_r + S[0, 2]).item(), (self.w_o + S[0, 3]).item())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SerializeAsAny, model_validator
 
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.models.baselines.base import BaselineConfig
@@ -23,17 +23,37 @@ _LEFT_OUT = ("samples", "sources", "baseline")  # of a written run, if they are 
 
 
 class GraphSection(GraphConfig):
-    """A graph by name, with its shapes.
+    """A graph by name, with its shapes. Settings that the graph lacks are None, the others have its defaults.
 
     >>> GraphSection(name="paper", latent_dim=64).num_heads
     2
+    >>> [GraphSection(name=name).num_interests for name in ("paper", "extended")]
+    [None, 20]
     """
 
     name: Literal["paper", "extended", "unconfounded"]
+    num_interests: int | None = Field(None, ge=1, le=64, description="as in `ExtendedConfig`")
+    popularity_windows: bool | None = Field(None, description="as in `ExtendedConfig`")
 
     def config(self) -> GraphConfig:
         """Return the configuration of the graph."""
-        return GRAPHS[self.name].Config(**self.model_dump(exclude={"name"}))
+        return GRAPHS[self.name].Config(**self.model_dump(exclude={"name"}, exclude_none=True))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("name") not in GRAPHS:
+            return given
+        defaults = GRAPHS[given["name"]].Config().model_dump()
+        return defaults | {name: value for name, value in given.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> GraphSection:
+        has = GRAPHS[self.name].Config.model_fields
+        for name, value in self:
+            if name not in (*has, "name") and value is not None:
+                raise ValueError(f"{name}: the graph {self.name} has no such setting; leave it out")
+        return self
 
 
 def _read_priors(value: object) -> object:
@@ -84,7 +104,8 @@ class RunConfig(BaseModel):
         content["training"]["recipe"] = training["recipe"]
         content |= {"samples": content.pop("samples"), "seed": training["seed"], "sources": content.pop("sources")}
         if isinstance(self, PreRecRun):
-            content["graph"] = {"name": self.graph.name} | content["graph"]
+            graph = {name: value for name, value in content["graph"].items() if value is not None}
+            content["graph"] = {"name": self.graph.name} | graph
             content["priors"] = self.priors.to_config()
         given = {name: value for name, value in content.items() if value or name not in _LEFT_OUT}
         return yaml.safe_dump(_plain(given), sort_keys=False, allow_unicode=True)

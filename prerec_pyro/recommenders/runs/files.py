@@ -14,6 +14,7 @@ from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.models.baselines.registry import LEARNED
 from prerec_pyro.models.graphs.registry import GRAPHS
+from prerec_pyro.recommenders import format5
 from prerec_pyro.recommenders.format4 import upgraded_config, upgraded_training
 from prerec_pyro.recommenders.pretrained.shipped import find_model, model_label
 from prerec_pyro.recommenders.registry import GRAPH_OF, METHODS, Model
@@ -115,6 +116,9 @@ def prerec_run(document: Mapping[str, Any], source: str, method: str = "prerec")
     given = {} if isinstance(shapes, str) else dict(shapes)
     if named is not None:
         given["name"] = GRAPH_OF[method]
+        if named != method:  # the options choose another graph than the file, which may lack settings of the other
+            lacking = GraphSection.model_fields.keys() - GRAPHS[GRAPH_OF[method]].Config.model_fields.keys() - {"name"}
+            given = {name: value for name, value in given.items() if name not in lacking}
     elif isinstance(shapes, str):
         given["name"] = shapes
     content["graph"] = _section(GraphSection(name=GRAPH_OF[method]), given, source, "graph")
@@ -192,6 +196,9 @@ def _of_saved_model(document: Mapping[str, Any], source: str) -> dict[str, Any]:
             old = "graph" in content
             training = upgraded_training(content["training"], BaselineTraining)
             content = upgraded_config(content, source) if old else content | {"training": training}
+        graph = content.get("graph", {})
+        if version <= format5.LAST_VERSION and graph.get("name") in GRAPHS:
+            content["graph"] = format5.upgraded_shapes(graph, GRAPHS[graph["name"]].Config)
         content["encoder"] = content["encoder"]["name"]
         content |= content.pop("popularity")
     except (KeyError, TypeError) as error:

@@ -30,12 +30,12 @@ def windows(shop):
 
 
 def test_the_likelihood_equals_the_scorers_and_the_gradient_its_differences(model, shop, coordinates, windows):
-    shift = torch.tensor([0.3, -0.2, 0.1, 0.4, 0.2, -0.1], dtype=torch.float64)
+    shift = torch.tensor([0.3, -0.2, 0.1, 0.4, -0.3, 0.2, 0.2, -0.1], dtype=torch.float64)
     assert coordinates.program.dtype == torch.float64
     value, slope = coordinates.gradient(shift, windows)
     place = {
-        "S": coordinates.values["S"][0] + shift[:4],
-        "D": coordinates.values["D"][0] + shift[4:] @ coordinates.basis.double(),
+        "S": coordinates.values["S"][0] + shift[:6],
+        "D": coordinates.values["D"][0] + shift[6:] @ coordinates.basis.double(),
     }
     scorer = model.scorer(model.encode(shop), place)
     total = sum(
@@ -43,8 +43,8 @@ def test_the_likelihood_equals_the_scorers_and_the_gradient_its_differences(mode
         for batch in log_slice.batches(coordinates.encoded, windows)
     )
     assert value == pytest.approx(total, rel=1e-5)
-    for number in range(6):
-        step = torch.zeros(6, dtype=torch.float64)
+    for number in range(8):
+        step = torch.zeros(8, dtype=torch.float64)
         step[number] = 0.02
         ends = [coordinates.gradient(shift + sign * step, windows)[0] for sign in (1, -1)]
         assert slope[number].item() == pytest.approx((ends[0] - ends[1]) / 0.04, rel=0.01, abs=0.05)
@@ -53,7 +53,7 @@ def test_the_likelihood_equals_the_scorers_and_the_gradient_its_differences(mode
 def test_groups_add_up(coordinates, windows):
     groups = np.array_split(np.random.default_rng(0).permutation(len(windows)), 7)
     parts = coordinates.group_gradients(windows, groups)
-    whole = coordinates.gradient(torch.zeros(6), windows)[1]
+    whole = coordinates.gradient(torch.zeros(8), windows)[1]
     torch.testing.assert_close(parts.sum(0), whole, rtol=1e-4, atol=1e-3)
 
 
@@ -61,7 +61,7 @@ def test_the_hessian_is_the_change_of_the_gradient(coordinates, windows):
     hessian = coordinates.hessian(windows)
     torch.testing.assert_close(hessian, hessian.mT)
     assert torch.linalg.eigvalsh(hessian).min() > -1e-6
-    step = 0.05 * coordinates.unit * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
+    step = 0.05 * coordinates.unit * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0])
     ends = [coordinates.gradient(sign * step, windows)[1] for sign in (-1, 1)]
     torch.testing.assert_close(
         (ends[0] - ends[1]) / 2, hessian @ step, rtol=0.1, atol=0.05 * (hessian @ step).norm().item()
@@ -76,12 +76,12 @@ def test_the_mode_maximises_the_posterior(coordinates, windows):
     torch.manual_seed(0)
     for scale in (0.02, 0.1, 0.5):
         for _ in range(5):
-            shift = found - coordinates.center + scale * coordinates.unit * torch.randn(6, dtype=torch.float64)
+            shift = found - coordinates.center + scale * coordinates.unit * torch.randn(8, dtype=torch.float64)
             assert coordinates._log_posterior(shift, windows)[0] < best + 0.05
 
 
 def test_units_are_prior_standard_deviations(coordinates):
-    expected = torch.tensor([1.0] * 4 + [PRIORS.D.scale] * 2)
+    expected = torch.tensor([1.0] * 6 + [PRIORS.D.scale] * 2)
     torch.testing.assert_close(coordinates.unit.float(), expected, rtol=0.1, atol=0)
 
 

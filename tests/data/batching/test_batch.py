@@ -83,6 +83,66 @@ def test_each_pair_has_the_popularity_factors_of_its_time(world: EncodedDomain) 
                 np.testing.assert_array_equal(batch.factors[level], factors_of(world, item, slot))
 
 
+def in_window(world: EncodedDomain, number: int, items: np.ndarray, slot: int) -> np.ndarray:
+    """F of items in a window, ``(num_items, 4)``, the slot being one of the domain's own window."""
+    popularity = world.other_popularity[number]
+    own = popularity.slots_of(world.popularity, np.full(len(items), slot))
+    return popularity.factors(popularity.counts(items, own), own)
+
+
+def test_each_pair_has_the_popularity_factors_of_its_time_in_every_window(world: EncodedDomain) -> None:
+    windows = all_windows(world)
+    for batch in (make_batch(world, windows), catalogue_batch(world, windows)[0]):
+        rows = torch.arange(len(batch.items)) if batch.negatives is None else batch.negatives
+        assert batch.level_window.tolist() == sorted(batch.level_window.tolist())
+        assert len(batch.window_level) == len(world.other_windows) == 3
+        for number, level in enumerate(batch.window_level):
+            assert (batch.level_window[level] == number + 1).all()
+            for query, (target, _) in enumerate(brute(world, windows)):
+                slot = int(world.slots[target])
+                if batch.target_window_level is not None:
+                    own = batch.factors[batch.target_window_level[number, query]]
+                    item = world.domain.item_index[[target]]
+                    np.testing.assert_array_equal(own, in_window(world, number, item, slot)[0])
+                found = batch.factors[level[batch.slot[query]]]
+                np.testing.assert_array_equal(found, in_window(world, number, batch.items[rows].numpy(), slot))
+
+
+def test_effects_are_summed_over_the_windows(world: EncodedDomain) -> None:
+    windows = all_windows(world)
+    for batch in (make_batch(world, windows), catalogue_batch(world, windows)[0]):
+        effect = torch.randn(2, len(batch.factors))
+        found = batch.item_effects(effect)
+        assert found.shape == (2, *batch.candidate_level.shape)
+        for slot, row in enumerate(batch.candidate_level.tolist()):
+            for column, level in enumerate(row):
+                levels = [level, *batch.window_level[:, slot, column].tolist()]
+                torch.testing.assert_close(found[:, slot, column], effect[:, levels].sum(1))
+        if batch.target_level is not None:
+            own = batch.target_effects(effect)
+            for query, level in enumerate(batch.target_level.tolist()):
+                levels = [level, *batch.target_window_level[:, query].tolist()]
+                torch.testing.assert_close(own[:, query], effect[:, levels].sum(1))
+
+
+def test_a_batch_without_other_windows_is_that_of_a_domain_without_them(world: EncodedDomain) -> None:
+    windows, alone = all_windows(world), world.with_other_windows(())
+    for many, one in (
+        (make_batch(world, windows), make_batch(alone, windows)),
+        (catalogue_batch(world, windows)[0], catalogue_batch(alone, windows)[0]),
+    ):
+        found = many.without_other_windows()
+        assert one.without_other_windows() is one
+        assert found.window_level is found.target_window_level is None
+        assert tensors(found).keys() == tensors(one).keys()
+        for name, value in tensors(one).items():
+            assert torch.equal(tensors(found)[name], value), name
+        effect = torch.randn(len(one.factors))
+        torch.testing.assert_close(found.item_effects(effect), effect[one.candidate_level])
+        if one.target_level is not None:
+            torch.testing.assert_close(found.target_effects(effect), effect[one.target_level])
+
+
 def test_levels_are_the_distinct_counts_of_a_slot(world: EncodedDomain) -> None:
     batch, _ = catalogue_batch(world, all_windows(world))
     slots = np.unique([world.slots[target] for target, _ in brute(world, all_windows(world))])
@@ -91,7 +151,8 @@ def test_levels_are_the_distinct_counts_of_a_slot(world: EncodedDomain) -> None:
         np.testing.assert_array_equal(batch.counts[row], counts)
         same = counts[:, None] == counts
         np.testing.assert_array_equal(batch.candidate_level[row][:, None] == batch.candidate_level[row], same)
-    assert len(batch.factors) == sum(len(np.unique(row)) for row in batch.counts.numpy())
+    own = batch.without_other_windows()
+    assert len(own.factors) == sum(len(np.unique(row)) for row in batch.counts.numpy())
 
 
 def test_rows_point_into_the_table_of_all_domains(timed: EncodedDomain) -> None:

@@ -71,8 +71,9 @@ def test_a_batch_does_not_grow_with_the_catalogue() -> None:
         batch = make_batch(world, num_negatives=7)
         rows = batch.history.numel() + batch.num_queries + 7
         assert len(batch.items) <= rows
-        assert len(batch.factors) <= batch.candidate_level.numel() + batch.num_queries
-        assert sum(value.numel() for value in tensors(batch).values()) <= rows * 30
+        windows = 1 + len(world.other_windows)
+        assert len(batch.factors) <= windows * (batch.candidate_level.numel() + batch.num_queries)
+        assert sum(value.numel() for value in tensors(batch).values()) <= windows * rows * 30
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,7 +9,8 @@ from prerec_pyro.data.batching.batch import query_batches
 from prerec_pyro.data.encoded import encode_domain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration import fit as calibration
-from prerec_pyro.inference.calibration.fit import calibrate, gather, posterior_mode, sample_users
+from prerec_pyro.inference.calibration.evidence import gather
+from prerec_pyro.inference.calibration.fit import calibrate, posterior_mode, sample_users
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.models.priors import Priors
 from tests.support.models import PRIORS, EveryPath, prerec, small_domain, small_encoded, small_graph
@@ -23,10 +24,9 @@ def plain(graph, encoded=ENCODED) -> InterventionalScorer:
 
 
 @pytest.mark.parametrize("kind", ["extended", EveryPath], ids=["extended", "every path"])
-def test_the_mode_is_that_of_the_full_posterior(kind, monkeypatch):
-    """With many draws the sampled normaliser is the full one: the scores of the scorer itself, found by Nelder-Mead."""
-    monkeypatch.setattr(calibration, "NUM_CANDIDATES", 20_000)
-    graph = small_graph(graph=kind)
+def test_the_mode_is_that_of_the_full_posterior(kind):
+    """All items of a small catalogue are rivals: the scores of the scorer itself, found by Nelder-Mead."""
+    graph = small_graph(graph=kind, num_interests=1)
     scorer, batches = plain(graph), list(query_batches(ENCODED, EVERYBODY))
 
     def loss(S: np.ndarray) -> float:
@@ -42,6 +42,13 @@ def test_the_mode_is_that_of_the_full_posterior(kind, monkeypatch):
     np.testing.assert_allclose(found.numpy(), best.x, atol=0.12)
 
 
+def test_the_model_is_left_without_a_gradient():
+    """Fine-tuning calibrates after each epoch: a gradient left behind would be part of its next step."""
+    graph = small_graph(graph="extended")
+    calibrate(plain(graph), ENCODED, EVERYBODY)
+    assert all(parameter.grad is None for parameter in graph.parameters())
+
+
 def test_no_query_is_read_before_its_time():
     """Whatever happens on a day or after it, S of that day stays."""
     graph, domain = small_graph(), small_domain(num_items=15, num_users=40)
@@ -52,7 +59,7 @@ def test_no_query_is_read_before_its_time():
     assert 3 < len(early) < 37
     part = calibrate(plain(graph, encoded), encoded, early)
     assert whole.num_queries.diff().min() >= 0
-    assert torch.equal(whole.at(torch.tensor([0])), torch.zeros(1, 4)), "before the log S is at its prior mean"
+    assert torch.equal(whole.at(torch.tensor([0])), torch.zeros(1, 6)), "before the log S is at its prior mean"
     evidence = gather(plain(graph, encoded), encoded, EVERYBODY)
     for start, number in zip(whole.since.tolist(), whole.num_queries[1:].tolist(), strict=True):
         assert number == int((evidence.times < start).sum())
@@ -62,8 +69,8 @@ def test_no_query_is_read_before_its_time():
 def test_a_domain_without_times_has_one_value():
     encoded = small_encoded(num_items=15, num_users=40, timestamps=False)
     found = calibrate(plain(small_graph(), encoded), encoded, EVERYBODY)
-    assert found.values.shape == (2, 4)
-    assert torch.equal(found.at(torch.ones(3, dtype=torch.int64)), (found.values[1:] * found.spread).expand(3, 4))
+    assert found.values.shape == (2, 6)
+    assert torch.equal(found.at(torch.ones(3, dtype=torch.int64)), (found.values[1:] * found.spread).expand(3, 6))
 
 
 def test_the_last_value_alone_is_that_of_many_steps():
@@ -83,7 +90,7 @@ def test_lengths_bound_what_is_read():
 
 def test_nothing_to_read_is_the_prior_mean():
     found = calibrate(plain(small_graph()), ENCODED, np.empty(0, np.int64))
-    assert torch.equal(found.at(torch.tensor([5])), torch.zeros(1, 4))
+    assert torch.equal(found.at(torch.tensor([5])), torch.zeros(1, 6))
 
 
 def test_early_users_are_all_kept_and_late_ones_thinned(monkeypatch):

@@ -9,7 +9,7 @@ from prerec_pyro.inference.interventions.scorer import Intervention, Interventio
 from tests.support.models import DIM, small_encoded, small_graph
 
 ENCODED = small_encoded()
-S = torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.5, -0.4, 0.1]])
+S = torch.tensor([[0.5, -1.0, 2.0, 0.3, -0.6, 0.2], [1.5, 0.5, -0.4, 0.1, 0.4, 1.0]])
 
 
 def scores(graph, nodes, domain) -> torch.Tensor:
@@ -21,7 +21,7 @@ def scores(graph, nodes, domain) -> torch.Tensor:
 def test_trained_domains_score_as_before_and_the_mean_is_where_new_ones_start():
     graph = small_graph()
     before = [scores(graph, S, domain) for domain in (0, 1)]
-    mean = scores(graph, S.mean(0, keepdim=True).expand(2, 4), 0)
+    mean = scores(graph, S.mean(0, keepdim=True).expand(2, 6), 0)
     moved = fit_hyperprior(graph, S, graph.W_z)
     for domain in (0, 1):
         torch.testing.assert_close(scores(graph, moved, domain), before[domain], rtol=1e-4, atol=1e-5)
@@ -51,5 +51,8 @@ def test_the_means_move_into_the_parameters_that_S_modifies():
     torch.testing.assert_close(after["W_z"], before["W_z"] * nats[1].exp())
     torch.testing.assert_close(after["likelihood.w_r"], before["likelihood.w_r"] + nats[2])
     torch.testing.assert_close(after["likelihood.w_o"], before["likelihood.w_o"] + nats[3])
+    torch.testing.assert_close(after["interests.log_fading"], before["interests.log_fading"] + nats[4])
+    torch.testing.assert_close(after["interests.log_contrast"], before["interests.log_contrast"] + nats[5])
     moved = {"f_seq.log_length", "W_z", "likelihood.w_r", "likelihood.w_o", "likelihood.spread"}
+    moved |= {"interests.log_fading", "interests.log_contrast"}
     assert {name for name in before if not torch.equal(before[name], after[name])} == moved

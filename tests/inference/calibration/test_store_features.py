@@ -22,7 +22,7 @@ def test_features_are_those_counted_by_hand() -> None:
     domain = Domain("shop", items, items, ["ann", "bob"], [0, 3, 5], [0, 0, 1, 2, 0], timestamps=times)
     found = features_of(domain)
     assert found["items"] == pytest.approx(np.log(4))
-    assert found["likeness"] == pytest.approx((0.25**2 + 0.25**2))
+    assert found["likeness"] == pytest.approx(0.25**2 + 0.25**2)
     assert found["variants"] == pytest.approx((1.0 + 1.0 + 0.0 + 0.0) / 4, abs=1e-6)
     assert found["length"] == pytest.approx(np.log(2.5))
     assert found["turnover"] == pytest.approx(np.log(5 / (4.0 * 4)))  # 60 days are four windows

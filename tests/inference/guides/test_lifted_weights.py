@@ -231,7 +231,8 @@ def test_a_lifted_model_serves_what_the_same_weights_as_parameters_serve() -> No
 
 def test_the_mean_of_S_moves_into_a_lifted_weight_as_into_a_parameter() -> None:
     plain = shaken(prerec(priors=PRIORS).fit([A, B]))
-    W_z, S = torch.arange(1.0, 5.0), torch.tensor([[0.5, -1.0, 2.0, 0.3], [1.5, 0.5, -0.4, 0.1]])
+    W_z = torch.arange(1.0, 5.0)
+    S = torch.tensor([[0.5, -1.0, 2.0, 0.3, 0.2, -0.1], [1.5, 0.5, -0.4, 0.1, 0.0, 0.4]])
     plain.graph.W_z.data.copy_(W_z)
     lifted = small_graph(2, priors=LIFTED, graph="extended")
     lifted.load_state_dict(plain.graph.state_dict(), strict=False)

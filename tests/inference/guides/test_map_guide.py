@@ -108,7 +108,7 @@ def test_the_guide_has_a_value_for_each_free_node(sources, free, kind):
     if "D" in expected:
         assert nodes["D"].shape == (2, DIM)
     if "S" in expected:
-        assert nodes["S"].shape == (2, 4)
+        assert nodes["S"].shape == (2, 6)
     if "V" in free:
         assert nodes["V_decentered"].shape == (num_rows(sources), DIM)
     assert all((value == 0).all() for value in nodes.values()), "free nodes start at their prior mean"
@@ -174,9 +174,9 @@ def test_a_point_at_the_prior_mean_is_conditioning_the_noise_at_zero(sources, ki
     given = {"D": D} if "D" in graph.edges else {}
     ours = gradients(NonCenteredModel(graph, set(given)), given)
     config = {node: LocScaleReparam(0.0) for node in nodes}
-    levels = len(batch.factors)
+    levels = len((batch if graph.num_windows > 1 else batch.without_other_windows()).factors)
     rows = len(item_rows(batch, graph.layout))
-    zeros = {"Z": (levels, DIM), "V": (rows, DIM), "U": (batch.num_queries, DIM), "S": (2, 4)}
+    zeros = {"Z": (levels, DIM), "V": (rows, DIM), "U": (batch.num_queries, DIM), "S": (2, 6)}
     data = given | {f"{node}_decentered": torch.zeros(zeros[node]) for node in nodes}
     theirs = gradients(pyro.poutine.reparam(graph, config=config), data)
 
@@ -196,33 +196,49 @@ def test_the_loss_is_eq_4(sources, kind):
     drawn(guide)
     nodes = trained_nodes(guide)
     with torch.no_grad():
+        if getattr(graph, "interests", None) is not None:
+            graph.interests.log_contrast.zero_()  # the drawn items are long, and sums of exponentials in float32
         assert float(elbo(batch)) == pytest.approx(eq_4(graph, batch, nodes), abs=1e-5)
 
 
 def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     """-mean log softmax + (priors of D_k and of the domain's items) / N, with loops and torch alone."""
+    batch = batch if graph.num_windows > 1 else batch.without_other_windows()
     text = batch.texts @ graph.f_e.linear.weight.T
     offset = nodes["V_decentered"][batch.item_rows]
     D = nodes["D"][batch.domain] if "D" in nodes else None
     V = text + SCALE_V * offset + (graph.f_item.from_domain.weight @ D if "D" in graph.edges["V"] else 0)
-    U = graph.f_seq(D, (V if "V" in graph.edges["U"] else text)[batch.history], batch.positions)
-    Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))
-    S = nodes["S"][batch.domain] * graph.likelihood.spread if "S" in nodes else torch.zeros(4)
+    S = nodes["S"][batch.domain] * graph.likelihood.spread if "S" in nodes else torch.zeros(6)
+    many, start = getattr(graph, "interests", None), None
+    if many is not None:
+        last = [V[rows] for rows in rows_read(batch, many.most)]
+        weights = [(-(many.log_fading + S[4]).exp() * torch.arange(len(own)).flip(0)).softmax(0) for own in last]
+        contrast = (many.log_contrast + S[5]).exp()
+        start = torch.stack([weight @ own for weight, own in zip(weights, last, strict=True)])
+    U = graph.f_seq(D, (V if "V" in graph.edges["U"] else text)[batch.history], batch.positions, start)
+    effects = None if D is None else effects_of(graph, batch)
+    Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))  # in the domain's own window
     repeated = (graph.likelihood.w_h + S[2] if "S" in nodes else 0.0) * seen_matrix(batch)
     fit = 0.0
     for query in range(batch.num_queries):
         target, slot = int(batch.targets[query]), int(batch.slot[query])
-        candidates = [(target, None if Z is None else batch.target_level[query])]
+        own_effect = 0.0 if effects is None else batch.target_effects(effects)[query]
+        candidates = [(target, own_effect, None if Z is None else batch.target_level[query])]
         for number, row in enumerate(batch.negatives.tolist()):
             if row != target:
-                candidates.append((row, batch.candidate_level[slot, number]))
+                effect = 0.0 if effects is None else batch.item_effects(effects)[slot, number]
+                candidates.append((row, effect, batch.candidate_level[slot, number]))
         logits = []
-        for row, level in candidates:
+        for row, effect, level in candidates:
             item = V[row]
             if "Z" in graph.edges["V"]:
                 item = item + graph.f_item.from_popularity(Z[level])
-            effect = 0.0 if Z is None else Z[level] @ graph.W_z
-            logits.append(S[0].exp() * U[query] @ item + S[1].exp() * effect + repeated[query, row])
+            match = U[query] @ item
+            if many is not None:
+                near, weight = last[query] @ item, weights[query]
+                pooled = (weight.log() + contrast * near).logsumexp(0) / contrast
+                match = match + graph.f_seq.log_length.exp() * (pooled - weight @ near)
+            logits.append(S[0].exp() * match + S[1].exp() * effect + repeated[query, row])
         fit += float(torch.stack(logits).log_softmax(0)[0])
     log_priors = torch.distributions.Normal(0.0, 1.0).log_prob(offset).sum(1) @ batch.prior_weight
     if D is not None:
@@ -230,6 +246,21 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
     if "S" in nodes:
         log_priors = log_priors + torch.distributions.Normal(0.0, 1.0).log_prob(nodes["S"][batch.domain]).sum()
     return -fit / batch.num_queries - float(log_priors) / batch.num_domain_queries
+
+
+def rows_read(batch: Batch, most: int) -> list[torch.Tensor]:
+    """Return the rows of the last items of each query."""
+    length = batch.history.shape[1]
+    places = [divmod(position, length) for position in batch.positions.tolist()]
+    return [batch.history[sequence, : last + 1][-most:] for sequence, last in places]
+
+
+def effects_of(graph, batch: Batch) -> torch.Tensor:
+    """Return Z·W_z of each level, by the layer of its window."""
+    layers = (graph.f_pop.linear, *graph.f_pop.others)
+    windows = batch.level_window.tolist()
+    Z = [torch.relu(layers[w](row)) for w, row in zip(windows, batch.factors.log1p(), strict=True)]
+    return torch.stack(Z) @ graph.W_z
 
 
 def test_the_map_of_the_offsets_solves_its_normal_equation():

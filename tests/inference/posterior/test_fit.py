@@ -28,6 +28,8 @@ def infer(method: str, encoded=ENCODED, graph=None, **settings: object):
 def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of S by brute force: the density of the mixture as it is defined, on a grid.
 
+    With one interest S has four coordinates.
+
     The repeat rate depends on S_3 alone, and nothing else does: the posterior is that of S_3 times that of the others.
     """
     sample = sample_log(ENCODED, ALL_USERS, max_log=None, queries=None)
@@ -72,7 +74,7 @@ def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_nuts_agrees_with_brute_force() -> None:
-    graph = small_graph(graph="extended").eval()
+    graph = small_graph(graph="extended", num_interests=1).eval()
     mean, sd = posterior_of_S_on_a_grid(graph)
     found = infer("nuts", graph=graph, latents=("S",), draws=300, chains=2, warmup=100)
     S = found.draws["S"].double().numpy()
@@ -120,7 +122,7 @@ def test_contents_of_a_posterior() -> None:
     found = infer("laplace", draws=30)
     n = found.facts["evaluated_queries"]
     assert found.draws["D"].shape == (1, 30, 4)
-    assert found.draws["S"].shape == (1, 30, 4)
+    assert found.draws["S"].shape == (1, 30, 6)
     assert found.log_likelihood.shape == found.replicated.shape == (1, 30, n)
     assert found.prior["D"].shape == (1, 30, 4)
     assert torch.equal(found.observed, torch.from_numpy(ENCODED.domain.item_index[found.events].astype(np.int64)))

@@ -37,7 +37,7 @@ def log_density(program: DomainProgram, values: dict[str, torch.Tensor]) -> torc
 def some_values(graph, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     D = torch.randn(1, graph.config.latent_dim, generator=generator, dtype=torch.float64)
-    S = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+    S = torch.randn(1, graph.domain_widths.get("S", 1), generator=generator, dtype=torch.float64)
     return {site: value for site, value in (("D", D), ("S", S)) if site in graph.edges}
 
 

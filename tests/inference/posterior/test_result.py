@@ -31,10 +31,10 @@ def posterior(method: str = "nuts", **changes: object) -> Posterior:
         "domain": "shop",
         "draws": {
             "D": 0.02 * normal(CHAINS, DRAWS, DIM),
-            "S": normal(CHAINS, DRAWS, 4) + torch.arange(4),
+            "S": normal(CHAINS, DRAWS, len(EFFECTS)) + torch.arange(len(EFFECTS)),
             "W_z": normal(CHAINS, DRAWS, DIM),
         },
-        "prior": {"D": normal(1, 30, DIM), "S": normal(1, 30, 4), "W_z": normal(1, 30, DIM)},
+        "prior": {"D": normal(1, 30, DIM), "S": normal(1, 30, len(EFFECTS)), "W_z": normal(1, 30, DIM)},
         "log_likelihood": -normal(CHAINS, DRAWS, QUERIES).abs(),
         "replicated": torch.randint(0, ITEMS, (CHAINS, DRAWS, QUERIES), generator=generator),
         "observed": torch.tensor([0, 1, 1, 4, 0, 1, 2]),
@@ -55,6 +55,13 @@ def point() -> Posterior:
         replicated=full.replicated[:1, :1],
         statistics={},
     )
+
+
+def with_one_interest() -> Posterior:
+    """A posterior of a graph whose S says nothing of how histories are read."""
+    full = posterior()
+    draws, prior = ({**values, "S": values["S"][..., :4]} for values in (full.draws, full.prior))
+    return posterior(draws=draws, prior=prior)
 
 
 def test_a_saved_posterior_comes_back(tmp_path: Path) -> None:
@@ -94,7 +101,7 @@ def test_plain_arviz_opens_the_file_and_finds_names(tmp_path: Path) -> None:
 
 
 def test_a_file_with_older_names_of_the_effect_scales_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, to_arviz = posterior(), arviz_io.to_arviz
+    given, to_arviz = with_one_interest(), arviz_io.to_arviz
 
     def older(groups, *, dims, coords, attrs):
         names = {"domain": coords["domain"], "strength": ["match", "popularity", "repeats", "wandering"]}
@@ -118,8 +125,8 @@ def test_every_effect_scale_has_a_name() -> None:
 def test_a_summary_has_the_statistics_of_the_draws() -> None:
     given = posterior()
     table = given.summary()
-    assert list(table.index[:4]) == [f"S[{name}]" for name in EFFECTS]
-    assert len(table) == 4 + 2 * DIM
+    assert list(table.index[:6]) == [f"S[{name}]" for name in EFFECTS]
+    assert len(table) == 6 + 2 * DIM
     D1 = given.draws["D"][..., 1].double().flatten()
     row = table.loc["D[1]"]
     assert row["mean"] == pytest.approx(float(D1.mean()))
@@ -128,6 +135,16 @@ def test_a_summary_has_the_statistics_of_the_draws() -> None:
     assert row["95%"] == pytest.approx(float(D1.quantile(0.95)))
     assert abs(row["r_hat"] - 1) < 0.1
     assert 20 < row["ess_bulk"] < 200
+
+
+def test_with_one_interest_there_are_four_effect_scales(tmp_path: Path) -> None:
+    given = with_one_interest()
+    names = [f"S[{name}]" for name in EFFECTS[:4]]
+    assert [name for name in given.summary().index if name.startswith("S")] == names
+    given.save(tmp_path / "p.nc")
+    back = Posterior.load(tmp_path / "p.nc")
+    assert [name for name in back.summary().index if name.startswith("S")] == names
+    assert list(given.to_arviz()["posterior"]["effect"].values) == list(EFFECTS[:4])
 
 
 def test_only_chains_have_convergence() -> None:
@@ -196,7 +213,7 @@ def test_a_description_has_the_worst_number_of_the_chains() -> None:
     assert lines[0] == "Posterior of domain 'shop'"
     assert [line.split(maxsplit=1)[0] for line in lines[1:]] == ["method", "sites", "draws", "point", "diagnostic"]
     text = " ".join(lines)
-    for part in ("nuts", "D (3,), S (4,), W_z (3,)", "2 chains × 40 draws", "point       no", "(D[2]), 3 divergences"):
+    for part in ("nuts", "D (3,), S (6,), W_z (3,)", "2 chains × 40 draws", "point       no", "(D[2]), 3 divergences"):
         assert part in text
     r_hat = float(text.split("R-hat ")[1].split(" ")[0])
     assert r_hat == pytest.approx(given.summary()["r_hat"].max(), abs=1e-3)

@@ -16,7 +16,7 @@ from tests.support.models import DIM, PRIORS, small_graph
 @pytest.mark.parametrize("sampling", ["monte-carlo", "sobol"])
 def test_draws_have_the_moments_of_the_prior(sampling: str) -> None:
     draws = prior_draws(small_graph(), 4096, nodes=("D", "S"), sampling=sampling)
-    assert (draws["D"].shape, draws["S"].shape) == ((4096, DIM), (4096, 4))
+    assert (draws["D"].shape, draws["S"].shape) == ((4096, DIM), (4096, 6))
     for node, scale in (("D", PRIORS.D.scale), ("S", 1.0)):
         assert draws[node].mean(0).abs().max() < 0.07 * scale
         torch.testing.assert_close(draws[node].std(0), torch.full((draws[node].shape[1],), scale), rtol=0.05, atol=0)

@@ -21,9 +21,9 @@ from tests.support.models import EVERY_GRAPH, EveryPath, PlainGraph
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 PARENTS = {
     "paper": {"D": set(), "Z": set(), "V": set("DZ"), "U": set("D"), "R": set("UVDZ")},
-    "extended": {"D": set(), "S": set(), "Z": set(), "V": set(), "U": set("DV"), "R": set("UVDZS")},
+    "extended": {"D": set(), "S": set(), "Z": set(), "V": set(), "U": set("DVS"), "R": set("UVDZS")},
     "unconfounded": {"V": set(), "U": set(), "R": set("UV")},
-    "EveryPath": {"D": set(), "S": set(), "Z": set(), "V": set("D"), "U": set("DV"), "R": set("UVDZS")},
+    "EveryPath": {"D": set(), "S": set(), "Z": set(), "V": set("D"), "U": set("DVS"), "R": set("UVDZS")},
     "PlainGraph": {"D": set(), "Z": set(), "V": set("D"), "U": set("D"), "R": set("UVDZ")},
 }
 LIFTED = dataclasses.replace(WIDE, W_z=Normal(0.5))
@@ -94,7 +94,7 @@ def test_a_lifted_weight_has_one_row_and_counts_once_over_all_domains(lifted: se
 
 @pytest.mark.parametrize(("graph", "reads_items"), [(EveryPath, True), ("paper", False)])
 def test_a_history_is_read_as_vectors_V_or_as_texts(graph: str | GraphClass, reads_items: bool, batch: Batch) -> None:
-    made = make_graph(graph)
+    made = make_graph(graph, **({"num_interests": 1} if reads_items else {}))
     sites = run(made, batch)
     V, D = sites["V"]["value"], sites["D"]["value"]
     with torch.no_grad():
@@ -106,6 +106,12 @@ def test_a_history_is_read_as_vectors_V_or_as_texts(graph: str | GraphClass, rea
             assert not torch.allclose(sites["U"]["fn"].mean, texts)
         else:
             torch.testing.assert_close(sites["U"]["fn"].mean, texts, **EXACT)
+
+
+def test_with_one_interest_S_says_nothing_of_U(batch: Batch) -> None:
+    made = make_graph("extended", num_interests=1)
+    assert program_parents(made, batch) == PARENTS["extended"] | {"U": set("DV")}
+    assert made.domain_widths["S"] == 4
 
 
 def test_do_cuts_the_edges_into_the_node_and_no_other(batch: Batch) -> None:
@@ -123,8 +129,8 @@ def test_do_leaves_the_other_effects_of_the_extended_graph(batch: Batch) -> None
     graph = make_graph("extended")
     shapes = {node: site["value"].shape for node, site in run(graph, batch).items() if node in "DZS"}
     expected = {
-        "D": {"S": set(), "Z": set(), "V": set(), "U": {"V"}, "R": set("UVZS")},
-        "Z": {"D": set(), "S": set(), "V": set(), "U": set("DV"), "R": set("UVDS")},
+        "D": {"S": set(), "Z": set(), "V": set(), "U": set("VS"), "R": set("UVZS")},
+        "Z": {"D": set(), "S": set(), "V": set(), "U": set("DVS"), "R": set("UVDS")},
         "S": {"D": set(), "Z": set(), "V": set(), "U": set("DV"), "R": set("UVDZ")},
     }
     for node, others in expected.items():

@@ -1,4 +1,7 @@
-"""The extended graph computes what version 0.1.0's default graph did: each density and each list, to the bit."""
+"""With one interest and one popularity window the extended graph computes what version 0.1.0's default graph did.
+
+Each density, each draw and each list is the same to the bit.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from prerec_pyro.ranking.top_k import top_k
 from tests.support.graph_0_1 import Graph01
 from tests.support.graphs import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph
 
-ENCODED = make_encoded("bits", num_items=30, lengths=(9, 1, 5, 2, 7, 3, 1, 6, 4, 8, 12, 5, 5))
+WINDOWS = make_encoded("bits", num_items=30, lengths=(9, 1, 5, 2, 7, 3, 1, 6, 4, 8, 12, 5, 5))
+ENCODED = WINDOWS.with_other_windows(())
+THEN = {"num_interests": 1, "popularity_windows": False, "num_layers": 2}
 NODES = "DSZVU"
 K = 10
 
@@ -50,7 +55,7 @@ def batch(request: pytest.FixtureRequest, dtype: torch.dtype) -> Batch:
 @pytest.fixture
 def graph(dtype: torch.dtype) -> ExtendedGraph:
     """No parameter and no buffer is at its start, where a lost term would not be seen."""
-    made = make_graph("extended", num_layers=2).to(dtype)
+    made = make_graph("extended", **THEN).to(dtype)
     torch.manual_seed(2)
     for value in made.likelihood.buffers():
         value += 0.4 * torch.randn_like(value)
@@ -81,6 +86,18 @@ def test_each_density_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
             assert torch.equal(after[node][part], before[node][part]), (node, part)
     sampled = {name for name, site in after.items() if site["type"] == "sample"}
     assert sampled == {*NODES, "R", "domains", "levels", "items", "queries"}, "no site was left out"
+
+
+@torch.no_grad()
+def test_windows_that_it_does_not_read_change_nothing(graph: ExtendedGraph, dtype: torch.dtype) -> None:
+    for encoded in (WINDOWS, ENCODED):
+        batch = make_batch(encoded, num_negatives=20, domain=1)
+        batch = as_double(batch) if dtype == torch.float64 else batch
+        before, after = trace(frozen(graph), batch.without_other_windows()), trace(graph, batch)
+        assert (batch.window_level is None) == (encoded is ENCODED)
+        for node in [*NODES, "R"]:
+            assert torch.equal(after[node]["value"], before[node]["value"]), node
+        assert torch.equal(after["R"]["fn"].logits, before["R"]["fn"].logits)
 
 
 @torch.no_grad()
@@ -115,7 +132,7 @@ def test_each_list_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
 @torch.no_grad()
 def test_what_a_new_store_is_served_is_the_same(name: str) -> None:
     """Zero-shot, all nodes at their prior means: by the scorer, and by the frozen program."""
-    batch, graph = dataclasses.replace(BATCHES[name](), domain=0), make_graph("extended", num_layers=2).float()
+    batch, graph = dataclasses.replace(BATCHES[name](), domain=0), make_graph("extended", **THEN).float()
     old = frozen(graph)
     values = {"D": torch.zeros(2, 8), "S": torch.zeros(2, 4)}
     for node in "ZVU":

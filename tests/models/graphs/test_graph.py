@@ -91,22 +91,36 @@ def brute_logits(graph: Graph, batch: Batch, sites: dict[str, Any], query: int) 
     row, column = divmod(int(batch.positions[query]), batch.history.shape[1])
     read = batch.history[row, : column + 1]
     chosen, edges = graph.likelihood, graph.edges
-    S = sites["S"]["value"][batch.domain] * chosen.spread if "S" in edges else torch.zeros(4).double()
+    S = sites["S"]["value"][batch.domain] * chosen.spread if "S" in edges else torch.zeros(6).double()
 
-    def scores(item: int, level: int) -> tuple[Tensor, Tensor]:
-        """U·V, and the rest of eq. 2."""
+    def vector(item: int, level: Tensor) -> Tensor:
+        """The mean of V."""
         V = graph.f_e.linear.weight @ batch.texts[item]
+        if "D" in edges["V"]:
+            V = V + graph.f_item.from_domain.weight @ sites["D"]["value"][batch.domain]
+        return V + graph.f_item.from_popularity.weight @ sites["Z"]["value"][level[0]] if "Z" in edges["V"] else V
+
+    def match(V: Tensor) -> Tensor:
+        """U·V, U split into interests around the items of the history."""
+        U = sites["U"]["value"][query]
+        if getattr(graph, "interests", None) is None:
+            return U @ V
+        last = torch.stack([vector(item, None) for item in read[-graph.interests.most :].tolist()])
+        age, length = torch.arange(len(last)).flip(0), graph.f_seq.log_length.exp()
+        weights = (-(graph.interests.log_fading + S[4]).exp() * age).softmax(0)
+        contrast = (graph.interests.log_contrast + S[5]).exp() / length  # in units of U
+        interests = U + length * (last - weights @ last)  # (num_interests, B)
+        return (weights.log() + contrast * interests @ V).logsumexp(0) / contrast
+
+    def scores(item: int, level: Tensor) -> tuple[Tensor, Tensor]:
+        """The match, and the rest of eq. 2, given the level of an item in each window."""
         rest = torch.zeros(()).double()
         if "D" in edges:
-            D, Z = sites["D"]["value"][batch.domain], sites["Z"]["value"][level]
-            if "D" in edges["V"]:
-                V = V + graph.f_item.from_domain.weight @ D
-            if "Z" in edges["V"]:
-                V = V + graph.f_item.from_popularity.weight @ Z
-            rest = D @ graph.W_d + S[1].exp() * (Z @ graph.W_z)
+            effect = sum(sites["Z"]["value"][one] @ graph.W_z for one in level)
+            rest = sites["D"]["value"][batch.domain] @ graph.W_d + S[1].exp() * effect
         if isinstance(chosen, RepeatMixture) and batch.negatives is not None and item in read:
             rest = rest + chosen.w_h + S[2]
-        return S[0].exp() * sites["U"]["value"][query] @ V, rest
+        return S[0].exp() * match(vector(item, level)), rest
 
     def mixture(candidates: list[tuple[Tensor, Tensor]]) -> Tensor:
         match, rest = (torch.stack(part)[None] for part in zip(*candidates, strict=True))
@@ -114,12 +128,14 @@ def brute_logits(graph: Graph, batch: Batch, sites: dict[str, Any], query: int) 
         known = seen_matrix(batch)[[query]], repeats_so_far(batch)[[query]].double()
         return brute_force_mixture(match, rest, *known, *rates)[0]
 
-    levels = batch.candidate_level[batch.slot[query]].tolist()
+    windows = graph.num_windows > 1 and batch.window_level is not None
+    levels = torch.stack([batch.candidate_level, *(batch.window_level if windows else [])])[:, batch.slot[query]].mT
     with torch.no_grad():
         if batch.negatives is None:
             return mixture([scores(item, level) for item, level in enumerate(levels)])
         target = int(batch.targets[query])
-        found = [sum(scores(target, int(batch.target_level[query])))]
+        own = torch.stack([batch.target_level, *(batch.target_window_level if windows else [])])[:, query]
+        found = [sum(scores(target, own))]
         for item, level in zip(batch.negatives.tolist(), levels, strict=True):
             found.append(torch.tensor(-torch.inf).double() if item == target else sum(scores(item, level)))
         return torch.stack(found)
@@ -168,7 +184,7 @@ def test_against_all_items_once_training_has_the_likelihood_of_the_full_catalogu
     every = as_double(make_batch(timed, num_negatives=timed.num_items))
     shared = {node: site["value"] for node, site in run(graph, whole).items() if node in "DSVU"}
     found = []
-    for batch in (whole, every):
+    for batch in (whole.without_other_windows(), every.without_other_windows()):
         R = run(graph, batch, Z=graph.f_pop(batch.factors), **shared)["R"]  # levels are numbered batch by batch
         found.append(R["fn"].log_prob(R["value"]))
     torch.testing.assert_close(*found, **EXACT)
@@ -179,7 +195,7 @@ def test_without_subsampling_the_density_is_the_joint_per_query(kind: str, timed
     graph = make_graph(kind, num_domains=2)
     batch = as_double(dataclasses.replace(catalogue_batch(timed, all_windows(timed))[0], domain=1))
     sites = run(graph, batch)
-    widths = {"D": 8, "S": 4} if kind == "extended" else {"D": 8} if kind == "paper" else {}
+    widths = {"D": 8, "S": 6} if kind == "extended" else {"D": 8} if kind == "paper" else {}
     joint = torch.zeros(()).double()
     for node, width in widths.items():  # of the batch's domain alone
         joint = joint + getattr(graph.priors, node)(torch.zeros(width).double()).log_prob(sites[node]["value"][1])
@@ -212,7 +228,7 @@ def test_averaging_over_D_is_the_closed_form_of_equation_5(timed: EncodedDomain)
     sites = run(graph, batch)
     U, V, Z = (sites[node]["value"] for node in "UVZ")
     with torch.no_grad():
-        score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]
+        score = U @ V.mT + (Z @ graph.W_z)[batch.candidate_level][batch.slot]  # one window: see `PlainGraph`
         closed = score.softmax(-1)  # softmax(U·V + Z·W_z)
         D = graph.priors.D(torch.zeros(500, 8).double()).sample()  # (S, B)
         sampled = score + (D @ graph.W_d)[:, None, None]

@@ -68,10 +68,10 @@ def logits_by_loops(match: Match, popularity: torch.Tensor | None, batch: Batch)
     """Eq. 2 candidate by candidate, of one draw; in training the target first, and never a second time."""
     rows = []
     for query in range(batch.num_queries):
-        levels = batch.candidate_level[batch.slot[query]].tolist()
+        levels = torch.stack([batch.candidate_level, *batch.window_level])[:, batch.slot[query]]  # in each window
         row = [
-            match.candidates[query, c] + (0.0 if popularity is None else popularity[level])
-            for c, level in enumerate(levels)
+            match.candidates[query, c] + (0.0 if popularity is None else popularity[level].sum())
+            for c, level in enumerate(levels.T)
         ]
         if match.target is not None:
             own = batch.items[batch.targets[query]]
@@ -79,7 +79,8 @@ def logits_by_loops(match: Match, popularity: torch.Tensor | None, batch: Batch)
                 torch.tensor(-torch.inf) if batch.items[batch.negatives[c]] == own else value
                 for c, value in enumerate(row)
             ]
-            first = match.target[query] + (0.0 if popularity is None else popularity[batch.target_level[query]])
+            level = torch.stack([batch.target_level, *batch.target_window_level])[:, query]
+            first = match.target[query] + (0.0 if popularity is None else popularity[level].sum())
             row = [first, *row]
         rows.append(torch.stack(row))
     return torch.stack(rows)

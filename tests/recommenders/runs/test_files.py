@@ -142,6 +142,7 @@ def test_the_configuration_of_a_saved_model_is_a_run(tmp_path: Path) -> None:
 def test_the_configuration_of_a_model_of_format_4_is_mapped(tmp_path: Path) -> None:
     run = prerec_run(read_document(written(tmp_path / "config.json", FORMAT_4)), "run")
     assert (run.graph.name, run.graph.latent_dim, run.window, run.normalizer) == ("extended", 4, 3, "active")
+    assert (run.graph.num_interests, run.graph.popularity_windows) == (1, False)
     chosen = {name: FORMAT_4["training"][name] for name in TrainConfig.model_fields if name != "recipe"}
     assert run.training == TrainConfig(**chosen), "constants are those of the recipe"
     odd = FORMAT_4 | {"graph": FORMAT_4["graph"] | {"repeats": False}}
@@ -219,7 +220,7 @@ def test_a_node_that_the_graph_lacks_is_refused() -> None:
         ("run.yaml", "1: 2", "expected keys and values"),
         ("run.yaml", "a: !!python/object/apply:os.getcwd []", "is not valid YAML (could not determine a constructor"),
         ("run.json", "{", "is not valid JSON"),
-        ("config.json", '{"format_version": 3}', "format_version: should be one of (4, 5), and is 3"),
+        ("config.json", '{"format_version": 3}', "format_version: should be one of (4, 5, 6), and is 3"),
         ("config.json", '{"format_version": 5}', "is not the configuration of a saved model"),
     ],
 )

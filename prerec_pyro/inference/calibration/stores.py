@@ -1,0 +1,51 @@
+"""S of a store that the model was not trained on: what is kept of the sources, and what they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
+from prerec_pyro.inference.calibration.store_features import store_features
+from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
+from prerec_pyro.models.graphs.extended import ExtendedGraph
+from prerec_pyro.models.graphs.registry import Graph
+
+
+def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
+    """Keep S of the sources, in nats, and their features among the nodes of `sources`, if the graph has S.
+
+    Parameters
+    ----------
+    graph
+        The trained graph.
+    sources
+        The trained domains; changed.
+    stores
+        The same domains; their texts as the encoder gives them, not whitened.
+    """
+    if not isinstance(graph, ExtendedGraph) or "S" not in sources.nodes:
+        return
+    nats = graph.likelihood.in_nats(sources.nodes["S"]).clone()
+    features = torch.stack([store_features(store) for store in stores]).to(nats.device)
+    sources.nodes |= dict(zip(STORES, (nats, features), strict=True))
+
+
+def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain) -> Prediction | None:
+    """Return S of a store as its features predict it; None for a trained domain, or with fewer than two sources.
+
+    Parameters
+    ----------
+    graph, sources
+        The trained model.
+    store
+        The store; its texts as the encoder gives them, not whitened.
+    """
+    if not isinstance(graph, ExtendedGraph) or sources.row(store.domain) is not None:
+        return None
+    if any(name not in sources.nodes or len(sources.nodes[name]) < 2 for name in STORES):
+        return None
+    S, features = (sources.nodes[name].cpu() for name in STORES)
+    return predict_effect_scales(S, features, store_features(store), graph.likelihood.spread.cpu())
