@@ -25,8 +25,8 @@ def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, 
 
     ``count`` is c_j, the interactions in the window before the slot, and ``share`` its share of all interactions in the
     window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, summed over all windows of
-    the graph, at the mean of Z given F and without S: the popularity term of an item's log odds in any zero-shot domain.
-    Without a model there is no ``score``.
+    the graph, at the mean of Z given F and without S: the popularity term of an item's log odds in any zero-shot
+    domain. Without a model there is no ``score``.
 
     Parameters
     ----------
