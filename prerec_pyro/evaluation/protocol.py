@@ -15,8 +15,9 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.exposure import ExposureMetrics
-from prerec_pyro.evaluation.metrics import RankingMetrics, target_ranks, usable_k_percent
-from prerec_pyro.ranking.lists import Recommender, top_k
+from prerec_pyro.evaluation.metrics import RankingMetrics, usable_k_percent
+from prerec_pyro.evaluation.ranks import ranks_and_lists
+from prerec_pyro.ranking.lists import Recommender
 
 EXPOSURE_SIZE = 20
 
@@ -131,9 +132,10 @@ def evaluate(
     parts = [np.empty(0, np.int64)]
     tie_breaker = torch.Generator().manual_seed(0)
     for batch, batch_events in query_batches(encoded, users, max_scores=max_scores):
-        scores = scorer(batch).cpu()
-        ranking.update(*target_ranks(scores, target_items(encoded, batch_events)))
-        _, shown = top_k(scores, min(EXPOSURE_SIZE, encoded.num_items), tie_breaker)  # (num_queries, k)
+        ranks, shown = ranks_and_lists(
+            scorer, batch, target_items(encoded, batch_events), min(EXPOSURE_SIZE, encoded.num_items), tie_breaker
+        )
+        ranking.update(*ranks)
         exposure.update(shown, shown_counts(batch, shown).float())
         parts.append(batch_events)
         if progress is not None:

@@ -10,16 +10,12 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.models.likelihoods.softmax import Match
-from prerec_pyro.models.networks import one_query_each
 
 FADING = 0.3
 """Rate at which interests fade before training: of two neighbours the older weighs e^-0.3."""
 
 CONTRAST = 4.5
 """How far interests are kept apart before training; items have about unit length."""
-
-
-_BLOCK = 1 << 20  # products at a time: temporary arrays stay in the CPU cache
 
 
 class Reading(NamedTuple):
@@ -135,37 +131,6 @@ class Interests(nn.Module):
         target = batch.history.flatten().index_put((batch.positions,), batch.targets).view(batch.history.shape)
         own = V[..., target, :] @ history.mT  # (..., num_sequences, position, length)
         return Match(found, _own_spread(weights, own, reading.contrast[..., None]).flatten(-2)[..., batch.positions])
-
-    @torch.no_grad()
-    def add_spread(
-        self, scores: Tensor, V: Tensor, history: Tensor, positions: Tensor, reading: Reading, scale: Tensor | float
-    ) -> None:
-        """Add scale × spread of all items to scores of the queries, ``(num_queries, num_items)``, block by block.
-
-        Parameters
-        ----------
-        scores
-            Changed in place.
-        V
-            ``(num_items, B)``.
-        history
-            ``(num_sequences, length)`` rows of V.
-        positions
-            ``(num_queries,)`` positions of the queries in ``history.flatten()``.
-        reading
-            How the domain reads a history, each part ``(1, 1)``.
-        scale
-            A number, or ``(1, 1)``.
-        """
-        one_each = one_query_each(positions, *history.shape)
-        if one_each:
-            history = history[:, -self.most :]
-        weights = self.weights(reading.fading, history.shape[1], only_last=one_each)
-        read, block = V[history], max(1, _BLOCK // history.numel())  # (num_sequences, length, B)
-        for begin in range(0, len(V), block):
-            products = read @ V[begin : begin + block].mT  # (num_sequences, length, block)
-            found = _spread(weights, products, reading.contrast[..., None]).flatten(0, 1)
-            scores[:, begin : begin + block] += scale * (found if one_each else found[positions])
 
 
 def _spread(weights: Tensor, products: Tensor, contrast: Tensor) -> Tensor:

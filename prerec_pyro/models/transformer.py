@@ -45,17 +45,38 @@ class Block(nn.Module):
         only_last
             Whether the last position alone is computed.
         """
-        q, k, v = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)  # each (..., length, dim)
+        read = self.attention_norm(x)
         if only_last:
-            x, q = x[..., -1:, :], q[..., -1:, :]  # (..., 1, dim)
-        q, k, v = (self._heads(part) for part in (q, k, v))  # each (..., num_heads, length, head_dim)
+            x, mixed = x[..., -1:, :], self._attend_at_end(read)
+        else:
+            mixed = self._attend(read)
+        x = x + self.dropout(self.attention_out(mixed))
+        return x + self.dropout(self.contract(F.gelu(self.expand(self.feedforward_norm(x)))))
+
+    def _attend(self, read: Tensor) -> Tensor:
+        """Return what each position reads from those before it and itself, ``(..., length, dim)``."""
+        q, k, v = (self._heads(part) for part in self.qkv(read).chunk(3, dim=-1))  # (..., num_heads, length, head_dim)
         # Histories are short: on a CPU plain matrix products are faster to differentiate than the fused kernel.
         plain = q.device.type == "cpu" and q.requires_grad
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=not only_last)
-        mixed = mixed.transpose(-3, -2).flatten(-2)  # (..., length, dim)
-        x = x + self.dropout(self.attention_out(mixed))
-        return x + self.dropout(self.contract(F.gelu(self.expand(self.feedforward_norm(x)))))
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return mixed.transpose(-3, -2).flatten(-2)
+
+    def _attend_at_end(self, read: Tensor) -> Tensor:
+        """Return what the last position reads, ``(..., 1, dim)``.
+
+        With one query, ``q · W_k x`` is ``(W_kᵀ q) · x``, and the weighted sum of ``W_v x`` is W_v times that of x: two
+        products with the sequence take the place of keys and values at all of its positions.
+        """
+        (q_weight, k_weight, v_weight), (q_bias, _, v_bias) = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        q = F.linear(read[..., -1, :], q_weight, q_bias).unflatten(-1, (self.num_heads, -1))
+        size = q.shape[-1]
+        k_weight, v_weight = (weight.unflatten(0, (self.num_heads, size)) for weight in (k_weight, v_weight))
+        # The bias of the keys adds the same to all positions, which cancels in the softmax.
+        keys = torch.einsum("...hd,hdi->...hi", q, k_weight) * size**-0.5  # (..., num_heads, dim)
+        seen = (keys @ read.mT).softmax(-1) @ read  # (..., num_heads, dim)
+        values = torch.einsum("...hi,hdi->...hd", seen, v_weight)
+        return (values.flatten(-2) + v_bias).unsqueeze(-2)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)

@@ -1,10 +1,11 @@
 """Approximate top-k over millions of items: candidates from an index get the same scores as in the exact lists.
 
-An inverted file (faiss, the extra ``ann``) finds items with a large U·V + b and looks at few of the others. Items that
-are chosen for their background alone, popularity, need not be among them. The most popular items are therefore
-candidates of every user, and the items of a history are candidates of their user. Candidates get the exact U·V + b. Of
-the normalisers of the mixture that of b is exact. That of U·V + b estimates the share of the other items from a sample
-of the catalogue.
+An inverted file (faiss, the extra ``ann``) finds items with a large U·V + b and looks at few of the others. A user with
+several interests is searched for around each of them: what matches one of them well is a candidate. Items that are
+chosen for their background alone, popularity, need not be among them. The most popular items are therefore candidates
+of every user, and the items of a history are candidates of their user. Candidates get the exact match + b. Of the
+normalisers of the mixture that of b is exact. That of match + b estimates the share of the other items from a sample of
+the catalogue.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
 from prerec_pyro.ranking.mixture import new_item_log_probs
 from prerec_pyro.ranking.pairs import Pairs
 from prerec_pyro.ranking.top_k import top_k
+from prerec_pyro.ranking.users import Users
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Approximation:
     Parameters
     ----------
     probes
-        Number of cells of the index that each user looks at, of about 2 √items.
+        Number of cells of the index that each user looks at, of about 2 √items. Interests of a user share them.
 
     Attributes
     ----------
@@ -71,7 +73,7 @@ class Approximation:
         self.recall: float | None = None
         self._made: tuple[tuple[float, ...], ApproximateTopK] | None = None
 
-    def top_k_of(self, factors: ScoreFactors, users: Tensor) -> ApproximateTopK:
+    def top_k_of(self, factors: ScoreFactors, users: Users) -> ApproximateTopK:
         """Return the lists of some factors, from the kept index if it fits them.
 
         Parameters
@@ -79,7 +81,7 @@ class Approximation:
         factors
             The factors of R.
         users
-            ``(num_queries, B)`` some users; their mean length balances U·V and b in a new index.
+            Some users; their mean length balances U·V and b in a new index.
         """
         fingerprint = _fingerprint(factors)
         if self._made is None or self._made[0] != fingerprint:
@@ -87,7 +89,7 @@ class Approximation:
         return self._made[1]
 
     def measure_recall(
-        self, factors: ScoreFactors, users: Tensor, k: int, seen: SeenItems | None, hidden: Pairs | None
+        self, factors: ScoreFactors, users: Users, k: int, seen: SeenItems | None, hidden: Pairs | None
     ) -> None:
         """Compare the lists of some users with the exact ones, once for each index; set and log `recall`."""
         if self.recall is not None:
@@ -109,12 +111,12 @@ class ApproximateTopK:
     factors
         The factors of R.
     users
-        ``(num_queries, B)`` some users; their mean length balances U·V and b in the cells of the index.
+        Some users; their mean length balances U·V and b in the cells of the index.
     probes
         Number of cells that each user looks at.
     candidates
-        Least number of items that each user gets from the index, and number of the most popular items that every user
-        gets.
+        Least number of items that each user gets from the index, an item near two interests counted twice, and number
+        of the most popular items that every user gets.
 
     Raises
     ------
@@ -122,12 +124,12 @@ class ApproximateTopK:
         If faiss is not installed.
     """
 
-    def __init__(self, factors: ScoreFactors, users: Tensor, probes: int, *, candidates: int = 200) -> None:
-        self.factors, self.candidates = factors, candidates
+    def __init__(self, factors: ScoreFactors, users: Users, probes: int, *, candidates: int = 200) -> None:
+        self.factors, self.probes, self.candidates = factors, probes, candidates
         items = factors.items
         self.num_items = len(items)
         self.background = factors.background  # (num_items,)
-        self._length = max(float(users.norm(dim=1).mean()), 1e-6)
+        self._length = max(float(users.points().norm(dim=-1).mean()), 1e-6)
         self._index = _inverted_file(torch.cat([items, self.background[:, None] / self._length], 1), probes)
         generator = torch.Generator().manual_seed(0)
         sample = torch.randperm(self.num_items, generator=generator)[:SAMPLE]
@@ -141,7 +143,7 @@ class ApproximateTopK:
 
     @torch.no_grad()
     def __call__(
-        self, users: Tensor, k: int, *, seen: SeenItems | None = None, hidden: Pairs | None = None
+        self, users: Users, k: int, *, seen: SeenItems | None = None, hidden: Pairs | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return ``(num_queries, k)`` scores and item indices, best first; see `StreamingTopK`."""
         odds = self.factors.repeat_odds(seen)
@@ -149,9 +151,9 @@ class ApproximateTopK:
         index, is_candidate = self._gather_candidates(users, k, known)  # (num_queries, num_candidates)
         keys = torch.arange(len(users), device=index.device)[:, None] * self.num_items + index
         background = self.background[index]
-        match = (self.factors.items[index] @ users[..., None]).squeeze(-1)
+        match = users.match_some(self.factors.items[index])
         scores = (match + background).masked_fill(~is_candidate, -torch.inf)
-        if self.factors.background_odds is not None or odds is not None:
+        if self.factors.is_mixture:
             is_seen = is_candidate & torch.isin(keys, known)
             scores = scores.masked_fill(is_seen, -torch.inf)
             row, item = known // self.num_items, known % self.num_items
@@ -171,11 +173,15 @@ class ApproximateTopK:
         best, at = top_k(scores, k)
         return best, index.gather(1, at)
 
-    def _gather_candidates(self, users: Tensor, k: int, known: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather_candidates(self, users: Users, k: int, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return item indices, ``(num_queries, num_candidates)``, and which of them are distinct candidates."""
-        query = torch.cat([users, users.new_full((len(users), 1), self._length)], 1)
-        number = min(max(self.candidates, 10 * k), self.num_items)
+        points = users.points()  # (num_queries, num_points, B)
+        num_points = points.shape[1]
+        query = torch.cat([points, points.new_full((*points.shape[:2], 1), self._length)], 2).flatten(0, 1)
+        number = min(max(-(-self.candidates // num_points), 2 * k if num_points > 1 else 10 * k), self.num_items)
+        self._index.nprobe = min(-(-self.probes // num_points), self._index.nlist)
         _, found = self._index.search(query.float().cpu().numpy(), number)  # -1 if the cells hold no more
+        found = found.reshape(len(users), -1)
         seen_by_user = [known[known // self.num_items == row] % self.num_items for row in range(len(users))]
         seen = pad_sequence(seen_by_user, batch_first=True, padding_value=-1)  # (num_queries, most of a user)
         popular = self._popular.expand(len(users), -1)
@@ -184,9 +190,9 @@ class ApproximateTopK:
         is_candidate[:, 1:] &= index[:, 1:] != index[:, :-1]
         return index.clamp_min(0), is_candidate
 
-    def _normalizer(self, users: Tensor, scores: Tensor, index: Tensor, is_candidate: Tensor) -> Tensor:
+    def _normalizer(self, users: Users, scores: Tensor, index: Tensor, is_candidate: Tensor) -> Tensor:
         """Return the log of the sum of exponentials of U·V + b, ``(num_queries,)``, with a sample for the rest."""
-        rest = users @ self.factors.items[self._sample].mT + self.background[self._sample]  # (num_queries, SAMPLE)
+        rest = users.match(self.factors.items[self._sample]) + self.background[self._sample]  # (num_queries, SAMPLE)
         place = torch.searchsorted(self._sample, index).clamp_max(len(self._sample) - 1)
         is_sampled = is_candidate & (self._sample[place] == index)
         excluded = torch.zeros(rest.shape, dtype=torch.bool, device=rest.device)

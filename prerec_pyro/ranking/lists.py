@@ -19,6 +19,7 @@ from prerec_pyro.ranking.approximate import Approximation
 from prerec_pyro.ranking.exact import FactoredScorer, ScoreFactors, StreamingTopK, TopK
 from prerec_pyro.ranking.pairs import Pairs
 from prerec_pyro.ranking.top_k import top_k
+from prerec_pyro.ranking.users import Users
 
 __all__ = [
     "COLUMNS",
@@ -134,8 +135,8 @@ def top_lists(
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """Yield rows of `histories` with the scores and item indices of their k best items; see `top_k`.
 
-    For many items and users the lists come from `StreamingTopK`: the same lists, without the dense scores. For many
-    items and with an `approximation` they come from `ApproximateTopK`.
+    For many items and users the lists come from `StreamingTopK`: the same lists, in bounded memory. For many items
+    and with an `approximation` they come from `ApproximateTopK`.
 
     Parameters
     ----------
@@ -208,15 +209,18 @@ class _Queries:
         factors = scorer.score_factors(catalogue)
         return cls(scorer, factors, catalogue.to(factors.items.device), histories, drop_seen)
 
-    def of(self, rows: slice) -> tuple[Tensor, SeenItems | None, Pairs | None]:
-        """Return U, ``(num_rows, B)``, the seen items if there is a repeat rate, and the pairs to hide."""
+    def of(self, rows: slice) -> tuple[Users, SeenItems | None, Pairs | None]:
+        """Return the users, the seen items if there is a repeat rate, and the pairs to hide."""
         history, positions = self.histories.padded(rows)
         batch = dataclasses.replace(
-            self.catalogue, history=torch.from_numpy(history.astype(np.int64)), positions=torch.from_numpy(positions)
+            self.catalogue,
+            history=torch.from_numpy(history.astype(np.int64)),
+            positions=torch.from_numpy(positions),
+            slot=torch.zeros(len(positions), dtype=torch.int64),
         )
         seen = None if self.factors.repeat is None else seen_items(history, positions)
         hidden = self.histories.seen(rows) if self.drop_seen else None
-        return self.scorer.user_vectors(batch), seen, hidden
+        return self.scorer.users(batch), seen, hidden
 
 
 def recommendations(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
+from torch.nn.functional import logsigmoid
 
-_LANES = 64
+from prerec_pyro.models.likelihoods.log_space import log_add_exp
 
 
 def new_item_log_probs(
@@ -25,7 +25,7 @@ def new_item_log_probs(
     scores
         U·V + b of the candidates, ``(num_queries, num_candidates)``; -inf for items that are not new.
     background
-        b of the candidates, of the same shape.
+        b of the candidates, of the same shape or ``(num_candidates,)``.
     score_normalizer, background_normalizer
         Log of the sum of exponentials of each over all new items, ``(num_queries,)`` float64.
     repeat
@@ -38,13 +38,8 @@ def new_item_log_probs(
     if background_odds is None:
         return scores - (score_normalizer - log_new)[:, None].to(scores.dtype)
     omega = torch.tensor(background_odds, dtype=torch.float64)
-    # Whole vector registers only: other instructions would round the rest of a row differently, and ties would break.
-    num_candidates = scores.shape[1]
-    scores = pad(scores, (0, -num_candidates % _LANES), value=-torch.inf)
-    background = pad(background, (0, -num_candidates % _LANES))
     score_shift = score_normalizer - (logsigmoid(-omega).to(score_normalizer) + log_new)
     background_shift = background_normalizer - (logsigmoid(omega).to(background_normalizer) + log_new)
     matched = scores - score_shift[:, None].to(scores.dtype)
     popular = background - background_shift[:, None].to(background.dtype)
-    mixed = torch.logaddexp(matched, popular).masked_fill(matched == -torch.inf, -torch.inf)
-    return mixed[:, :num_candidates]
+    return log_add_exp(matched, popular).masked_fill_(scores == -torch.inf, -torch.inf)

@@ -9,6 +9,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.models.baselines.base import BaselineModel
 from prerec_pyro.ranking.exact import ScoreFactors
+from prerec_pyro.ranking.users import Users
 
 
 class TextScorer:
@@ -35,13 +36,13 @@ class TextScorer:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """Return scores, ``(num_queries, num_items)``, for a batch over the full catalogue."""
-        return self.user_vectors(batch) @ self.items.mT
+        return self.users(batch).match(self.items)
 
     @torch.no_grad()
-    def user_vectors(self, batch: Batch) -> Tensor:
-        """Return U, ``(num_queries, B)``."""
+    def users(self, batch: Batch) -> Users:
+        """Return U of the queries."""
         history, positions = batch.history.to(self.device), batch.positions.to(self.device)
-        return self.module.users(self.items[history], positions)
+        return Users(self.module.users(self.items[history], positions))
 
     def score_factors(self, batch: Batch) -> ScoreFactors:
         """Return V as the only factor, at any time."""

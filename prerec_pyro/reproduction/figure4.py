@@ -24,9 +24,9 @@ def popularity_frame(domains: Sequence[Domain], model: PreRec | None = None, *, 
     """Return ``domain, slot, item_id`` and the `MEASURES` of the items with interactions in a window.
 
     ``count`` is c_j, the interactions in the window before the slot, and ``share`` its share of all interactions in the
-    window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, summed over the windows of a
-    graph, at the mean of Z given F and without S: the popularity term of an item's log odds in any zero-shot domain.
-    Without a model there is no ``score``.
+    window. ``F_1`` and ``F_2`` are the factors of appendix E. ``score`` is Z·W_z in nats, summed over all windows of
+    the graph, at the mean of Z given F and without S: the popularity term of an item's log odds in any zero-shot
+    domain. Without a model there is no ``score``.
 
     Parameters
     ----------

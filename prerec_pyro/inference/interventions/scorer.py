@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pyro
@@ -17,40 +16,23 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
-from prerec_pyro.inference.interventions.statements import mean_in_slot, only, rows_of, run_under_do
+from prerec_pyro.inference.interventions.matches import Parts, correction, in_parts, screen, users_with_interests
+from prerec_pyro.inference.interventions.statements import check_draw, mean_in_slot, only, rows_of, run_under_do
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.domain_nodes import DomainNodes, Weights, dot
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.item_layout import ItemRows
 from prerec_pyro.models.graphs.registry import Graph, latent_parents
+from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
 from prerec_pyro.models.likelihoods.softmax import Match
-from prerec_pyro.models.networks import one_query_each
 from prerec_pyro.ranking.exact import ScoreFactors
+from prerec_pyro.ranking.screening import Screening
+from prerec_pyro.ranking.users import Users
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
+_TOKENS = 4096  # positions that f_seq reads at a time: its layers stay in the CPU cache
 
-__all__ = ["Intervention", "InterventionalScorer", "Semantics", "Value"]
-
-
-class Parts(NamedTuple):
-    """What the scores of a batch are made of, before S.
-
-    Attributes
-    ----------
-    correction
-        U without the mean of its interests, ``(num_queries, B)``; all of U where there is one interest.
-    items
-        V, ``(num_items, B)``.
-    popularity
-        Z·W_z, ``(num_slots, num_items)``.
-    length
-        Length of the mean of interests in U.
-    """
-
-    correction: Tensor
-    items: Tensor
-    popularity: Tensor
-    length: Tensor
+__all__ = ["Intervention", "InterventionalScorer", "Parts", "Semantics", "Value"]
 
 
 class InterventionalScorer:
@@ -141,9 +123,18 @@ class InterventionalScorer:
             with torch.no_grad():
                 turned = None if Z is None else value * Z
                 match = self._matches(batch, turned, S) if fixed is None else fixed
-                effect = None if turned is None or self._W_z is None else dot(turned, self._W_z)  # (num_levels,)
-                scores = self.graph.likelihood.logits(Match(match), effect, S, batch)
+                scores = self.graph.likelihood.logits(Match(match), self._effect(turned), S, batch)
             yield scores
+
+    @torch.no_grad()
+    def screening(self, batch: Batch) -> Screening | None:
+        """Return the cheap probabilities of a batch; None where R is one softmax, whose scores are as cheap."""
+        likelihood = self.graph.likelihood
+        if type(likelihood) is not RepeatMixture or batch.repeat_counts is None:
+            return None
+        batch = self._by_item(batch.to(self._device))
+        S, Z = self._effect_scales(batch), self._popularity(batch)
+        return screen(likelihood, self._matches(batch, Z, S), self._effect(Z), S, batch)
 
     def given(self, nodes: Mapping[str, Tensor]) -> InterventionalScorer:
         """Return this scorer with free nodes elsewhere than at their MAP: at one draw of a posterior, say.
@@ -151,8 +142,8 @@ class InterventionalScorer:
         Parameters
         ----------
         nodes
-            ``D``, ``(B,)`` or ``(num_domains, B)``; ``S``, ``(4,)`` or ``(num_domains, 4)`` in units of ``spread``, in
-            place of a calibration; ``V_decentered``, ``(num_items, B)``; ``W_z`` and ``W_d``, ``(B,)``, where they are
+            ``D``, ``(B,)`` or ``(num_domains, B)``; ``S``, as long as it has effects, in units of ``spread``, in place
+            of a calibration; ``V_decentered``, ``(num_items, B)``; ``W_z`` and ``W_d``, ``(B,)``, where they are
             lifted. The others stay.
 
         Raises
@@ -161,7 +152,8 @@ class InterventionalScorer:
             If a node is none of these, the model has no such node, or a value has another shape.
         """
         other = copy.copy(self)
-        checked = {name: self._checked(name, value) for name, value in nodes.items()}
+        sizes = self.graph, self.encoded.num_items
+        checked = {name: check_draw(*sizes, name, value).to(self._device) for name, value in nodes.items()}
         other._W_z = checked.pop("W_z", self._W_z)
         checked.pop("W_d", None)  # D·W_d is the same for every item
         other._trained = self._trained | checked
@@ -170,19 +162,6 @@ class InterventionalScorer:
         if "S" in nodes:
             other._calibration = None
         return other
-
-    def _checked(self, name: str, value: Tensor) -> Tensor:
-        graph, dim = self.graph, self.graph.config.latent_dim
-        shapes: dict[str, tuple[int, ...]] = {"V_decentered": (self.encoded.num_items, dim)}
-        shapes |= {node: (graph.num_domains, width) for node, width in graph.domain_widths.items()}
-        shapes |= {name: (dim,) for name in graph.lifted}
-        if name not in shapes:
-            raise InputError(f"draws of {name}: this model has no such free node")
-        if name in graph.domain_widths and value.shape == shapes[name][1:]:
-            value = value.expand(shapes[name])
-        if value.shape != shapes[name]:
-            raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shapes[name]}")
-        return value.to(self._device, torch.float32)
 
     @property
     def _moves_with_popularity(self) -> bool:
@@ -194,9 +173,8 @@ class InterventionalScorer:
         batch = self._by_item(batch.to(self._device))
         Z = self._popularity(batch)
         match = self._matches(batch, Z, None)
-        if Z is None or self._W_z is None:
-            return match, torch.zeros_like(match)
-        return match, batch.item_effects(Z @ self._W_z)[batch.slot]
+        effect = self._effect(Z)
+        return match, torch.zeros_like(match) if effect is None else batch.item_effects(effect)[batch.slot]
 
     @torch.no_grad()
     def parts(self, batch: Batch) -> Parts:
@@ -205,59 +183,48 @@ class InterventionalScorer:
         D, Z = self._domain_node(), self._popularity(batch)
         items = self._items_in(batch, Z)
         popularity = items.new_zeros(len(batch.candidate_level), len(items))
-        if Z is not None and self._W_z is not None:
-            popularity = batch.item_effects(Z @ self._W_z)  # (num_slots, num_items)
-        length = self.graph.f_seq.log_length.exp()
-        if not self._has_interests:
-            return Parts(self._users(batch, D, None), items, popularity, length)
-        assert isinstance(self.graph, ExtendedGraph) and self.graph.interests is not None
-        reading, one_each = self.graph.reading(None), one_query_each(batch.positions, *batch.history.shape)
-        assert reading is not None
-        mean = self.graph.interests.mean(items[batch.history], batch.positions, reading.fading, only_last=one_each)
-        return Parts(self._users(batch, D, None) - length * mean, items, popularity, length)
+        if (effect := self._effect(Z)) is not None:
+            popularity = batch.item_effects(effect)  # (num_slots, num_items)
+        U, split = self._users(batch, D, None), self._with_interests
+        U = U if split is None else correction(split, U, items, batch)
+        return Parts(U, items, popularity, self.graph.f_seq.log_length.exp())
+
+    @torch.no_grad()
+    def users(self, batch: Batch) -> Users:
+        """Return the users of a batch as they count under S and the intervention."""
+        return self._users_under(batch := batch.to(self._device), self._effect_scales(batch))
+
+    def _users_under(self, batch: Batch, S: Tensor | None) -> Users:
+        D, graph = self._domain_node(), self._with_interests
+        if graph is not None:
+            return users_with_interests(graph, self._users(batch, D, None), self._fixed_items(D), S, batch)
+        return Users(self._users(batch, D, S) * self.graph.likelihood.factors(S).match)
 
     def _matches(self, batch: Batch, Z: Tensor | None, S: Tensor | None) -> Tensor:
         """Return the match as it counts under S, ``(num_queries, num_items)``."""
-        if not self._has_interests:
-            factor = self.graph.likelihood.factors(S).match
-            return self._products(batch, Z, self._users(batch, self._domain_node(), S) * factor)
-        assert isinstance(self.graph, ExtendedGraph) and self.graph.interests is not None
-        D = self._domain_node()
-        V, scores = self._fixed_items(D), None
-        for own_S, part, rows in _by_effect_scales(S, batch):
-            factor = self.graph.likelihood.factors(own_S).match
-            found = (self._users(part, D, own_S) * factor) @ V.mT
-            reading = self.graph.reading(own_S)
-            assert reading is not None
-            scale = self.graph.f_seq.log_length.exp() * factor
-            self.graph.interests.add_spread(found, V, part.history, part.positions, reading, scale)
-            if rows is None:
-                return found
-            scores = found.new_empty(batch.num_queries, len(V)) if scores is None else scores
-            scores[rows] = found
-        assert scores is not None  # a batch has queries
-        return scores
-
-    @property
-    def _has_interests(self) -> bool:
-        """Whether U is split into several interests: not where a value is set for U, which is then the only one."""
-        if not isinstance(self.graph, ExtendedGraph) or self.graph.interests is None:
-            return False
-        return "U" not in self.intervention.values
-
-    def _products(self, batch: Batch, Z: Tensor | None, U: Tensor) -> Tensor:
-        """Return U·V, ``(num_queries, num_items)``."""
-        D = self._domain_node()
+        users, D = self._users_under(batch, S), self._domain_node()
         if not self._moves_with_popularity:
-            return U @ self._fixed_items(D).mT
-        scores = U.new_empty(len(U), self.encoded.num_items)
+            return users.match(self._fixed_items(D))
+        scores = users.vectors.new_empty(len(users), self.encoded.num_items)
         for slot, level in enumerate(batch.candidate_level):  # V differs by slot; one at a time bounds memory
             here = batch.slot == slot
-            scores[here] = U[here] @ self._item_vectors(D, Z, level).mT
+            scores[here] = users[here].match(self._item_vectors(D, Z, level))
         return scores
 
+    def _effect(self, Z: Tensor | None) -> Tensor | None:
+        """Return Z·W_z, ``(num_levels,)``; None where there is none."""
+        return None if Z is None or self._W_z is None else dot(Z, self._W_z)
+
+    @property
+    def _with_interests(self) -> ExtendedGraph | None:
+        """The graph if it splits U into several interests: not where a value is set for U, which is then all of it."""
+        graph = self.graph
+        if not isinstance(graph, ExtendedGraph) or graph.interests is None or "U" in self.intervention.values:
+            return None
+        return graph
+
     def _effect_scales(self, batch: Batch) -> Tensor | None:
-        """Return S in nats, ``(1 or num_queries, 4)``; None where there is no S."""
+        """Return S in nats, ``(1 or num_queries, num_effects)``; None where there is no S."""
         value = self.intervention.values.get("S", Scaled(1.0))
         if self._calibration is not None and isinstance(value, Scaled):
             return value.factor * self._calibration.at(batch.times)[batch.slot]
@@ -270,21 +237,11 @@ class InterventionalScorer:
         batch = self._by_item(batch.to(self._device))
         S, Z, likelihood = self._effect_scales(batch), self._popularity(batch), self.graph.likelihood
         popularity = None
-        if Z is not None and self._W_z is not None:
-            popularity = batch.item_effects(Z @ self._W_z)[0]  # (num_items,)
+        if (effect := self._effect(Z)) is not None:
             factor = likelihood.factors(S).popularity
-            popularity = popularity * (factor if isinstance(factor, float) else factor[0, 0])
+            popularity = batch.item_effects(effect)[0] * (factor if isinstance(factor, float) else factor[0, 0])
         rates = likelihood.rates(S)
         return ScoreFactors(self._items_in(batch, Z), popularity, *(rates or (None, None)))
-
-    @torch.no_grad()
-    def user_vectors(self, batch: Batch) -> Tensor:
-        """Return U times its factor, ``(num_queries, B)``."""
-        batch = batch.to(self._device)
-        S = self._effect_scales(batch)
-        factor = self.graph.likelihood.factors(S).match
-        own = None if S is None else S[:1]
-        return self._users(batch, self._domain_node(), own) * (factor if isinstance(factor, float) else factor[:1])
 
     @torch.no_grad()
     def item_vectors_at_end(self) -> Tensor:
@@ -341,8 +298,7 @@ class InterventionalScorer:
             return graph.domain(self.domain)
 
     def _domain_node(self) -> Tensor | None:
-        domain = self._domain()
-        return None if domain is None else domain.D
+        return None if (domain := self._domain()) is None else domain.D
 
     def _popularity(self, batch: Batch) -> Tensor | None:
         graph = self.graph
@@ -383,26 +339,11 @@ class InterventionalScorer:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
     def _users(self, batch: Batch, D: Tensor | None, S: Tensor | None) -> Tensor:
-        graph = self.graph
+        """Return U, ``(num_queries, B)``, before its factor."""
+        graph, parts = self.graph, []
         H = self._fixed_items(D) if "V" in graph.edges["U"] else self._text
-        shape = (batch.num_queries, graph.config.latent_dim)
-        with run_under_do(graph, {}, self._set("U", shape)), pyro.plate("queries", batch.num_queries, dim=-1):
-            return graph.users(H[batch.history], batch.positions, D, S)
-
-
-def _by_effect_scales(S: Tensor | None, batch: Batch) -> Iterator[tuple[Tensor | None, Batch, Tensor | None]]:
-    """Yield S, ``(1, num_effects)``, with the queries for which it holds, as a batch and as rows; None is all rows."""
-    if S is None or len(S) == 1:
-        yield S, batch, None
-        return
-    distinct, own = torch.unique(S, dim=0, return_inverse=True)
-    if len(distinct) == 1:
-        yield distinct, batch, None
-        return
-    length = batch.history.shape[1]
-    for number, value in enumerate(distinct):
-        rows = (own == number).nonzero()[:, 0]
-        sequence, position = batch.positions[rows] // length, batch.positions[rows] % length
-        kept, place = torch.unique(sequence, return_inverse=True)
-        part = dataclasses.replace(batch, history=batch.history[kept], positions=place * length + position)
-        yield value[None], part, rows
+        for history, positions in in_parts(batch.history, batch.positions):
+            do = self._set("U", (len(positions), graph.config.latent_dim))
+            with run_under_do(graph, {}, do), pyro.plate("queries", len(positions), dim=-1):
+                parts.append(graph.users(H[history], positions, D, S))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)

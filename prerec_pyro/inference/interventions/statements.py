@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pyro
 from torch import Tensor
 
+from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
 from prerec_pyro.models.graphs.registry import Graph
 
@@ -49,3 +50,24 @@ def rows_of(values: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
 def only(known: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """Return the one entry of that name, or none."""
     return {name: known[name]} if name in known else {}
+
+
+def check_draw(graph: Graph, num_items: int, name: str, value: Tensor) -> Tensor:
+    """Return a draw of a free node in float32 and at its full shape.
+
+    Raises
+    ------
+    InputError
+        If the graph has no such free node, or the draw has another shape.
+    """
+    dim = graph.config.latent_dim
+    shapes: dict[str, tuple[int, ...]] = {"V_decentered": (num_items, dim)}
+    shapes |= {node: (graph.num_domains, width) for node, width in graph.domain_widths.items()}
+    shapes |= {lifted: (dim,) for lifted in graph.lifted}
+    if name not in shapes:
+        raise InputError(f"draws of {name}: this model has no such free node")
+    if name in graph.domain_widths and value.shape == shapes[name][1:]:
+        value = value.expand(shapes[name])
+    if value.shape != shapes[name]:
+        raise InputError(f"draws of {name}: a draw has shape {tuple(value.shape)}, expected {shapes[name]}")
+    return value.float()

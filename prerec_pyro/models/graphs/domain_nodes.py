@@ -21,7 +21,7 @@ class Weights(NamedTuple):
 
 
 class DomainNodes(NamedTuple):
-    """Nodes of one domain: D, ``(..., B)``, and S of a graph that has it, in nats, ``(..., 1, num_effects)``."""
+    """Nodes of one domain: D, ``(..., B)``, and S in nats, ``(..., 1, num_effects)``, or None."""
 
     D: Tensor
     S: Tensor | None = None

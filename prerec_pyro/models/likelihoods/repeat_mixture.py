@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.models.likelihoods.log_space import log_add_exp
 from prerec_pyro.models.likelihoods.softmax import (
     EffectFactors,
     Match,
@@ -172,7 +173,7 @@ def mixture_log_probs(match: Tensor, background: Tensor, odds: MixtureLogOdds, r
     seen = REPEAT_MATCH_WEIGHT * match[..., query, item] + background[..., query, item]  # (..., num_repeats)
     matched[..., query, item] = background[..., query, item] = _NEVER
     share = logsigmoid(-odds.repeat)
-    scores = torch.logaddexp(
+    scores = log_add_exp(
         matched.log_softmax(-1) + (logsigmoid(-odds.background) + share),
         background.log_softmax(-1) + (logsigmoid(odds.background) + share),
     )
