@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch, candidates_batch, catalogue_batch
-from prerec_pyro.models import interests as module
 from prerec_pyro.models.interests import CONTRAST, FADING, Interests, Reading
 from tests.support.graphs import all_windows, make_batch, make_encoded
 
@@ -147,19 +146,6 @@ def test_leading_dimensions_are_draws() -> None:
         torch.testing.assert_close(spread.target[number], one.target, **EXACT)
         alone = many.mean(history[number], sampled.positions, how.fading, only_last=False)
         torch.testing.assert_close(mean[number], alone, **EXACT)
-
-
-@pytest.mark.parametrize("at_ends", [False, True], ids=["any position", "one query at each end"])
-@pytest.mark.parametrize("block", [1 << 20, 40], ids=["one block", "many blocks"])
-def test_scores_of_a_scorer_get_the_same_spread(at_ends: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BLOCK", block)
-    V, batch = draw(3, at_ends=at_ends)
-    many, how = Interests(3), reading(0.2, 4.0)
-    expected = many.spread(V, how, batch).candidates
-    for scale in (2.5, torch.full((1, 1), 2.5).double()):
-        scores = torch.ones(batch.num_queries, ITEMS).double()
-        many.add_spread(scores, V, batch.history, batch.positions, how, scale)
-        torch.testing.assert_close(scores, 1.0 + 2.5 * expected, **EXACT)
 
 
 def test_gradients_are_those_of_differences() -> None:

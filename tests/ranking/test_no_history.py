@@ -33,7 +33,7 @@ def bare(domain: Domain) -> Domain:
     return dataclasses.replace(domain, **nobody)
 
 
-@pytest.mark.parametrize("do", [{}, {"S": torch.tensor([0.3, -0.8, 0.5, 0.2])}, {"Z": "x0.5"}])
+@pytest.mark.parametrize("do", [{}, {"S": torch.tensor([0.3, -0.8, 0.5, 0.2, 0.4, -0.3])}, {"Z": "x0.5"}])
 def test_the_list_is_that_of_a_user_who_matches_nothing(model: PreRec, do: dict) -> None:
     encoded = model.encode(SHOP)
     scorer = model.scorer(encoded, do)

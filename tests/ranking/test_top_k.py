@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prerec_pyro.ranking import top_k as module
 from prerec_pyro.ranking.top_k import top_k, top_k_unordered
 
 INF = float("inf")
@@ -58,11 +61,21 @@ def test_random_draws_repeat_by_their_seed():
 
 
 @settings(max_examples=200, deadline=None)
-@given(tied_scores())
-def test_the_unordered_top_k_holds_the_same_items(case):
-    scores, k = case
-    best, index = top_k_unordered(scores, k)
-    expected, order = top_k(scores, k)
-    assert torch.equal(index.sort(dim=1).values, order.sort(dim=1).values)
-    assert torch.equal(best.sort(dim=1).values, expected.sort(dim=1).values)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 90), st.integers(1, 4), st.booleans())
+def test_the_best_of_groups_hold_the_best_of_all(seed, rows, items, group, ties):
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.integers(0, 5, (rows, items)) if ties else rng.standard_normal((rows, items)))
+    k = int(rng.integers(1, items + 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "GROUP", group)
+        best, index = top_k_unordered(scores, k)
+    assert torch.equal(best.sort(dim=1).values, scores.topk(k, dim=1).values.sort(dim=1).values)
     assert torch.equal(scores.gather(1, index), best)
+    assert all(len(set(row)) == k for row in index.tolist()), "no item twice"
+
+
+def test_few_numbers_are_sorted_where_there_are_many(monkeypatch):
+    widths, whole = [], torch.Tensor.topk
+    monkeypatch.setattr(torch.Tensor, "topk", lambda t, *a, **k: widths.append(t.shape[1]) or whole(t, *a, **k))
+    top_k_unordered(torch.rand(2, 4000), 20)
+    assert widths == [250, 320]

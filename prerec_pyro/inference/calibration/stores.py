@@ -15,7 +15,7 @@ from prerec_pyro.models.graphs.registry import Graph
 
 
 def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
-    """Keep S of the sources, in nats, and their features among the nodes of `sources`, if the graph has S.
+    """Keep S of the sources, in nats, and their features among the nodes of `sources`, if the graph has S and there are several.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[Enco
     stores
         The same domains; their texts as the encoder gives them, not whitened.
     """
-    if not isinstance(graph, ExtendedGraph) or "S" not in sources.nodes:
+    if not isinstance(graph, ExtendedGraph) or "S" not in sources.nodes or len(stores) < 2:
         return
     nats = graph.likelihood.in_nats(sources.nodes["S"]).clone()
     features = torch.stack([store_features(store) for store in stores]).to(nats.device)

@@ -100,13 +100,17 @@ def in_parts(history: Tensor, positions: Tensor) -> Iterator[tuple[Tensor, Tenso
     history
         ``(num_sequences, length)``.
     positions
-        ``(num_queries,)`` positions of the queries in ``history.flatten()``, ascending.
+        ``(num_queries,)`` positions of the queries in ``history.flatten()``. Where they do not ascend, there is one
+        part.
     """
     num_sequences, length = history.shape
     size = max(1, TOKENS // length)
+    if bool((positions[1:] < positions[:-1]).any()):
+        size = num_sequences
     begins = torch.arange(0, num_sequences + size, size, device=history.device) * length
     for number, (begin, end) in enumerate(pairwise(torch.searchsorted(positions, begins).tolist())):
-        yield history[number * size : (number + 1) * size], positions[begin:end] - number * size * length
+        if end > begin:
+            yield history[number * size : (number + 1) * size], positions[begin:end] - number * size * length
 
 
 def screen(

@@ -198,7 +198,9 @@ class InterventionalScorer:
         D, graph = self._domain_node(), self._with_interests
         if graph is not None:
             return users_with_interests(graph, self._users(batch, D, None), self._fixed_items(D), S, batch)
-        return Users(self._users(batch, D, S) * self.graph.likelihood.factors(S).match)
+        # S says how a history is read, and a value that is set for U reads none.
+        own = None if "U" in self.intervention.values else S
+        return Users(self._users(batch, D, own) * self.graph.likelihood.factors(S).match)
 
     def _matches(self, batch: Batch, Z: Tensor | None, S: Tensor | None) -> Tensor:
         """Return the match as it counts under S, ``(num_queries, num_items)``."""

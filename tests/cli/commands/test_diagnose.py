@@ -30,7 +30,7 @@ def test_report_file_and_figures(run: Callable, model: Path, world: Path, tmp_pa
     assert sorted(path.name for path in plots.iterdir()) == ["calibration.png", "forest.png", "popularity.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
     data = arviz().from_netcdf(str(out))
-    assert data["posterior"]["S"].shape == (1, 40, 1, 4)
+    assert data["posterior"]["S"].shape == (1, 40, 1, 6)
     assert list(data["posterior"]["domain"].values) == ["sim-0"]
     assert Posterior.load(out).facts["evaluated_queries"] >= 80
     again = diagnose(run, model, world / "sim-0", out, "--plots", plots)

@@ -11,6 +11,7 @@ from pyro.infer.inspect import get_dependencies
 
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.guides.map_guide import NonCenteredModel, map_guide, trained_nodes
+from prerec_pyro.inference.trained_domains import STORES
 from prerec_pyro.models.graphs.registry import latent_parents
 from prerec_pyro.models.priors import GaussianMixture, HalfCauchy, HalfNormal, Horseshoe, Laplace, LogNormal, Normal
 from prerec_pyro.recommenders.prerec import PreRec
@@ -109,7 +110,7 @@ def test_scales_and_spreads_move_at_their_own_rate() -> None:
 def test_a_model_with_random_scales_is_saved_resumed_and_fine_tuned(tmp_path) -> None:
     model = prerec(priors=RANDOM).fit([A, B], progress_folder=tmp_path / "p")
     again = prerec(priors=RANDOM).fit([A, B], progress_folder=tmp_path / "p", resume=True)
-    assert set(model.sources.nodes) == {"D", "S", "V_decentered", "W_z", *SITES}
+    assert set(model.sources.nodes) == {"D", "S", "V_decentered", "W_z", *SITES, *STORES}
     for name, value in model.sources.nodes.items():
         assert torch.equal(again.sources.nodes[name], value), name
     shaken(model)

@@ -223,7 +223,14 @@ def test_a_lifted_model_serves_what_the_same_weights_as_parameters_serve() -> No
         scorer = model.scorer(model.encode(domain))
         row = model.sources.row(domain)
         trained = None if row is None else model.sources.nodes_of(domain, row)
-        same = InterventionalScorer(plain.eval(), encoded, Intervention({}), trained=trained, domain=row or 0)
+        same = InterventionalScorer(
+            plain.eval(),
+            encoded,
+            Intervention({}),
+            trained=trained,
+            domain=row or 0,
+            calibration=model.predicted(model.encode(domain)),
+        )
         torch.testing.assert_close(scorer(batch), same(batch))
         torch.testing.assert_close(scorer.effects(batch)[1], same.effects(batch)[1])
         assert scorer.effects(batch)[1].abs().max() > 0.1

@@ -33,15 +33,16 @@ from tests.support.models import (
 
 ENCODED = small_encoded(num_users=6)
 BATCH = next(query_batches(ENCODED, np.arange(6), domain=1))[0]
+NUM_EFFECTS = len(EFFECT_SCALE_STD)
 torch.manual_seed(5)
 NODES = {
     "D": 0.5 * torch.randn(2, DIM),
     "V_decentered": torch.randn(ENCODED.num_items, DIM),
-    "S": torch.tensor([[0.0, 0.0, 0.0, 0.0], [-0.6, 0.8, 1.5, -0.7]]),
+    "S": torch.tensor([[0.0] * NUM_EFFECTS, [-0.6, 0.8, 1.5, -0.7, 0.5, -0.4]]),
 }
 CALIBRATION = Calibration(
     torch.tensor([2]),
-    torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, -0.5, 1, -1]]),
+    torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.5, -0.5, 1, -1, -0.5, 0.5]]),
     torch.zeros(2),
     torch.tensor(EFFECT_SCALE_STD),
 )
@@ -59,9 +60,9 @@ def test_the_dial_at_observed_is_the_plain_score_bit_for_bit(kind, nodes):
     one = scorer(small_graph(graph=kind), nodes=nodes)
     stops = list(one.dial(BATCH, (0.0, 1.0, 2.0)))
     with torch.no_grad():
-        S, Z, likelihood = one._effect_scales(BATCH), one._popularity(BATCH), one.graph.likelihood
-        match = one._matches(BATCH, Z, 1.0 if S is None else S[:, :1].exp())
-        plain = likelihood.logits(Match(match), dot(Z, one.graph.W_z), S, BATCH)
+        here = one._by_item(BATCH)
+        S, Z, likelihood = one._effect_scales(here), one._popularity(here), one.graph.likelihood
+        plain = likelihood.logits(Match(one._matches(here, Z, S)), dot(Z, one.graph.W_z), S, here)
     assert torch.equal(stops[1], plain)
     assert torch.equal(stops[1], one(BATCH))
     assert not torch.allclose(stops[0], stops[1])
@@ -91,7 +92,8 @@ def test_the_scores_along_the_dial_are_linear_without_the_mixture():
 def test_in_the_mixture_Z_is_scaled_in_both_of_its_components():
     """The dial by its definition: U·V stays, and Z·W_z times the value enters the match and the background."""
     graph = small_graph()
-    one, S = scorer(graph), NODES["S"][1] * graph.likelihood.spread
+    S = NODES["S"][1] * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])  # histories are read as at S = 0
+    one, S = scorer(graph, nodes=NODES | {"S": S.expand(2, -1)}), S * graph.likelihood.spread
     match, popularity = one.effects(BATCH)
     rates = graph.likelihood.w_r + S[2], graph.likelihood.w_o + S[3]
     for value, found in zip((0.0, 0.5, 2.0), one.dial(BATCH, (0.0, 0.5, 2.0)), strict=True):
@@ -163,8 +165,8 @@ def test_multiples_that_mean_nothing_are_refused(do, message):
 
 def test_given_a_draw_the_scores_are_those_of_a_model_that_knows_it():
     graph = small_graph()
-    draw = {"D": torch.randn(DIM), "S": torch.randn(4), "V_decentered": torch.randn(ENCODED.num_items, DIM)}
-    nodes = {"D": draw["D"].expand(2, DIM), "S": draw["S"].expand(2, 4), "V_decentered": draw["V_decentered"]}
+    draw = {"D": torch.randn(DIM), "S": torch.randn(NUM_EFFECTS), "V_decentered": torch.randn(ENCODED.num_items, DIM)}
+    nodes = {"D": draw["D"].expand(2, DIM), "S": draw["S"].expand(2, -1), "V_decentered": draw["V_decentered"]}
     expected = scorer(graph, nodes=nodes)(BATCH)
     one = scorer(graph, calibration=CALIBRATION)
     before = one(BATCH)
@@ -188,7 +190,7 @@ def test_a_draw_of_a_lifted_weight():
 def test_an_intervention_outweighs_a_draw():
     graph = small_graph()
     set_ = scorer(graph, {"D": 0, "S": 0})
-    assert torch.equal(set_.given({"D": torch.randn(DIM), "S": torch.randn(4)})(BATCH), set_(BATCH))
+    assert torch.equal(set_.given({"D": torch.randn(DIM), "S": torch.randn(NUM_EFFECTS)})(BATCH), set_(BATCH))
     offsets = {"V_decentered": torch.randn(ENCODED.num_items, DIM)}
     assert torch.equal(set_.given(offsets)(BATCH), set_(BATCH)), "interventional: the noise of descendants is dropped"
     same = scorer(graph, {"D": 0}, semantics="counterfactual")

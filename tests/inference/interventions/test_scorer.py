@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pyro
 import pytest
@@ -27,6 +29,7 @@ from tests.support.models import (
 
 ENCODED = small_encoded(num_users=6)
 NUM_ITEMS = ENCODED.num_items
+NUM_EFFECTS = 6
 ROW = 1  # of D, of two
 CONFOUNDED = [graph for graph in EVERY_GRAPH if "D" in graph.edges]
 
@@ -43,7 +46,7 @@ def trained() -> dict[str, torch.Tensor]:
     return {
         "D": 0.5 * torch.randn(2, DIM),
         "V_decentered": torch.randn(NUM_ITEMS, DIM),
-        "S": torch.tensor([[0.0, 0.0, 0.0, 0.0], [-0.6, 0.8, 1.5, -0.7]]),
+        "S": torch.tensor([[0.0] * NUM_EFFECTS, [-0.6, 0.8, 1.5, -0.7, 0.5, -0.4]]),
     }
 
 
@@ -52,25 +55,54 @@ def scorer(graph, do=None, *, nodes=None, semantics="interventional", encoded=EN
     return InterventionalScorer(graph.eval(), encoded, intervention, trained=nodes, domain=0 if nodes is None else ROW)
 
 
+def weighted(batch: Batch, query: int, fading: torch.Tensor, most: int) -> tuple[list[int], torch.Tensor]:
+    """The last items of a query and their weights."""
+    row, last = divmod(int(batch.positions[query]), batch.history.shape[1])
+    items = batch.history[row, : last + 1].tolist()[-most:]
+    weights = (-fading * torch.arange(len(items)).flip(0)).exp()
+    return items, weights / weights.sum()
+
+
+def spread(graph, V: torch.Tensor, items: list[int], weights: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:
+    """log Σ w exp(β V·V_j) / β - Σ w V·V_j."""
+    beta, products = (graph.interests.log_contrast + contrast).exp(), V[items] @ V.T
+    return (weights @ (beta * products).exp()).log() / beta - weights @ products
+
+
+def popularity(graph, batch: Batch, slot: int) -> torch.Tensor:
+    """Z of all items in a slot: the sum over the windows that the graph counts in."""
+    levels = [batch.candidate_level[slot]]
+    if graph.num_windows > 1:
+        levels += list(batch.window_level[:, slot])
+    layers = [graph.f_pop.linear, *getattr(graph.f_pop, "others", [])]
+    return sum(torch.relu(layer(batch.factors[own].log1p())) for layer, own in zip(layers, levels, strict=True))
+
+
 @torch.no_grad()
 def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offset=0.0) -> torch.Tensor:
     """The softmax, or the mixture as S scales its effects; what is not given stands at the mean of its network."""
     chosen, has_S = graph.likelihood, "S" in graph.edges
-    strength = S * chosen.spread if has_S and S is not None else torch.zeros(4)
+    strength = S * chosen.spread if has_S and S is not None else torch.zeros(NUM_EFFECTS)
     D = torch.zeros(DIM) if D is None else D
     text = graph.f_e(ENCODED.texts)
     read = text
     if "V" in graph.edges["U"]:
         read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
-    U = graph.f_seq(D, read[batch.history], batch.positions) if U is None else U.expand(batch.num_queries, DIM)
+    interests, start = None, None
+    if U is None and getattr(graph, "interests", None) is not None:  # a value for U is all of it
+        fading = (graph.interests.log_fading + strength[4]).exp()
+        interests = [weighted(batch, query, fading, graph.interests.most) for query in range(batch.num_queries)]
+        start = torch.stack([weights @ read[items] for items, weights in interests])
+    U = graph.f_seq(D, read[batch.history], batch.positions, start) if U is None else U.expand(batch.num_queries, DIM)
     matches, backgrounds = [], []
     for query in range(batch.num_queries):
-        slot = batch.slot[query]
-        levels = batch.candidate_level[slot]
-        own = graph.f_pop(batch.factors[levels]) if Z is None else Z.expand(NUM_ITEMS, DIM)
+        own = popularity(graph, batch, int(batch.slot[query])) if Z is None else Z.expand(NUM_ITEMS, DIM)
         items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
         backgrounds.append(strength[1].exp() * own @ graph.W_z)
-        matches.append(strength[0].exp() * items @ U[query])
+        match = items @ U[query]
+        if interests is not None:
+            match = match + graph.f_seq.log_length.exp() * spread(graph, items, *interests[query], strength[5])
+        matches.append(strength[0].exp() * match)
     match, background = torch.stack(matches), torch.stack(backgrounds)
     if not has_S:
         return match + background
@@ -129,7 +161,7 @@ QUESTIONS = [
     {"U": 1, "D": 0},
     {"D": VECTOR, "Z": ITEMS, "V": VECTOR},
     {"S": 0},
-    {"S": VECTOR[:4], "D": 0},
+    {"S": torch.linspace(-1, 1, NUM_EFFECTS), "D": 0},
 ]
 
 
@@ -152,11 +184,17 @@ def test_scores_are_those_of_the_pyro_program_under_do(batch, kind, known, seman
 @torch.no_grad()
 def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.Tensor:
     """Run the whole graph under `poutine.do` and return the logits of R."""
+    if "Z" in do:  # a value is that of the sum over windows
+        batch = batch.without_other_windows()
+    if "U" in do and getattr(graph, "interests", None) is not None:  # a value for U is all of it
+        with mock.patch.object(graph, "interests", None):
+            return by_program(graph, batch, do, nodes, keep_offsets=keep_offsets)
     if isinstance(do.get("Z"), torch.Tensor) and do["Z"].ndim == 2:  # a level of its own for each slot and item
         num_slots = len(batch.candidate_level)
         level = torch.arange(num_slots * NUM_ITEMS).view(num_slots, NUM_ITEMS)
         factors = batch.factors[batch.candidate_level.flatten()]
-        batch = type(batch)(**(vars(batch) | {"candidate_level": level, "factors": factors}))
+        fields = {"candidate_level": level, "factors": factors, "level_window": None}
+        batch = type(batch)(**(vars(batch) | fields))
         do = do | {"Z": do["Z"].repeat(num_slots, 1)}
     index = graph.layout.index(batch)
     row = torch.arange(NUM_ITEMS) if index is None else index
@@ -165,7 +203,7 @@ def by_program(graph, batch: Batch, do, nodes, *, keep_offsets: bool) -> torch.T
     for node, value in do.items():
         value = torch.as_tensor(value, dtype=torch.float32)
         value = value[row] if node == "V" and value.ndim == 2 else value
-        data[node] = value.expand(sizes[node], 4 if node == "S" else DIM)
+        data[node] = value.expand(sizes[node], NUM_EFFECTS if node == "S" else DIM)
     known = {name: value for name, value in (nodes or {}).items() if name in (*graph.edges, "V_decentered")}
     if known:
         known["V_decentered"] = known["V_decentered"][row]
