@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.store_features import STORE_FEATURES
+from prerec_pyro.inference.trained_domains import STORES
 from prerec_pyro.models.priors import LogNormal, Normal, Priors
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
@@ -69,7 +71,7 @@ def test_a_lifted_weight_and_a_random_scale_are_kept(tmp_path: Path) -> None:
     whole = shaken(prerec(priors=priors).fit([A, B]))
     whole.export(tmp_path / "exact", dtype="float32")
     loaded = PreRec.from_pretrained(tmp_path / "exact", device="cpu")
-    assert set(loaded.sources.nodes) == {"W_z", "D_scale"}
+    assert set(loaded.sources.nodes) == {"W_z", "D_scale", *STORES}
     encoded = whole.encode(NEW)
     pd.testing.assert_series_equal(scores(loaded, encoded), scores(whole, encoded), rtol=0)
 
@@ -77,17 +79,18 @@ def test_a_lifted_weight_and_a_random_scale_are_kept(tmp_path: Path) -> None:
 def test_every_domain_is_new_to_it(model: PreRec, portable: PreRec) -> None:
     assert model.sources.row(A) == 0
     assert [portable.sources.row(domain) for domain in (A, B, NEW)] == [None] * 3
-    assert portable.sources.nodes == {}
+    assert set(portable.sources.nodes) == set(STORES), "what S of a new store is predicted from"
     assert "trained on alpha-store, beta-store" in repr(portable)
 
 
-def test_the_files_hold_nothing_of_a_source_but_its_name_and_size(model: PreRec, folder: Path) -> None:
+def test_the_files_hold_nothing_of_a_source_but_its_name_size_and_features(model: PreRec, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         *("weights.safetensors", "config.json", "manifest.json", "MODEL_CARD.md")
     }
     weights = load_file(folder / "weights.safetensors")
-    assert all(name.startswith("graph.") for name in weights)
-    assert {value.dtype for value in weights.values() if value.ndim > 1} == {torch.float16}
+    others = {name: tuple(value.shape) for name, value in weights.items() if not name.startswith("graph.")}
+    assert others == {"map.S_sources": (2, 6), "map.S_features": (2, len(STORE_FEATURES))}
+    assert {v.dtype for name, v in weights.items() if name.startswith("graph.") and v.ndim > 1} == {torch.float16}
     content = b"".join(path.read_bytes() for path in folder.iterdir())
     for domain in (A, B):
         for text in (domain.fingerprint, domain.item_ids[3], domain.user_ids[3], domain.item_texts[3]):
