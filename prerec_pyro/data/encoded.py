@@ -72,6 +72,10 @@ class EncodedDomain:
         """Return the domain with other `other_windows`; what has been counted is shared."""
         return self if days == self.other_windows else replace(self, other_windows=days, _whitened={})
 
+    def in_windows(self, number: int) -> EncodedDomain:
+        """Return the domain with its own popularity window alone if `number` is 1: batches count in no other."""
+        return self.with_other_windows(()) if number == 1 else self
+
     def whitened(self, strength: float) -> EncodedDomain:
         """Return the domain with whitened texts (see `whiten`), computed once for each strength.
 

@@ -172,7 +172,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         stores = self.encoded_once(domains)
         encoded = [one.whitened(self.whitening) for one in stores]
         graph = self._build(encoded)
-        encoded = [_as_read(one, graph) for one in encoded]
+        encoded = [one.in_windows(graph.num_windows) for one in encoded]
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         # Nothing is known of popularity yet, so the rule for its rate does not apply.
         recipe = self.training.recipe.model_copy(update={"full_popularity_rate_queries": None})
@@ -216,7 +216,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         """
         old, encoded = self.graph, self.encoded_once([domain])[0].whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
-        encoded = _as_read(encoded, old)
+        encoded = encoded.in_windows(old.num_windows)
         seed = (training or self.training).seed
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, seed)
         training = training or fine_tuning_recipe(run.num_queries).model_copy(update={"seed": seed})
@@ -347,8 +347,3 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
 
     def _contents(self) -> SavedModel:
         return SavedModel(Settings.of(self), self.encoder_revision, self.graph, self.sources, self.history, self.facts)
-
-
-def _as_read(encoded: EncodedDomain, graph: Graph) -> EncodedDomain:
-    """Return the domain with the popularity windows that a graph reads: batches count in no other."""
-    return encoded.with_other_windows(()) if graph.num_windows == 1 else encoded

@@ -172,9 +172,9 @@ def drift_report(
     >>> draws = {site: values[None] for site, values in domain_draws(model, shop).items()}  # one chain
     >>> since = int(shop.timestamps.min()) + 7 * SECONDS_PER_DAY
     >>> known = Posterior("normal", shop.name, draws)
-    >>> found = drift_report(model, shop, since, known, directions=0, max_queries=100)
+    >>> found = drift_report(model, shop, since, known, directions=0, max_queries=300)
     >>> len(found.table), 0 <= found.p_value <= 1
-    (4, True)
+    (6, True)
     """
     require_nodes(model, "DS", "drift")
     if not 0 < alpha < 1:

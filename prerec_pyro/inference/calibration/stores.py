@@ -15,7 +15,7 @@ from prerec_pyro.models.graphs.registry import Graph
 
 
 def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
-    """Keep S of the sources, in nats, and their features among the nodes of `sources`, if the graph has S and there are several.
+    """Keep S of several sources, in nats, and their features among the nodes of `sources`, if the graph has S.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the scores of the extended graph are computed from: users with several interests, and the mixture."""
+"""Parts of the scores of the extended graph: users with several interests, and the mixture."""
 
 from __future__ import annotations
 

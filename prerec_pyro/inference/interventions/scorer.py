@@ -198,8 +198,7 @@ class InterventionalScorer:
         D, graph = self._domain_node(), self._with_interests
         if graph is not None:
             return users_with_interests(graph, self._users(batch, D, None), self._fixed_items(D), S, batch)
-        # S says how a history is read, and a value that is set for U reads none.
-        own = None if "U" in self.intervention.values else S
+        own = None if "U" in self.intervention.values else S  # a value that is set for U reads no history
         return Users(self._users(batch, D, own) * self.graph.likelihood.factors(S).match)
 
     def _matches(self, batch: Batch, Z: Tensor | None, S: Tensor | None) -> Tensor:
