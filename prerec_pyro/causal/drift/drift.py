@@ -163,18 +163,19 @@ def drift_report(
     --------
     The prior is what is known given an empty log; here it plays the part of the posterior.
 
-    >>> from prerec_pyro import PreRec, TrainConfig, simulate
+    >>> from prerec_pyro import ExtendedConfig, PreRec, TrainConfig, simulate
     >>> from prerec_pyro.causal import domain_draws
     >>> from prerec_pyro.data.times import SECONDS_PER_DAY
     >>> shops = simulate(2, num_items=20, num_users=120, num_days=20)
     >>> source, shop = (one.domain.with_embeddings(one.truth.item_mean) for one in shops)
-    >>> model = PreRec(training=TrainConfig(epochs=1), device="cpu").fit([source])
+    >>> shape = ExtendedConfig(num_interests=1, popularity_windows=False)  # four effect scales, for a small log
+    >>> model = PreRec(shape, training=TrainConfig(epochs=1), device="cpu").fit([source])
     >>> draws = {site: values[None] for site, values in domain_draws(model, shop).items()}  # one chain
     >>> since = int(shop.timestamps.min()) + 7 * SECONDS_PER_DAY
     >>> known = Posterior("normal", shop.name, draws)
-    >>> found = drift_report(model, shop, since, known, directions=0, max_queries=300)
+    >>> found = drift_report(model, shop, since, known, directions=0, max_queries=100)
     >>> len(found.table), 0 <= found.p_value <= 1
-    (6, True)
+    (4, True)
     """
     require_nodes(model, "DS", "drift")
     if not 0 < alpha < 1:

@@ -53,12 +53,12 @@ def test_the_answer_is_that_of_its_folder(run: Callable, base: Path, world: Path
 
 
 def test_drift_is_tested_with_it(run: Callable, base: Path) -> None:
-    drawn = simulate(1, seed=3, num_items=40, num_users=400, num_days=20, latent_dim=4)[0]
+    drawn = simulate(1, seed=3, num_items=40, num_users=250, num_days=20, latent_dim=4)[0]
     projection = np.random.default_rng(0).standard_normal((4, 6))
     drawn.domain.with_embeddings(drawn.truth.item_mean @ projection).save("shop")
     since = str(np.datetime64("1970-01-01") + FIRST_DAY + 12)
     place = ("--domain", "shop", "--out", "drift.json", "--device", "cpu", "-q")
-    result = run("drift", "--model", "base", "--since", since, "--max-queries", "200", *place)
+    result = run("drift", "--model", "base", "--since", since, "--max-queries", "600", *place)
     assert result.exit_code in (0, 3), result.stderr
     assert 0 <= json.loads(Path("drift.json").read_text())["p_value"] <= 1
 

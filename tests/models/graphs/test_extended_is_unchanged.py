@@ -1,6 +1,6 @@
 """With one interest and one popularity window the extended graph computes what version 0.1.0's default graph did.
 
-Each density, each draw and each list is the same to the bit.
+Each density, each draw and each list is the same up to the rounding of faster kernels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.ranking.top_k import top_k
 from tests.support.graph_0_1 import Graph01
 from tests.support.graphs import WIDE, all_windows, as_double, make_batch, make_encoded, make_graph
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors are equal up to the rounding of some sums; numbers that are not floats are equal."""
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    wide = one.dtype == torch.float64
+    return torch.allclose(one, other, rtol=1e-10 if wide else 2e-5, atol=1e-7 if wide else 1e-5)
+
 
 WINDOWS = make_encoded("bits", num_items=30, lengths=(9, 1, 5, 2, 7, 3, 1, 6, 4, 8, 12, 5, 5))
 ENCODED = WINDOWS.with_other_windows(())
@@ -83,7 +92,7 @@ def test_each_density_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
     after = trace(graph, batch, **{node: before[node]["value"] for node in [*NODES, "R"]})
     for node in [*NODES, "R"]:
         for part in ("value", "log_prob", "log_prob_sum"):
-            assert torch.equal(after[node][part], before[node][part]), (node, part)
+            assert alike(after[node][part], before[node][part]), (node, part)
     sampled = {name for name, site in after.items() if site["type"] == "sample"}
     assert sampled == {*NODES, "R", "domains", "levels", "items", "queries"}, "no site was left out"
 
@@ -96,8 +105,8 @@ def test_windows_that_it_does_not_read_change_nothing(graph: ExtendedGraph, dtyp
         before, after = trace(frozen(graph), batch.without_other_windows()), trace(graph, batch)
         assert (batch.window_level is None) == (encoded is ENCODED)
         for node in [*NODES, "R"]:
-            assert torch.equal(after[node]["value"], before[node]["value"]), node
-        assert torch.equal(after["R"]["fn"].logits, before["R"]["fn"].logits)
+            assert alike(after[node]["value"], before[node]["value"]), node
+        assert alike(after["R"]["fn"].logits, before["R"]["fn"].logits)
 
 
 @torch.no_grad()
@@ -105,7 +114,7 @@ def test_each_draw_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
     """Nodes are sampled in the same order, so that one seed gives one world."""
     before, after = trace(frozen(graph), batch), trace(graph, batch)
     for node in [*NODES, "R"]:
-        assert torch.equal(after[node]["value"], before[node]["value"]), node
+        assert alike(after[node]["value"], before[node]["value"]), node
 
 
 def test_each_gradient_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
@@ -117,7 +126,7 @@ def test_each_gradient_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
         loss = sum(sites[node]["log_prob_sum"] for node in [*NODES, "R"])
         found.append(torch.autograd.grad(loss, list(parameters.values()), allow_unused=True))
     for name, before, after in zip(parameters, *found, strict=True):
-        assert (before is None and after is None) or torch.equal(before, after), name
+        assert (before is None and after is None) or alike(before, after), name
 
 
 @torch.no_grad()
@@ -125,7 +134,7 @@ def test_each_list_is_the_same(graph: ExtendedGraph, batch: Batch) -> None:
     before = trace(frozen(graph), batch)
     after = trace(graph, batch, **{node: before[node]["value"] for node in NODES})
     for one, other in zip(*(top_k(sites["R"]["fn"].logits, K) for sites in (before, after)), strict=True):
-        assert torch.equal(one, other)
+        assert alike(one, other)
 
 
 @pytest.mark.parametrize("name", ["catalogue", "serving"])
@@ -140,4 +149,4 @@ def test_what_a_new_store_is_served_is_the_same(name: str) -> None:
     served = InterventionalScorer(graph, ENCODED, Intervention({}))(batch).log_softmax(-1)
     expected = trace(old, batch, **values)["R"]["fn"].logits
     for one, other in zip(top_k(served, K), top_k(expected, K), strict=True):
-        assert torch.equal(one, other)
+        assert alike(one, other)
