@@ -35,9 +35,8 @@ def top_k(scores: Tensor, k: int, generator: torch.Generator | None = None) -> t
     >>> best, index
     (tensor([[2., 2., 1.]]), tensor([[1, 3, 2]]))
     """
-    best, index = top_k_unordered(scores, k)
+    best, index, crowded = _select(scores, k)  # crowded: more items tie for the last places than there are places
     last = best[:, -1:]
-    crowded = (scores >= last).sum(dim=1) > k  # more items tie for the last places than there are places
     if crowded.any():
         some, cut = scores[crowded], last[crowded]
         if generator is None:
@@ -54,9 +53,9 @@ def top_k(scores: Tensor, k: int, generator: torch.Generator | None = None) -> t
 
 
 def top_k_unordered(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return scores and item indices of the k best of each row, each ``(num_queries, k)``, with ties in any order.
+    """Return scores and item indices of the k best of each row, best first, each ``(num_queries, k)``.
 
-    They lie in the k groups of columns with the largest maxima: fewer numbers to sort where there are many columns.
+    Items that tie are in no particular order, and any of those that tie for the last places are among them.
 
     Parameters
     ----------
@@ -65,15 +64,26 @@ def top_k_unordered(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     k
         At most ``num_items``.
     """
+    return _select(scores, k)[:2]
+
+
+def _select(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `top_k_unordered`, and whether more than k items of a row are as good as the last one, ``(num_queries,)``.
+
+    The k best lie in the k groups of columns with the largest maxima: few numbers are sorted where there are many.
+    """
     num_groups = scores.shape[1] // GROUP
     if num_groups < 4 * k or scores.is_cuda:
-        return scores.topk(k, dim=1)
+        best, index = scores.topk(k, dim=1)
+        return best, index, (scores >= best[:, -1:]).sum(dim=1) > k
     # A group is every num_groups-th column: maxima are taken whole registers at a time. What is left over follows.
     grouped = scores[:, : GROUP * num_groups].unflatten(1, (GROUP, num_groups))
-    group = grouped.amax(1).topk(k, dim=1, sorted=False).indices  # (num_queries, k)
+    largest, group = grouped.amax(1).topk(k + 1, dim=1)
     start = torch.arange(GROUP, device=scores.device)[:, None] * num_groups
-    columns = (group[:, None] + start).flatten(1)  # (num_queries, GROUP · k)
+    columns = (group[:, None, :k] + start).flatten(1)  # (num_queries, GROUP · k)
     rest = torch.arange(GROUP * num_groups, scores.shape[1], device=scores.device).expand(len(scores), -1)
     columns = torch.cat([columns, rest], 1)
-    best, at = scores.gather(1, columns).topk(k, dim=1)
-    return best, columns.gather(1, at)
+    few = scores.gather(1, columns)
+    best, at = few.topk(k, dim=1)
+    last = best[:, -1:]
+    return best, columns.gather(1, at), ((few >= last).sum(dim=1) > k) | (largest[:, k] >= last[:, 0])

@@ -69,6 +69,8 @@ def test_the_best_of_groups_hold_the_best_of_all(seed, rows, items, group, ties)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "GROUP", group)
         best, index = top_k_unordered(scores, k)
+        in_order = top_k(scores, k)[1]
+    assert torch.equal(in_order, scores.argsort(dim=1, descending=True, stable=True)[:, :k])
     assert torch.equal(best.sort(dim=1).values, scores.topk(k, dim=1).values.sort(dim=1).values)
     assert torch.equal(scores.gather(1, index), best)
     assert all(len(set(row)) == k for row in index.tolist()), "no item twice"
