@@ -10,6 +10,7 @@ import torch
 
 from prerec_pyro.data.batching.repeats import SeenItems
 from prerec_pyro.ranking.exact import ScoreFactors, StreamingTopK
+from prerec_pyro.ranking.users import Users
 from prerec_pyro.recommenders.prerec import PreRec
 from tests.support.models import prerec, small_domain, training
 
@@ -36,8 +37,8 @@ def test_lists_made_block_by_block_on_cuda_equal_those_on_the_cpu() -> None:
     popularity = torch.randint(0, 4, (3000,), generator=generator).float()
     seen = SeenItems(np.arange(8), np.arange(8) * 100, np.ones((8, 2), np.float32))
     lists = [
-        StreamingTopK(ScoreFactors(items.to(device), popularity.to(device), -1.0, -1.0), block_items=256, common=100)(
-            users.to(device), 20, seen=seen, hidden=seen[:2]
+        StreamingTopK(ScoreFactors(items.to(device), popularity.to(device), -1.0, -1.0))(
+            Users(users.to(device)), 20, seen=seen, hidden=seen[:2]
         )
         for device in ("cpu", "cuda")
     ]

@@ -27,6 +27,8 @@ from prerec_pyro.ranking.top_k import top_k
 from prerec_pyro.ranking.users import Users
 
 BLOCK_QUERIES = 256
+BLOCK_SCORES = 1 << 18
+"""Scores that are mixed at a time: they stay in the CPU cache."""
 MAX_SCORES = 1 << 25
 """Bound on users × items in memory."""
 
@@ -116,6 +118,7 @@ class StreamingTopK:
         self.factors = factors
         self.background = factors.background  # (num_items,)
         self._background_lse = self.background.double().logsumexp(0)
+        self._scores: Tensor | None = None  # kept from call to call: to get as much memory anew takes time
 
     def block_queries(self, k: int) -> int:
         """Return the number of users per call; their scores fit `MAX_SCORES`."""
@@ -138,30 +141,39 @@ class StreamingTopK:
         hidden
             (row, item) pairs that the lists leave out. They stay in the softmax. None leaves nothing out.
         """
-        match = users.match(self.factors.items)  # (num_queries, num_items)
-        scores = self._mixture(match, seen) if self.factors.is_mixture else match.add_(self.background)
+        if self._scores is None or len(self._scores) < len(users):
+            self._scores = self.background.new_empty(len(users), len(self.background))
+        scores = users.match(self.factors.items, out=self._scores[: len(users)])
+        if self.factors.is_mixture:
+            self._mix(scores, seen)
+        else:
+            scores += self.background
         scores[as_tensors(hidden, scores.device)] = -torch.inf
         return top_k(scores, k)
 
-    def _mixture(self, match: Tensor, seen: SeenItems | None) -> Tensor:
-        """Return the log probabilities of all items, ``(num_queries, num_items)``; overwrites the match."""
+    def _mix(self, scores: Tensor, seen: SeenItems | None) -> None:
+        """Turn the match, ``(num_queries, num_items)``, into log probabilities, in place."""
         odds = self.factors.repeat_odds(seen)
-        known = as_tensors(None if seen is None or odds is None else (seen.rows, seen.items), match.device)
+        known = as_tensors(None if seen is None or odds is None else (seen.rows, seen.items), scores.device)
         row, item = known
-        logits = REPEAT_MATCH_WEIGHT * match[known] + self.background[item]  # (num_pairs,)
-        scores = match.add_(self.background)
+        logits = REPEAT_MATCH_WEIGHT * scores[known] + self.background[item]  # (num_pairs,)
+        scores += self.background
         scores[known] = -torch.inf
-        scores = new_item_log_probs(
-            scores,
-            self.background,
-            _logsumexp(scores).double(),
-            unseen_logsumexp(self._background_lse, self.background[item], row, len(match)),
-            repeat=odds,
-            background_odds=self.factors.background_odds,
-        )
+        size = max(1, BLOCK_SCORES // max(len(scores), 1))
+        blocks = list(zip(scores.split(size, 1), self.background.split(size), strict=True))
+        normalizer = torch.stack([_logsumexp(block).double() for block, _ in blocks]).logsumexp(0)
+        of_background = unseen_logsumexp(self._background_lse, self.background[item], row, len(scores))
+        for block, background in blocks:
+            block[:] = new_item_log_probs(
+                block,
+                background,
+                normalizer,
+                of_background,
+                repeat=odds,
+                background_odds=self.factors.background_odds,
+            )
         if odds is not None:
             scores[known] = repeat_log_probs(logits, row, odds)
-        return scores
 
 
 def _logsumexp(scores: Tensor) -> Tensor:

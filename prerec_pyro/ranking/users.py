@@ -120,9 +120,12 @@ class Users:
     def __getitem__(self, rows: slice | Tensor) -> Users:
         return Users(self.vectors[rows], None if self.interests is None else self.interests[rows])
 
-    def match(self, items: Tensor) -> Tensor:
-        """Return the match of all users with all items, ``(num_queries, num_items)``, given ``(num_items, B)``."""
-        found = self.vectors @ items.mT
+    def match(self, items: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the match of all users with all items, ``(num_queries, num_items)``, given ``(num_items, B)``.
+
+        Where `out` is given, the match is written there.
+        """
+        found = torch.mm(self.vectors, items.mT, out=out)
         if self.interests is not None and len(found):
             self.interests.add_to(found, items)
         return found

@@ -13,6 +13,7 @@ from prerec_pyro.data.batching.repeats import SeenItems
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.models.likelihoods.repeat_mixture import RepeatMixture
+from prerec_pyro.ranking import exact
 from prerec_pyro.ranking import lists as ranking
 from prerec_pyro.ranking.exact import BLOCK_QUERIES, MAX_SCORES, FactoredScorer, ScoreFactors, StreamingTopK
 from prerec_pyro.ranking.lists import recommendations, streamed_lists, top_lists
@@ -69,12 +70,17 @@ def worlds(draw):
 
 
 @settings(max_examples=300, deadline=None)
-@given(worlds(), st.integers(1, 40))
-def test_lists_equal_those_of_the_dense_scores(world, k):
+@given(worlds(), st.integers(1, 40), st.sampled_from([1, 30, 1 << 18]))
+def test_lists_equal_those_of_the_dense_scores(world, k, block):
     factors, users, seen, hidden = world
     k = min(k, len(factors.items))
-    lists = StreamingTopK(factors)(users, k, seen=seen, hidden=hidden)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "BLOCK_SCORES", block)
+        streaming = StreamingTopK(factors)
+        lists = streaming(users, k, seen=seen, hidden=hidden)
+        again = streaming(users, k, seen=seen, hidden=hidden)
     assert_lists(lists, factors, users, dense(factors, users, seen, hidden))
+    assert all(torch.equal(one, other) for one, other in zip(lists, again, strict=True)), "its memory is used again"
 
 
 def assert_lists(
