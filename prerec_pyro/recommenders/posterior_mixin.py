@@ -68,7 +68,7 @@ class PosteriorMixin:
         return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=seed, predicted=predicted)
 
     def predicted(self: _Model, encoded: EncodedDomain) -> Calibration | None:
-        """Return S of a new store as its features predict it, at all times; None where nothing is to be predicted.
+        """Return S of a new store as its features predict it at each time; None where nothing is to be predicted.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class PosteriorMixin:
         found = predicted_scales(self.graph, self.sources, encoded)
         if found is None or not isinstance(self.graph, ExtendedGraph):
             return None
-        return Calibration.constant(found.mean, self.graph.likelihood.spread.cpu())
+        return found.served(self.graph.likelihood.spread.cpu())
 
     def prior_predictive(
         self: _Model, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0

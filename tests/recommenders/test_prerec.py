@@ -12,6 +12,7 @@ import pytest
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration import store_features
 from prerec_pyro.inference.trained_domains import STORES
 from prerec_pyro.models.priors import Priors
 from prerec_pyro.recommenders.prerec import PreRec
@@ -97,21 +98,21 @@ def test_strangers_interleaved_are_told_apart(model):
         assert np.allclose(found["score"], expected["score"], atol=1e-5)
 
 
-def test_at_a_moment_only_what_was_before_counts(model, caplog):
-    """The same as a log cut at that moment: histories, what was seen, and the popularity of the days before."""
+def test_at_a_moment_only_what_was_before_counts(model, caplog, monkeypatch):
+    """The same as a log cut at that moment: histories, what was seen, popularity, and S as it was predicted."""
+    monkeypatch.setattr(store_features, "FIRST_EVENTS", 4)  # S is predicted from the log from its first events on
     at = day(6)
     keep = NEW.timestamps < at
     frame = NEW.interactions_frame()[keep]
     cut = Domain.from_tables(frame, NEW.items_frame(), name="new").with_embeddings(NEW.embeddings)
     assert 0 < cut.num_users < NEW.num_users
     assert cut.timestamps.max() // SECONDS_PER_DAY == FIRST_DAY + 5, "the day after the cut log ends is the moment"
-    same = {"k": 4, "do": {"S": 0.0}}  # S of a new store is predicted from features of its log as it is
     with caplog.at_level(logging.WARNING):
-        table = model.recommend(NEW, at=at, **same)
+        table = model.recommend(NEW, at=at, k=4)
     assert f"{NEW.num_users - cut.num_users} users have no event before" in caplog.text
-    pd.testing.assert_frame_equal(table, model.recommend(cut, **same))
-    pd.testing.assert_frame_equal(table, model.recommend(NEW, at=pd.Timestamp(at, unit="s").isoformat(), **same))
-    later = model.recommend(NEW, cut.user_ids.tolist(), **same)
+    pd.testing.assert_frame_equal(table, model.recommend(cut, k=4))
+    pd.testing.assert_frame_equal(table, model.recommend(NEW, at=pd.Timestamp(at, unit="s").isoformat(), k=4))
+    later = model.recommend(NEW, cut.user_ids.tolist(), k=4)
     assert later["item_id"].tolist() != table["item_id"].tolist()
 
 

@@ -10,6 +10,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.evidence import Evidence, gather
 from prerec_pyro.inference.calibration.prediction import Prediction
+from prerec_pyro.inference.calibration.stores import PredictedScales
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.models.graphs.extended import ExtendedGraph
@@ -28,7 +29,7 @@ def calibrate(
     lengths: np.ndarray | None = None,
     seed: int = 0,
     only_last: bool = False,
-    predicted: Prediction | None = None,
+    predicted: PredictedScales | None = None,
 ) -> Calibration:
     """Return the posterior mode of S given the log of some users, at each time given what came before it.
 
@@ -51,8 +52,8 @@ def calibrate(
     only_last
         Whether the last estimate is made alone, of the most queries; the others are not made.
     predicted
-        S as the features of the store predict it, the prior of S and its value before any query; None: 0, with the
-        standard deviation between domains.
+        S as the features of the store predict it at each time: the prior of S, and its value before any query; None:
+        0, with the standard deviation between domains.
 
     Raises
     ------
@@ -63,11 +64,11 @@ def calibrate(
     if not isinstance(graph, ExtendedGraph):
         raise InputError(f"calibrate: the graph {type(graph).__name__} has no effect scales S to estimate")
     spread = graph.likelihood.spread.cpu()
-    prior = predicted or Prediction(torch.zeros_like(spread), spread)
-    S = (prior.mean / spread).double()
+    if predicted is None:
+        predicted = PredictedScales(np.empty(0, np.int64), [Prediction(torch.zeros_like(spread), spread)])
     evidence = gather(scorer, encoded, sample_users(encoded, users, seed), seed)
     if evidence is None:
-        return Calibration.constant(prior.mean, spread)
+        return predicted.served(spread)
     if lengths is not None:
         last = np.zeros(encoded.domain.num_users, np.int64)
         last[users] = encoded.domain.offsets[users] + lengths
@@ -79,10 +80,9 @@ def calibrate(
         starts, ends = _steps(evidence.times.numpy())
     if only_last:
         starts, ends = starts[-1:], ends[-1:]
-    values = [S]
-    for end in ends:
-        S = posterior_mode(graph, evidence[:end], start=S, prior=prior)
-        values.append(S)
+    values = [(predicted.steps[0].mean / spread).double()]
+    for start, end in zip(starts, ends, strict=True):
+        values.append(posterior_mode(graph, evidence[:end], start=values[-1], prior=predicted.at(start)))
     since = torch.tensor(starts, dtype=torch.int64)
     return Calibration(since, torch.stack(values).float(), torch.tensor([0, *ends]), spread)
 

@@ -1,7 +1,8 @@
-"""Features of a store: what can be seen of its catalogue and its log without a model."""
+"""Features of a store: what can be seen of its catalogue, and of its log up to a moment, without a model."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,13 +23,31 @@ STORE_FEATURES = {
     "repeats": "share of events that repeat an item of the user",
     "order": "1 for a log without times, else 0",
 }
-"""Name → meaning, in the order of `store_features`."""
+"""Name → meaning, in the order of `store_features`; the first three are of the catalogue, the others of the log."""
 
 UNITS = (1.5, 0.15, 0.15, 0.8, 1.5, 0.2, 0.1, 1.0)
 """A difference in each feature at which two stores are of different kinds; fixed, so that no source moves another."""
 
+FIRST_EVENTS = 256
+"""Events from which a log has features; they are counted again whenever the number of events has doubled."""
+
 _SAMPLE = 1024
-_known: WeakKeyDictionary[Domain, Tensor] = WeakKeyDictionary()
+_catalogues: WeakKeyDictionary[Domain, list[float]] = WeakKeyDictionary()
+
+
+class FeaturesOverTime(NamedTuple):
+    """Features of a store at each time: a step function of the time slot.
+
+    Attributes
+    ----------
+    since
+        ``(num_steps,)`` first time slot of each step, increasing.
+    values
+        ``(num_steps + 1, num_features)`` in `UNITS`: before all steps, and from each on.
+    """
+
+    since: np.ndarray
+    values: Tensor
 
 
 def store_features(encoded: EncodedDomain) -> Tensor:
@@ -39,10 +58,44 @@ def store_features(encoded: EncodedDomain) -> Tensor:
     encoded
         The domain; its texts as the encoder gives them, not whitened.
     """
-    if encoded.domain not in _known:
-        values = [*_of_catalogue(encoded), *_of_log(encoded)]
-        _known[encoded.domain] = torch.tensor(values) / torch.tensor(UNITS)
-    return _known[encoded.domain]
+    return _in_units(encoded, np.arange(encoded.domain.num_interactions))
+
+
+def features_over_time(encoded: EncodedDomain) -> FeaturesOverTime:
+    """Return the features of a store at each time, of the events of earlier slots alone.
+
+    A log without timestamps has one slot: there the features, like popularity, are those of the whole log.
+
+    Parameters
+    ----------
+    encoded
+        See `store_features`.
+    """
+    none = np.empty(0, np.int64)
+    if not encoded.domain.num_interactions:
+        return FeaturesOverTime(none, _in_units(encoded, none)[None])
+    if encoded.popularity.is_static:
+        return FeaturesOverTime(none, store_features(encoded)[None])
+    order = np.argsort(encoded.slots, kind="stable")
+    times = encoded.slots[order]
+    since, ends = [], []
+    wanted = FIRST_EVENTS
+    for slot in np.unique(times) + 1:
+        before = int(np.searchsorted(times, slot))
+        if before >= wanted:
+            since.append(int(slot))
+            ends.append(before)
+            wanted = 2 * before
+    rows = [_in_units(encoded, order[:end]) for end in (0, *ends)]
+    return FeaturesOverTime(np.array(since, np.int64), torch.stack(rows))
+
+
+def _in_units(encoded: EncodedDomain, events: np.ndarray) -> Tensor:
+    """Return the features of the catalogue and of some events of the log, ``(num_features,)``."""
+    if encoded.domain not in _catalogues:
+        _catalogues[encoded.domain] = _of_catalogue(encoded)
+    values = [*_catalogues[encoded.domain], *_of_events(encoded, events)]
+    return torch.tensor(values) / torch.tensor(UNITS)
 
 
 def _of_catalogue(encoded: EncodedDomain) -> list[float]:
@@ -55,21 +108,23 @@ def _of_catalogue(encoded: EncodedDomain) -> list[float]:
     return [float(np.log(encoded.num_items)), float(texts.mean(dim=0).square().sum()), nearest]
 
 
-def _of_log(encoded: EncodedDomain) -> list[float]:
+def _of_events(encoded: EncodedDomain, events: np.ndarray) -> list[float]:
     domain = encoded.domain
-    if not domain.num_interactions:
+    if not len(events):
         return [float("nan")] * 5
-    counts = np.sort(np.bincount(domain.item_index, minlength=domain.num_items))
+    item, user = domain.item_index[events], domain.user_of_event[events]
+    counts = np.sort(np.bincount(item, minlength=domain.num_items))
     rank = np.arange(1, len(counts) + 1)
     gini = float(2 * (rank * counts).sum() / (len(counts) * counts.sum()) - (len(counts) + 1) / len(counts))
-    pairs = np.unique(domain.user_of_event.astype(np.int64) * domain.num_items + domain.item_index)
+    pairs = np.unique(user.astype(np.int64) * domain.num_items + item)
     windows = 1.0
     if domain.days is not None:
-        windows = max(float(domain.days.max() - domain.days.min() + 1) / encoded.popularity.window, 1.0)
+        days = domain.days[events]
+        windows = max(float(days.max() - days.min() + 1) / encoded.popularity.window, 1.0)
     return [
-        float(np.log(domain.num_interactions / max(domain.num_users, 1))),
-        float(np.log(domain.num_interactions / (windows * domain.num_items))),
+        float(np.log(len(events) / len(np.unique(user)))),
+        float(np.log(len(events) / (windows * domain.num_items))),
         gini,
-        1.0 - len(pairs) / domain.num_interactions,
+        1.0 - len(pairs) / len(events),
         float(domain.days is None),
     ]

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
-from prerec_pyro.inference.calibration.store_features import store_features
+from prerec_pyro.inference.calibration.store_features import features_over_time, store_features
+from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph
+
+
+class PredictedScales(NamedTuple):
+    """S of a store as its features predict it at each time: a step function of the time slot.
+
+    Attributes
+    ----------
+    since
+        ``(num_steps,)`` first time slot of each step, increasing.
+    steps
+        The prediction before all steps, which reads the catalogue alone, and from each on.
+    """
+
+    since: np.ndarray
+    steps: list[Prediction]
+
+    def at(self, slot: int) -> Prediction:
+        """Return the prediction from the events of earlier slots."""
+        return self.steps[int(np.searchsorted(self.since, slot, side="right"))]
+
+    def served(self, spread: Tensor) -> Calibration:
+        """Return the means, as a scorer reads S; no query of the log is behind them."""
+        means = torch.stack([step.mean for step in self.steps])
+        queries = torch.zeros(len(means), dtype=torch.int64)
+        return Calibration(torch.from_numpy(self.since), means / spread, queries, spread)
 
 
 def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
@@ -33,8 +62,10 @@ def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[Enco
     sources.nodes |= dict(zip(STORES, (nats, features), strict=True))
 
 
-def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain) -> Prediction | None:
+def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain) -> PredictedScales | None:
     """Return S of a store as its features predict it; None for a trained domain, or with fewer than two sources.
+
+    At each time the features are those of the catalogue and of earlier events.
 
     Parameters
     ----------
@@ -48,4 +79,6 @@ def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain
     if any(name not in sources.nodes or len(sources.nodes[name]) < 2 for name in STORES):
         return None
     S, features = (sources.nodes[name].cpu() for name in STORES)
-    return predict_effect_scales(S, features, store_features(store), graph.likelihood.spread.cpu())
+    since, seen = features_over_time(store)
+    spread = graph.likelihood.spread.cpu()
+    return PredictedScales(since, [predict_effect_scales(S, features, row, spread) for row in seen])

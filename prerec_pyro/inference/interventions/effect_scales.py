@@ -29,12 +29,6 @@ class Calibration:
     num_queries: Tensor
     spread: Tensor
 
-    @classmethod
-    def constant(cls, nats: Tensor, spread: Tensor) -> Calibration:
-        """Return one S, ``(num_effects,)`` in nats, for all times, from no query."""
-        none = torch.zeros(0, dtype=torch.int64)
-        return cls(none, (nats / spread)[None], torch.zeros(1, dtype=torch.int64), spread)
-
     def at(self, times: Tensor) -> Tensor:
         """Return S in nats at time slots, ``(len(times), num_effects)``."""
         step = torch.searchsorted(self.since.to(times.device), times, right=True)

@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import encode_domain
-from prerec_pyro.inference.calibration.store_features import STORE_FEATURES, UNITS, store_features
+from prerec_pyro.inference.calibration.store_features import (
+    STORE_FEATURES,
+    UNITS,
+    features_over_time,
+    store_features,
+)
+from tests.support.graphs import make_encoded
 
 TEXTS = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 DAY = 86_400
@@ -42,3 +49,32 @@ def test_a_store_without_a_log_has_features_of_its_catalogue_alone() -> None:
     domain = Domain("bare", ["a", "b", "c", "d"], [""] * 4, [], [0], [])
     found = features_of(domain)
     assert [name for name, value in found.items() if np.isnan(value)] == [*STORE_FEATURES][3:]
+
+
+def cut_before(encoded, slot: int) -> Domain:
+    """The same catalogue with the events of earlier slots alone."""
+    frame = encoded.domain.interactions_frame()[encoded.slots < slot]
+    cut = Domain.from_tables(frame, encoded.domain.items_frame(), name="cut")
+    return cut.with_embeddings(encoded.domain.embeddings)
+
+
+def test_features_at_a_time_are_those_of_the_log_before_it(monkeypatch) -> None:
+    monkeypatch.setattr("prerec_pyro.inference.calibration.store_features.FIRST_EVENTS", 8)
+    encoded = make_encoded("shop", num_items=20, lengths=(9, 3, 5, 8, 6, 7, 12, 5))
+    since, values = features_over_time(encoded)
+    assert len(since) >= 2
+    assert len(values) == len(since) + 1
+    assert values[0, 3:].isnan().all()
+    for slot, row in zip(since, values[1:], strict=True):
+        torch.testing.assert_close(row, store_features(encode_domain(cut_before(encoded, slot))))
+    events = [int((encoded.slots < slot).sum()) for slot in since]
+    assert events[0] >= 8
+    assert all(later >= 2 * earlier for earlier, later in zip(events, events[1:], strict=False))
+
+
+def test_a_log_without_times_has_features_of_all_of_it() -> None:
+    domain = Domain("shop", ["a", "b", "c", "d"], [""] * 4, ["ann"], [0, 3], [0, 1, 2])
+    encoded = encode_domain(domain.with_embeddings(TEXTS))
+    since, values = features_over_time(encoded)
+    assert len(since) == 0
+    assert torch.equal(values, store_features(encoded)[None])

@@ -44,7 +44,8 @@ def test_queries_with_their_own_S_score_as_they_do_alone() -> None:
 
 
 def constant(nats: torch.Tensor) -> InterventionalScorer:
-    return scorer(calibration=Calibration.constant(nats, torch.ones(NUM_EFFECTS)))
+    none = torch.zeros(1, dtype=torch.int64)
+    return scorer(calibration=Calibration(none[:0], nats[None], none, torch.ones(NUM_EFFECTS)))
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 20])
