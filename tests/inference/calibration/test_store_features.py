@@ -1,5 +1,7 @@
 """`store_features` on stores whose features can be counted by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -69,7 +71,7 @@ def test_features_at_a_time_are_those_of_the_log_before_it(monkeypatch) -> None:
         torch.testing.assert_close(row, store_features(encode_domain(cut_before(encoded, slot))))
     events = [int((encoded.slots < slot).sum()) for slot in since]
     assert events[0] >= 8
-    assert all(later >= 2 * earlier for earlier, later in zip(events, events[1:], strict=False))
+    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(events))
 
 
 def test_a_log_without_times_has_features_of_all_of_it() -> None:
