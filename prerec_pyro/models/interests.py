@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.models.likelihoods.log_space import MOST_EXPONENT
 from prerec_pyro.models.likelihoods.softmax import Match
 
 FADING = 0.3
@@ -146,14 +147,23 @@ def _spread(weights: Tensor, products: Tensor, contrast: Tensor) -> Tensor:
         β.
     """
     scaled = contrast * products.to(weights.dtype)
-    most = scaled.detach().amax()
-    mixture = (weights @ (scaled - most).exp()).clamp_min(1e-37).log() + most
+    most = scaled.detach().amax(-2, keepdim=True)  # (..., 1, num_candidates)
+    if (most - scaled.detach().amin(-2, keepdim=True)).max() < MOST_EXPONENT:
+        mixture = (weights @ (scaled - most).exp()).log() + most  # one product for all positions
+    else:
+        rows = [(scaled + logs[..., None]).logsumexp(-2) for logs in _logs(weights).unbind(-2)]
+        mixture = torch.stack(rows, -2)  # (..., positions, num_candidates)
     return ((mixture - weights @ scaled) / contrast).clamp_min(0.0)
 
 
 def _own_spread(weights: Tensor, products: Tensor, contrast: Tensor) -> Tensor:
     """Return the spread of one candidate at each position, ``(..., positions)``, given ``(..., positions, length)``."""
     scaled = contrast * products.to(weights.dtype)
-    most = scaled.detach().amax()
-    mixture = (weights * (scaled - most).exp()).sum(-1).clamp_min(1e-37).log() + most
+    mixture = (scaled + _logs(weights)).logsumexp(-1)
     return ((mixture - (weights * scaled).sum(-1)) / contrast[..., 0]).clamp_min(0.0)
+
+
+def _logs(weights: Tensor) -> Tensor:
+    """Return the logarithms of weights; the gradient of a weight of 0 is 0."""
+    is_read = weights > 0
+    return weights.where(is_read, 1.0).log().masked_fill(~is_read, -torch.inf)

@@ -210,7 +210,8 @@ class SequenceEncoder(nn.Module):
         positions
             ``(num_queries,)`` positions of the queries in the flattened ``(num_sequences, length)``.
         start
-            ``(..., num_queries, latent_dim)`` vectors that the blocks correct; None is the last item of each query.
+            ``(..., num_queries, latent_dim)`` vectors that D moves and the blocks correct; None is the last item of
+            each query.
         """
         x = history if D is None else history + D[..., None, None, :]
         x = self.dropout(self.scale * x + self.position[: x.shape[-2]])  # (..., num_sequences, length, latent_dim)
@@ -221,7 +222,9 @@ class SequenceEncoder(nn.Module):
         length = self.log_length.exp()
         x = x * (length / self.scale) if start is None else x - (inputs[..., -1:, :] if only_last else inputs)
         x = x.squeeze(-2) if only_last else x.flatten(-3, -2).index_select(-2, positions)  # (..., num_queries, B)
-        return x if start is None else length * (start + x / self.scale)
+        if start is None:
+            return x
+        return length * ((start if D is None else start + D.unsqueeze(-2)) + x / self.scale)
 
 
 def one_query_each(positions: Tensor, num_sequences: int, length: int) -> bool:

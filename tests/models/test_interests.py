@@ -65,7 +65,8 @@ def spread_by_hand(V: Tensor, batch: Batch, fading: float, contrast: float, most
     for query in range(batch.num_queries):
         items, weights = weighted_history(batch, query, fading, most)
         products = np.array([[float(V[item] @ candidate) for candidate in V] for item in items])
-        pooled = np.log(weights @ np.exp(contrast * products)) / contrast
+        best = contrast * products.max(0)
+        pooled = (np.log(weights @ np.exp(contrast * products - best)) + best) / contrast
         rows.append(torch.from_numpy(pooled - weights @ products))
     return torch.stack(rows)
 
@@ -90,6 +91,15 @@ def test_the_spread_is_that_of_a_loop(seed: int, most: int, fading: float, contr
     assert found.candidates.min() >= 0
     expected = spread_by_hand(V, batch, fading, contrast, most)
     torch.testing.assert_close(found.candidates, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_the_spread_of_long_vectors_is_that_of_a_loop() -> None:
+    """Products reach 150; float32 holds exponentials of up to 88. Each candidate is mixed about its own best match."""
+    V, batch = draw(3)
+    V = (V * torch.linspace(0.1, 5.0, ITEMS)[:, None]).float()
+    mine = Interests(20).spread(V, Reading(*(part.float() for part in reading(0.3, 6.0))), batch).candidates
+    theirs = spread_by_hand(V.double(), batch, 0.3, 6.0, 20)
+    torch.testing.assert_close(mine.double(), theirs, rtol=1e-4, atol=1e-4)
 
 
 @settings(max_examples=40, deadline=None)

@@ -232,10 +232,10 @@ def test_f_pop_has_a_layer_for_each_window(window: list[int]) -> None:
 
 
 def test_f_seq_corrects_the_vectors_that_it_starts_from(f_seq: SequenceEncoder) -> None:
-    """What the blocks change of the last item is added to the start; at the last item nothing else changes."""
+    """What the blocks change of the last item is added to the start and D; at the last item nothing else changes."""
     history, D = sequences(), torch.linspace(-1, 1, DIM).double()
     for positions in (torch.arange(3 * LENGTH), torch.arange(1, 4) * LENGTH - 1):
-        last = (history + D).flatten(0, 1)[positions] + f_seq.position[positions % LENGTH] / f_seq.scale
+        last = history.flatten(0, 1)[positions] + f_seq.position[positions % LENGTH] / f_seq.scale
         start = torch.randn(len(positions), DIM, generator=torch.Generator().manual_seed(2)).double()
         usual, length = f_seq(D, history, positions), f_seq.log_length.exp()
         torch.testing.assert_close(f_seq(D, history, positions, last), usual, **CLOSE)

@@ -91,13 +91,10 @@ def shift_of_scores(graph: Graph, encoded, D: torch.Tensor) -> np.ndarray:
 
 
 def test_D_is_recovered_where_the_networks_are_learnt_too():
-    """The latent space of a model is its own, so what is compared is what D does to the scores.
-
-    With one interest U is around the last item moved by D; with several, D moves it by way of the blocks alone.
-    """
+    """The latent space of a model is its own, so what is compared is what D does to the scores."""
     dim, num_domains = 8, 3
     shape = {"latent_dim": dim, "num_layers": 1, "feedforward": 1, "dropout": 0, "history_dropout": 0}
-    config = ExtendedConfig(**shape, sharpness=3, num_interests=1)
+    config = ExtendedConfig(**shape, sharpness=3)
     priors = Priors(D=Normal(0.5))
     torch.manual_seed(0)
     truth = ExtendedGraph(config, num_domains=num_domains, text_dim=dim, priors=priors).eval()
@@ -141,7 +138,6 @@ def learn_D(worlds, encoded, kind=ExtendedGraph, *, dim=64, **changes) -> list[f
     also moves all items of its domain alike, which no choice among them tells: the models are without D → V.
     """
     shape = {"latent_dim": dim, "dropout": 0, "history_dropout": 0, "sharpness": 8}
-    shape |= {"num_interests": 1} if kind is ExtendedGraph else {}
     rates = {"learning_rate": 1e-4, "text_rate": 1e-3, "item_rate": 3e-3, "popularity_rate": 1e-2, "repeat_rate": 1e-1}
     rates |= {"domain_rate": 1e-2, "k_percent": 0.5, "validation_queries": 1500, "min_steps": 20}
     settings = training(epochs=5, patience=5, batch_tokens=1024, num_negatives=512, **rates)
