@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from torch import Tensor
 REACHES = (0.5, 1.0, 2.0, 4.0)
 """Distances between stores, in units of the features, that the likelihood chooses from."""
 SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Shares of the variance of S that the features explain, that the likelihood chooses from."""
+"""Shares of the variance of S that like stores have in common, that the likelihood chooses from."""
+TRENDS = (0.0, 0.3, 1.0, 3.0)
+"""Variances of S along a feature, for a difference of one unit in all of them, that the likelihood chooses from."""
 
 
 class Prediction(NamedTuple):
@@ -30,10 +33,11 @@ class Prediction(NamedTuple):
 def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Tensor) -> Prediction:
     """Return the posterior predictive of S of a store under a Gaussian process, coordinate by coordinate.
 
-    ``S_k = m + g(x_k) + e_k``. Stores with like features have like g. The level m has a flat prior, so its estimate is
-    that of generalised least squares, in which many sources of one kind weigh little more than one. A store that is
-    like no source gets m. How far likeness reaches, and how much it explains, are chosen by the marginal likelihood of
-    the sources, for all coordinates together.
+    ``S_k = m + a·x_k + g(x_k) + e_k``. Stores with like features have like g, and a is a trend in the features. It goes
+    on beyond the sources by one unit of each feature, and no further. The level m has a flat prior, so its estimate is
+    that of generalised least squares, in which many sources of one kind weigh little more than one. How far likeness
+    reaches, how much it explains, and how strong trends are, is chosen by the marginal likelihood of the sources, for
+    all coordinates together.
 
     Parameters
     ----------
@@ -50,14 +54,30 @@ def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Te
     seen = ~store.isnan() & ~features.isnan().any(dim=0)
     features, store = features[:, seen], store[seen]
     units = S / spread  # (num_sources, num_effects)
-    distance = (features[:, None] - features).square().mean(dim=-1)
-    options = [(reach, share) for reach in REACHES for share in SHARES]
-    fits = [_Fit.of(units, distance, reach, share) for reach, share in options]
+    centre, low, high = features.mean(dim=0), features.amin(dim=0) - 1.0, features.amax(dim=0) + 1.0
+    along, store_along = features - centre, store.clamp(low, high) - centre
+    options = [_Kernel(*option) for option in itertools.product(REACHES, SHARES, TRENDS)]
+    fits = [_Fit.of(units, kernel(features, along, features, along), kernel.share) for kernel in options]
     best = max(range(len(fits)), key=lambda number: fits[number].evidence)
-    reach, share = options[best]
-    near = share * (-0.5 * (features - store).square().mean(dim=-1) / reach**2).exp()  # (num_sources,)
-    mean, variance = fits[best].predict(near)
+    kernel = options[best]
+    near = kernel(features, along, store[None], store_along[None])[:, 0]  # (num_sources,)
+    own = kernel(store[None], store_along[None], store[None], store_along[None])[0, 0] + 1.0 - kernel.share
+    mean, variance = fits[best].predict(near, own)
     return Prediction((mean * spread).float(), (variance.sqrt() * spread).float())
+
+
+class _Kernel(NamedTuple):
+    """Covariance of S of two stores, in units of its spread."""
+
+    reach: float
+    share: float
+    trend: float
+
+    def __call__(self, some: Tensor, some_along: Tensor, others: Tensor, others_along: Tensor) -> Tensor:
+        """Return it for each pair, given the features of both, and those that the trend follows."""
+        distance = (some[:, None] - others).square().mean(dim=-1)
+        products = some_along @ others_along.mT / max(1, some_along.shape[1])
+        return self.share * (-0.5 * distance / self.reach**2).exp() + self.trend * products
 
 
 class _Fit(NamedTuple):
@@ -70,8 +90,7 @@ class _Fit(NamedTuple):
     evidence: float
 
     @classmethod
-    def of(cls, units: Tensor, distance: Tensor, reach: float, share: float) -> _Fit:
-        kernel = share * (-0.5 * distance / reach**2).exp()
+    def of(cls, units: Tensor, kernel: Tensor, share: float) -> _Fit:
         covariance = kernel + (1.0 - share) * torch.eye(len(units), dtype=kernel.dtype)
         inverse = torch.linalg.inv(covariance)
         variance = 1.0 / inverse.sum()
@@ -81,9 +100,9 @@ class _Fit(NamedTuple):
         half = units.shape[1] * (torch.logdet(covariance) - variance.log() + (len(units) - 1) * math.log(2 * math.pi))
         return cls(inverse, level, variance, residual, float(-0.5 * (squares + half)))
 
-    def predict(self, near: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean, ``(num_effects,)``, and variance of a store, given its covariance with the sources."""
+    def predict(self, near: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean, ``(num_effects,)``, and variance of a store, by its covariance with the sources and itself."""
         weights = self.inverse @ near
         rest = 1.0 - weights.sum()
-        variance = 1.0 - near @ weights + rest**2 * self.level_variance
+        variance = own - near @ weights + rest**2 * self.level_variance
         return self.level + weights @ self.residual, variance.clamp_min(1e-6)

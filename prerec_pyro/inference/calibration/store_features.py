@@ -21,18 +21,33 @@ STORE_FEATURES = {
     "turnover": "log of the events of a popularity window for each item",
     "gini": "Gini coefficient of the number of events of an item",
     "repeats": "share of events that repeat an item of the user",
+    "succession": "log of how much more alike the texts of two items in succession are than those of any two",
+    "persistence": "the same likeness of items 4 to 8 places apart, as a share of that of items in succession",
     "order": "1 for a log without times, else 0",
 }
 """Name → meaning, in the order of `store_features`; the first three are of the catalogue, the others of the log."""
 
-UNITS = (1.5, 0.15, 0.15, 0.8, 1.5, 0.2, 0.1, 1.0)
+UNITS = (1.5, 0.15, 0.15, 0.8, 1.5, 0.2, 0.1, 0.5, 0.25, 1.0)
 """A difference in each feature at which two stores are of different kinds; fixed, so that no source moves another."""
 
 FIRST_EVENTS = 256
 """Events from which a log has features; they are counted again whenever the number of events has doubled."""
 
+PLACES = ((1, 1), (4, 8))
+"""How far apart in a history items are whose likeness is compared, first and last distance."""
+
 _SAMPLE = 1024
-_catalogues: WeakKeyDictionary[Domain, list[float]] = WeakKeyDictionary()
+_EVENTS = 4096
+_LEAST = 0.1  # standard deviations; what a likeness is raised by before it divides
+_catalogues: WeakKeyDictionary[Domain, _Catalogue] = WeakKeyDictionary()
+
+
+class _Catalogue(NamedTuple):
+    """What is known of the texts of a catalogue."""
+
+    features: list[float]
+    mean: float  # of the cosine of two items
+    std: float
 
 
 class FeaturesOverTime(NamedTuple):
@@ -94,24 +109,30 @@ def _in_units(encoded: EncodedDomain, events: np.ndarray) -> Tensor:
     """Return the features of the catalogue and of some events of the log, ``(num_features,)``."""
     if encoded.domain not in _catalogues:
         _catalogues[encoded.domain] = _of_catalogue(encoded)
-    values = [*_catalogues[encoded.domain], *_of_events(encoded, events)]
+    catalogue = _catalogues[encoded.domain]
+    values = [*catalogue.features, *_of_events(encoded, events, catalogue)]
     return torch.tensor(values) / torch.tensor(UNITS)
 
 
-def _of_catalogue(encoded: EncodedDomain) -> list[float]:
+def _of_catalogue(encoded: EncodedDomain) -> _Catalogue:
     generator = torch.Generator().manual_seed(0)
     some = torch.randperm(encoded.num_items, generator=generator)[:_SAMPLE]
     texts = normalize(encoded.texts, dim=1)
     cosines = texts[some] @ texts.mT  # (num_sampled, num_items)
-    cosines[torch.arange(len(some)), some] = -1.0
-    nearest = float(cosines.max(dim=1).values.mean()) if encoded.num_items > 1 else 1.0
-    return [float(np.log(encoded.num_items)), float(texts.mean(dim=0).square().sum()), nearest]
+    own = torch.zeros_like(cosines, dtype=torch.bool)
+    own[torch.arange(len(some)), some] = True
+    if encoded.num_items == 1:
+        return _Catalogue([0.0, 1.0, 1.0], 1.0, 1.0)
+    nearest = float(cosines.masked_fill(own, -1.0).max(dim=1).values.mean())
+    others = cosines[~own]
+    features = [float(np.log(encoded.num_items)), float(texts.mean(dim=0).square().sum()), nearest]
+    return _Catalogue(features, float(others.mean()), max(float(others.std(correction=0)), 1e-6))
 
 
-def _of_events(encoded: EncodedDomain, events: np.ndarray) -> list[float]:
+def _of_events(encoded: EncodedDomain, events: np.ndarray, catalogue: _Catalogue) -> list[float]:
     domain = encoded.domain
     if not len(events):
-        return [float("nan")] * 5
+        return [float("nan")] * (len(STORE_FEATURES) - len(catalogue.features))
     item, user = domain.item_index[events], domain.user_of_event[events]
     counts = np.sort(np.bincount(item, minlength=domain.num_items))
     rank = np.arange(1, len(counts) + 1)
@@ -121,10 +142,33 @@ def _of_events(encoded: EncodedDomain, events: np.ndarray) -> list[float]:
     if domain.days is not None:
         days = domain.days[events]
         windows = max(float(days.max() - days.min() + 1) / encoded.popularity.window, 1.0)
+    next_, later = (max(_likeness(encoded, events, places, catalogue), 0.0) for places in PLACES)
     return [
         float(np.log(len(events) / len(np.unique(user)))),
         float(np.log(len(events) / (windows * domain.num_items))),
         gini,
         1.0 - len(pairs) / len(events),
+        float(np.log(next_ + _LEAST)),
+        min((later + _LEAST) / (next_ + _LEAST), 1.5),
         float(domain.days is None),
     ]
+
+
+def _likeness(encoded: EncodedDomain, events: np.ndarray, places: tuple[int, int], catalogue: _Catalogue) -> float:
+    """Return how alike items are that stand so many places apart in a history, in standard deviations of two items.
+
+    Pairs of one item with itself do not count. A user's events so far are the first ones of the user.
+    """
+    domain = encoded.domain
+    some = np.random.default_rng(0).permutation(events)[:_EVENTS]
+    first = domain.offsets[domain.user_of_event[some]]
+    pairs = [(some[some - lag >= first], lag) for lag in range(places[0], places[1] + 1)]
+    later = domain.item_index[np.concatenate([event for event, _ in pairs])]
+    earlier = domain.item_index[np.concatenate([event - lag for event, lag in pairs])]
+    apart = later != earlier
+    if not apart.any():
+        return 0.0
+    texts = [
+        normalize(encoded.texts[torch.from_numpy(item[apart].astype(np.int64))], dim=1) for item in (later, earlier)
+    ]
+    return (float((texts[0] * texts[1]).sum(dim=1).mean()) - catalogue.mean) / catalogue.std

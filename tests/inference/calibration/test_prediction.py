@@ -1,5 +1,6 @@
 """`prediction`: S of a store from its features, against brute force and in cases with a known answer."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from prerec_pyro.inference.calibration.prediction import REACHES, SHARES, predict_effect_scales
+from prerec_pyro.inference.calibration.prediction import REACHES, SHARES, TRENDS, predict_effect_scales
 
 SPREAD = torch.tensor([0.7, 1.5])
 
@@ -24,15 +25,18 @@ def brute_force(S: torch.Tensor, features: torch.Tensor, store: torch.Tensor) ->
     """Condition one joint Gaussian, whose level has a variance so wide that it is flat."""
     units, every, wide = (S / SPREAD).double().numpy(), torch.cat([features, store[None]]).double().numpy(), 1e6
     squares = ((every[:, None] - every) ** 2).mean(-1)
+    sources = every[:-1]
+    along = np.concatenate([sources, store.double().numpy()[None].clip(sources.min(0) - 1, sources.max(0) + 1)])
+    along = along - sources.mean(0)
     best, found = -math.inf, None
-    for reach in REACHES:
-        for share in SHARES:
-            joint = share * np.exp(-0.5 * squares / reach**2) + (1 - share) * np.eye(len(every)) + wide
-            own, cross = joint[:-1, :-1], joint[-1, :-1]
-            evidence = sum(multivariate_normal(cov=own, allow_singular=True).logpdf(column) for column in units.T)
-            if evidence > best:
-                gain = np.linalg.solve(own, cross)
-                best, found = evidence, (gain @ units, joint[-1, -1] - gain @ cross)
+    for reach, share, trend in itertools.product(REACHES, SHARES, TRENDS):
+        joint = share * np.exp(-0.5 * squares / reach**2) + (1 - share) * np.eye(len(every)) + wide
+        joint = joint + trend * along @ along.T / along.shape[1]
+        own, cross = joint[:-1, :-1], joint[-1, :-1]
+        evidence = sum(multivariate_normal(cov=own, allow_singular=True).logpdf(column) for column in units.T)
+        if evidence > best:
+            gain = np.linalg.solve(own, cross)
+            best, found = evidence, (gain @ units, joint[-1, -1] - gain @ cross)
     assert found is not None
     mean, variance = found
     return mean * SPREAD.numpy(), np.sqrt(variance) * SPREAD.numpy()
@@ -73,6 +77,14 @@ def test_a_store_far_from_all_sources_is_as_uncertain_as_domains_differ() -> Non
     S, features = sources(40)
     found = predict_effect_scales(S, features, torch.full((3,), 1e3), SPREAD)
     assert (found.std >= SPREAD).all()
+
+
+def test_a_trend_goes_on_beyond_the_sources_by_one_unit() -> None:
+    S, features = sources(40)
+    beyond, far = (torch.tensor([float(features[:, 0].max()) + more, 0.0, 0.0]) for more in (1.0, 50.0))
+    found = predict_effect_scales(S, features, beyond, SPREAD).mean[0] / SPREAD[0]
+    assert abs(found - beyond[0]) < 0.7
+    assert predict_effect_scales(S, features, far, SPREAD).mean[0] / SPREAD[0] < beyond[0] + 1.0
 
 
 def test_features_that_a_store_lacks_do_not_count() -> None:

@@ -39,6 +39,26 @@ def test_features_are_those_counted_by_hand() -> None:
     assert found["gini"] == pytest.approx(np.abs(counts[:, None] - counts).sum() / (2 * 16 * counts.mean()))
     assert found["repeats"] == pytest.approx(1 / 5)
     assert found["order"] == 0.0
+    # Ann read a, a and b, Bob c and a: of the two pairs of different items in succession, all cosines being
+    # 1, 0, -1, 0, -1, 0, one has the cosine 1 and one 0.
+    others = np.array([1, 0, -1, 0, -1, 0])
+    likeness = (0.5 - others.mean()) / others.std()
+    assert found["succession"] == pytest.approx(np.log(likeness + 0.1), abs=1e-5)
+    assert found["persistence"] == pytest.approx(0.1 / (likeness + 0.1), abs=1e-5)  # no history is so long
+
+
+def test_a_person_who_stays_with_a_kind_is_told_from_one_who_moves_on() -> None:
+    items = [f"i{number}" for number in range(40)]
+    texts = np.repeat(np.eye(5), 8, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((40, 5))
+    stays = [*range(40)]
+    moves = [8 * kind + 2 * round_ + place for round_ in range(4) for kind in range(5) for place in range(2)]
+    found = []
+    for history in (stays, moves):
+        domain = Domain("shop", items, items, ["ann"], [0, len(history)], history).with_embeddings(texts)
+        features = store_features(encode_domain(domain)).numpy() * np.array(UNITS)
+        found.append(dict(zip(STORE_FEATURES, features.tolist(), strict=True)))
+    assert found[0]["persistence"] > found[1]["persistence"]
+    assert found[0]["succession"] > found[1]["succession"]
 
 
 def test_a_log_without_times_says_so() -> None:
