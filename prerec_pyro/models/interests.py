@@ -19,6 +19,13 @@ CONTRAST = 4.5
 """How far interests are kept apart before training; items have about unit length."""
 
 
+GROWTH = 0.25
+"""Power of the number of interests that the length of U grows with before training: sixteen make it twice as long."""
+
+USUAL = 4
+"""Number of interests at which U has the length that the graph says."""
+
+
 class Reading(NamedTuple):
     """How a domain reads a history: the rate at which interests fade, and their contrast, each ``(..., 1, 1)``."""
 
@@ -38,6 +45,9 @@ class Interests(nn.Module):
     with the contrast β. The second term is `spread`; it is never below 0 (Jensen), and 0 where all interests are alike.
     As β falls to 0 there is one interest, the mean. As it grows the nearest interest alone counts.
 
+    The more is known of a person, the sharper is the match: the length of U is that of the graph times
+    ``(n / 4)^growth``, with n the number of interests.
+
     Parameters
     ----------
     most
@@ -47,6 +57,8 @@ class Interests(nn.Module):
     ----------
     log_fading, log_contrast
         Logarithms of the rate and of β at the prior mean of S.
+    growth
+        Power of the number of interests in the length of U.
     """
 
     def __init__(self, most: int) -> None:
@@ -54,6 +66,7 @@ class Interests(nn.Module):
         self.most = most
         self.log_fading = nn.Parameter(torch.tensor(math.log(FADING)))
         self.log_contrast = nn.Parameter(torch.tensor(math.log(CONTRAST)))
+        self.growth = nn.Parameter(torch.tensor(GROWTH))
 
     def reading(self, fading: Tensor, contrast: Tensor) -> Reading:
         """Return how a domain reads a history.
@@ -64,6 +77,19 @@ class Interests(nn.Module):
             Effect scales of the domain, in e-folds, each ``(..., 1, 1)``.
         """
         return Reading((self.log_fading + fading).exp(), (self.log_contrast + contrast).exp())
+
+    def sharpness(self, positions: Tensor, length: int) -> Tensor:
+        """Return the factor of the length of U of each query, ``(num_queries, 1)``.
+
+        Parameters
+        ----------
+        positions
+            ``(num_queries,)`` positions of the queries in the flattened ``(num_sequences, length)``.
+        length
+            Length of the sequences.
+        """
+        number = (positions % length + 1).clamp_max(self.most).to(self.growth.dtype)
+        return (self.growth * (number / USUAL).log())[:, None].exp()
 
     def weights(self, fading: Tensor, length: int, *, only_last: bool = False) -> Tensor:
         """Return the weights of the items at each position of a sequence, ``(..., 1, length, length)``.

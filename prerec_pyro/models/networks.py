@@ -145,10 +145,11 @@ class PopularityEncoder(nn.Module):
                 return F.relu(self.linear(factors))
             layers = (self.linear, *self.others)
             which = torch.eq(window[:, None], torch.arange(len(layers), device=window.device)).to(factors.dtype)
-            # One product for all windows, which waits for no number of the device.
-            wide = (which[:, :, None] * factors[:, None]).flatten(1)  # (num_levels, num_windows * 4)
-            weight, bias = torch.cat([one.weight for one in layers], 1), torch.stack([one.bias for one in layers])
-            return F.relu(wide @ weight.mT + which @ bias)
+            # One product for all windows, which waits for no number of the device; levels are many, so Z is made once.
+            read = F.pad(factors, (0, 1), value=1.0)  # (num_levels, 5), with a one for the bias
+            wide = (which[:, :, None] * read[:, None]).flatten(1)  # (num_levels, num_windows * 5)
+            weight = torch.cat([part for one in layers for part in (one.weight, one.bias[:, None])], dim=1)
+            return (wide @ weight.mT).relu_()
 
 
 class SequenceEncoder(nn.Module):

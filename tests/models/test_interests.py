@@ -174,3 +174,10 @@ def test_a_domain_moves_how_its_histories_are_read() -> None:
         assert value.item() == pytest.approx(start)
     assert moved.fading.item() == pytest.approx(FADING * math.exp(0.5))
     assert moved.contrast.item() == pytest.approx(CONTRAST * math.exp(-0.5))
+
+
+def test_the_length_of_U_grows_with_the_number_of_interests() -> None:
+    interests = Interests(6)
+    factor = interests.sharpness(torch.tensor([0, 3, 8 + 1, 8 + 7]), length=8)
+    expected = torch.tensor([1 / 4, 4 / 4, 2 / 4, 6 / 4]) ** interests.growth  # at most six interests are read
+    torch.testing.assert_close(factor[:, 0], expected)

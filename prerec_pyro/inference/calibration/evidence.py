@@ -31,8 +31,10 @@ class Evidence:
     correction, popularity
         ``(num_queries, num_rivals + 1)`` what f_seq adds to the match, and Z·W_z, of the target and of its rivals.
     products
-        ``(num_queries, num_interests, num_rivals + 1)`` products of each interest, the latest first, with them; no
-        interest where U·V is one product, which `correction` then holds.
+        ``(num_queries, num_interests, num_rivals + 1)`` products of V of each interest, the latest first, with V of
+        them; no interest where U·V is one product, which `correction` then holds.
+    length
+        ``(num_queries, 1)`` length of an interest.
     is_interest
         ``(num_queries, num_interests)`` bool; a short history has fewer.
     weight
@@ -50,6 +52,7 @@ class Evidence:
     correction: Tensor
     popularity: Tensor
     products: Tensor
+    length: Tensor
     is_interest: Tensor
     weight: Tensor
     is_repeat: Tensor
@@ -105,11 +108,12 @@ def _of_batch(scorer: InterventionalScorer, batch: Batch, generator: torch.Gener
     V = parts.items[candidates]  # (num_queries, num_rivals + 1, B)
     correction = (V @ parts.correction[..., None]).squeeze(-1)
     interests, is_interest = _interests(scorer, batch)
-    products = parts.length * (parts.items[interests] @ V.mT)  # (num_queries, num_interests, num_rivals + 1)
+    products = parts.items[interests] @ V.mT  # (num_queries, num_interests, num_rivals + 1)
     return Evidence(
         correction,
         parts.popularity[batch.slot].gather(1, candidates),
         products,
+        parts.length.expand(len(products), 1),
         is_interest,
         weight,
         is_repeat,

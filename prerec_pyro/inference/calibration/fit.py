@@ -163,8 +163,9 @@ def _pooled(graph: ExtendedGraph, evidence: Evidence, nats: Tensor) -> Tensor:
     age = torch.arange(evidence.products.shape[1], dtype=nats.dtype)
     weights = (-reading.fading[0] * age).expand(evidence.is_interest.shape)
     weights = weights.masked_fill(~evidence.is_interest, -torch.inf).log_softmax(1)
-    contrast = (reading.contrast / graph.f_seq.log_length.detach().exp().cpu())[0]
-    return torch.logsumexp(weights[..., None] + contrast * evidence.products, dim=1) / contrast
+    contrast = reading.contrast[0]  # (1,)
+    pooled = torch.logsumexp(weights[..., None] + contrast * evidence.products, dim=1)
+    return evidence.length / contrast * pooled
 
 
 def _steps(times: np.ndarray) -> tuple[list[int], list[int]]:

@@ -32,7 +32,7 @@ class Parts(NamedTuple):
     popularity
         Z·W_z, ``(num_slots, num_items)``.
     length
-        Length of the mean of interests in U.
+        Length of the mean of interests in U, ``(num_queries, 1)``; ``(1, 1)`` where there is one interest.
     """
 
     correction: Tensor
@@ -62,7 +62,7 @@ def correction(graph: ExtendedGraph, U: Tensor, V: Tensor, batch: Batch) -> Tens
     if one_each:
         history = history[:, -interests.most :]
     mean = interests.mean(V[history], batch.positions, reading.fading, only_last=one_each)
-    return U - graph.f_seq.log_length.exp() * mean
+    return U - graph.lengths(batch) * mean
 
 
 def users_with_interests(graph: ExtendedGraph, U: Tensor, V: Tensor, S: Tensor | None, batch: Batch) -> Users:
@@ -87,7 +87,7 @@ def users_with_interests(graph: ExtendedGraph, U: Tensor, V: Tensor, S: Tensor |
         batch.history[sequence[:, None], place.clamp_min(0)],
         logits.masked_fill(place < 0, -torch.inf).softmax(-1),
         reading.contrast.expand(len(place), 1),
-        (graph.f_seq.log_length.exp() * factor).expand(len(place), 1),
+        (graph.lengths(batch) * factor).expand(len(place), 1),
     )
     return Users(correction(graph, U, V, batch) * factor, mixture)
 

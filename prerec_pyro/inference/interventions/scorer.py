@@ -186,8 +186,9 @@ class InterventionalScorer:
         if (effect := self._effect(Z)) is not None:
             popularity = batch.item_effects(effect)  # (num_slots, num_items)
         U, split = self._users(batch, D, None), self._with_interests
-        U = U if split is None else correction(split, U, items, batch)
-        return Parts(U, items, popularity, self.graph.f_seq.log_length.exp())
+        if split is None:
+            return Parts(U, items, popularity, items.new_ones(1, 1))
+        return Parts(correction(split, U, items, batch), items, popularity, split.lengths(batch))
 
     @torch.no_grad()
     def users(self, batch: Batch) -> Users:

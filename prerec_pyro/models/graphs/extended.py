@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import pyro
@@ -40,7 +41,7 @@ class ExtendedGraph(PaperGraph):
     """
 
     Config: ClassVar[type[GraphConfig]] = ExtendedConfig
-    edges: ClassVar[Mapping[str, str]] = {"D": "", "S": "", "Z": "", "V": "", "U": "DVS", "R": "UVDZS"}
+    edges: Mapping[str, str] = MappingProxyType({"D": "", "S": "", "Z": "", "V": "", "U": "DVS", "R": "UVDZS"})
     whitening: ClassVar[float] = 0.25
     likelihood: RepeatMixture
     config: ExtendedConfig
@@ -50,6 +51,8 @@ class ExtendedGraph(PaperGraph):
     ) -> None:
         super().__init__(config, num_domains=num_domains, text_dim=text_dim, priors=priors)
         self.interests = Interests(config.num_interests) if config.num_interests > 1 else None
+        if self.interests is None:  # S says how interests are read
+            self.edges = {**self.edges, "U": self.edges["U"].replace("S", "")}
         if config.popularity_windows:
             self.num_windows = 1 + len(OTHER_WINDOWS)
             self.f_pop = PopularityEncoder(config.latent_dim, self.num_windows)
@@ -92,7 +95,10 @@ class ExtendedGraph(PaperGraph):
         if self.interests is not None and reading is not None:
             one_each = one_query_each(positions, *history.shape[-3:-1])
             start = self.interests.mean(history, positions, reading.fading, only_last=one_each)
-        return pyro.sample("U", self.priors.U(self.f_seq(D, history, positions, start)))
+        mean = self.f_seq(D, history, positions, start)  # (..., num_queries, B)
+        if self.interests is not None:
+            mean = mean * self.interests.sharpness(positions, history.shape[-2])
+        return pyro.sample("U", self.priors.U(mean))
 
     def match(self, U: Tensor, V: Tensor, S: Tensor | None, batch: Batch) -> Match:
         """Return the match of U, split into its interests, with V, as it counts under S."""
@@ -100,11 +106,17 @@ class ExtendedGraph(PaperGraph):
         match, reading = self.layout.match(U * factor, V, batch), self.reading(S)
         if self.interests is None or reading is None:
             return match
-        spread, length = self.interests.spread(V, reading, batch), self.f_seq.log_length.exp() * factor
+        spread, length = self.interests.spread(V, reading, batch), self.lengths(batch) * factor
         if match.target is None or spread.target is None:
             return Match(match.candidates + length * spread.candidates)
-        own = length[..., 0] if length.ndim else length
-        return Match(match.candidates + length * spread.candidates, match.target + own * spread.target)
+        return Match(match.candidates + length * spread.candidates, match.target + length[..., 0] * spread.target)
+
+    def lengths(self, batch: Batch) -> Tensor:
+        """Return the length of the mean of interests in U, before S, ``(num_queries, 1)``; ``(1, 1)`` for all alike."""
+        length = self.f_seq.log_length.exp()[None, None]
+        if self.interests is None:
+            return length
+        return length * self.interests.sharpness(batch.positions, batch.history.shape[-1])
 
     def reading(self, S: Tensor | None) -> Reading | None:
         """Return how a domain reads a history, given its S, ``(..., 1, 6)``; None where there is one interest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import pyro
@@ -56,7 +57,9 @@ class PaperGraph(nn.Module):
     """
 
     Config: ClassVar[type[GraphConfig]] = PaperConfig
-    edges: ClassVar[Mapping[str, str]] = {"D": "", "Z": "", "V": "DZ", "U": "D", "R": "UVDZ"}  # node: its parents
+    edges: Mapping[str, str] = MappingProxyType(
+        {"D": "", "Z": "", "V": "DZ", "U": "D", "R": "UVDZ"}
+    )  # node: its parents
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()  # of the items, for graphs of one's own
     num_windows: int = 1  # that popularity counts in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import pyro
@@ -32,7 +33,7 @@ class UnconfoundedGraph(nn.Module):
     """
 
     Config: ClassVar[type[GraphConfig]] = UnconfoundedConfig
-    edges: ClassVar[Mapping[str, str]] = {"V": "", "U": "", "R": "UV"}  # node: its parents
+    edges: Mapping[str, str] = MappingProxyType({"V": "", "U": "", "R": "UV"})  # node: its parents
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()
     num_windows: int = 1

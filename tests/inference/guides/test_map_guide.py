@@ -214,6 +214,9 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
         contrast = (many.log_contrast + S[5]).exp()
         start = torch.stack([weight @ own for weight, own in zip(weights, last, strict=True)])
     U = graph.f_seq(D, (V if "V" in graph.edges["U"] else text)[batch.history], batch.positions, start)
+    if many is not None:
+        growth = torch.stack([(len(own) / torch.tensor(4.0)) ** many.growth for own in last])
+        U = U * growth[:, None]
     effects = None if D is None else effects_of(graph, batch)
     Z = None if D is None else torch.relu(graph.f_pop.linear(batch.factors.log1p()))  # in the domain's own window
     repeated = (graph.likelihood.w_h + S[2] if "S" in nodes else 0.0) * seen_matrix(batch)
@@ -235,7 +238,7 @@ def eq_4(graph, batch: Batch, nodes: dict[str, torch.Tensor]) -> float:
             if many is not None:
                 near, weight = last[query] @ item, weights[query]
                 pooled = (weight.log() + contrast * near).logsumexp(0) / contrast
-                match = match + graph.f_seq.log_length.exp() * (pooled - weight @ near)
+                match = match + graph.f_seq.log_length.exp() * growth[query] * (pooled - weight @ near)
             logits.append(S[0].exp() * match + S[1].exp() * effect + repeated[query, row])
         fit += float(torch.stack(logits).log_softmax(0)[0])
     log_priors = torch.distributions.Normal(0.0, 1.0).log_prob(offset).sum(1) @ batch.prior_weight

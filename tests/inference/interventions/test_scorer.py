@@ -88,12 +88,15 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
     read = text
     if "V" in graph.edges["U"]:
         read = graph.f_item(text, D, None) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
-    interests, start = None, None
+    interests, start, growth = None, None, torch.ones(batch.num_queries)
     if U is None and getattr(graph, "interests", None) is not None:  # a value for U is all of it
         fading = (graph.interests.log_fading + strength[4]).exp()
         interests = [weighted(batch, query, fading, graph.interests.most) for query in range(batch.num_queries)]
         start = torch.stack([weights @ read[items] for items, weights in interests])
-    U = graph.f_seq(D, read[batch.history], batch.positions, start) if U is None else U.expand(batch.num_queries, DIM)
+        growth = torch.tensor([len(items) / 4 for items, _ in interests]) ** graph.interests.growth
+    if U is None:
+        U = growth[:, None] * graph.f_seq(D, read[batch.history], batch.positions, start)
+    U = U.expand(batch.num_queries, DIM)
     matches, backgrounds = [], []
     for query in range(batch.num_queries):
         own = popularity(graph, batch, int(batch.slot[query])) if Z is None else Z.expand(NUM_ITEMS, DIM)
@@ -101,7 +104,8 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
         backgrounds.append(strength[1].exp() * own @ graph.W_z)
         match = items @ U[query]
         if interests is not None:
-            match = match + graph.f_seq.log_length.exp() * spread(graph, items, *interests[query], strength[5])
+            length = graph.f_seq.log_length.exp() * growth[query]
+            match = match + length * spread(graph, items, *interests[query], strength[5])
         matches.append(strength[0].exp() * match)
     match, background = torch.stack(matches), torch.stack(backgrounds)
     if not has_S:

@@ -111,6 +111,7 @@ def test_a_history_is_read_as_vectors_V_or_as_texts(graph: str | GraphClass, rea
 def test_with_one_interest_S_says_nothing_of_U(batch: Batch) -> None:
     made = make_graph("extended", num_interests=1)
     assert program_parents(made, batch) == PARENTS["extended"] | {"U": set("DV")}
+    assert set(made.edges["U"]) == set("DV")
     assert made.domain_widths["S"] == 4
 
 

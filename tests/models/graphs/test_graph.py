@@ -106,7 +106,10 @@ def brute_logits(graph: Graph, batch: Batch, sites: dict[str, Any], query: int) 
         if getattr(graph, "interests", None) is None:
             return U @ V
         last = torch.stack([vector(item, None) for item in read[-graph.interests.most :].tolist()])
-        age, length = torch.arange(len(last)).flip(0), graph.f_seq.log_length.exp()
+        age, length = (
+            torch.arange(len(last)).flip(0),
+            graph.f_seq.log_length.exp() * (len(last) / 4) ** graph.interests.growth,
+        )
         weights = (-(graph.interests.log_fading + S[4]).exp() * age).softmax(0)
         contrast = (graph.interests.log_contrast + S[5]).exp() / length  # in units of U
         interests = U + length * (last - weights @ last)  # (num_interests, B)
