@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import nn
@@ -88,7 +89,7 @@ def check_graph(graph: Any) -> GraphClass:
     config, edges = getattr(graph, "Config", None), getattr(graph, "edges", None)
     if not (inspect.isclass(config) and issubclass(config, GraphConfig)):
         raise InputError(f"graph {name}: Config is {config!r}, expected a subclass of GraphConfig")
-    if not isinstance(edges, dict) or not {"U", "V", "R"} <= set(edges) or not {"U", "V"} <= set(edges["R"]):
+    if not isinstance(edges, Mapping) or not {"U", "V", "R"} <= set(edges) or not {"U", "V"} <= set(edges["R"]):
         raise InputError(
             f"graph {name}: edges is {edges!r}, expected a dictionary node: parents that has U, V and R, with U and V "
             'among the parents of R, such as {"V": "", "U": "", "R": "UV"}'
