@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.evaluation.protocol import evaluate
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
@@ -41,19 +41,12 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def some_users(domain: Domain, users: np.ndarray) -> np.ndarray:
-    """Return users drawn until they give about `NUM_QUERIES` queries."""
-    drawn = np.random.default_rng(1).permutation(users)
-    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
-    return np.sort(drawn[: int(np.searchsorted(queries, NUM_QUERIES)) + 1])
-
-
 def rows(
     parts: list[str], sources: list[Domain], target: Domain, seeds: int, k_percent: float, epochs: int
 ) -> Iterator[str]:
     """Yield a Markdown row for each graph and choice."""
     split = split_users(target)
-    users = some_users(target, split.validation)
+    users = random_users(target, split.validation, NUM_QUERIES, seed=1)
     for name in parts:
         (graph, training, others), cells = PARTS[name], []
         for seed in range(seeds):

@@ -21,6 +21,7 @@ import torch
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.evaluation.protocol import Evaluation, evaluate
 from prerec_pyro.evaluation.ranks import ranks_and_lists
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
@@ -46,13 +47,6 @@ def timed(name: str, run: Callable[[], Any], num_queries: int) -> Any:
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     print(f"{name:42}{1e6 * cpu / num_queries:10.1f}{1e6 * wall / num_queries:10.1f}   {cpu:8.2f} s")
     return found
-
-
-def sample(domain: Domain, most: int) -> np.ndarray:
-    """Return users, drawn at random, who have about that many queries."""
-    drawn = np.random.default_rng(0).permutation(domain.num_users)
-    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
-    return np.sort(drawn[: int(np.searchsorted(queries, most)) + 1])
 
 
 def same_ranks(one: Evaluation, other: Evaluation) -> int:
@@ -87,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     plain = PreRec.load(options.model)
     encoded = plain.encode(Domain.load(options.domain))
-    users = sample(encoded.domain, options.queries)
+    users = random_users(encoded.domain, np.arange(encoded.domain.num_users), options.queries)
     others = np.setdiff1d(np.arange(encoded.domain.num_users), users)[::10]
     model = CalibratedPreRec(plain, others) if options.calibrated else plain
     scorer = model.scorer(encoded)

@@ -1,8 +1,9 @@
-"""The first N training samples of a domain, for incremental fine-tuning (appendix A.2 of the paper)."""
+"""Parts of a domain's users: the first N training samples (appendix A.2), and a random part with about N queries."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,35 @@ def first_samples(
     lengths = queries[queries > 0] + 1
     by_row = np.argsort(users[kept])
     return users[kept][by_row], lengths[by_row]
+
+
+def random_users(domain: Domain, users: np.ndarray, num_queries: int, *, seed: int | Sequence[int] = 0) -> np.ndarray:
+    """Return user rows, sorted, drawn at random until they give `num_queries` queries; all where they give fewer.
+
+    The first users of a domain are no random sample: they are often the earliest.
+
+    Parameters
+    ----------
+    domain
+        The domain of the users.
+    users
+        ``(n,)`` user rows to draw from.
+    num_queries
+        Number of queries that the last drawn user reaches or passes.
+    seed
+        Seed of the draw; the same users in the same order give the same draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from prerec_pyro.data import Domain
+    >>> domain = Domain("shop", ["tea"], ["green tea"], ["ann", "bob", "cy"], [0, 3, 4, 8], [0] * 8)
+    >>> random_users(domain, np.arange(3), 3), random_users(domain, np.arange(3), 100)
+    (array([2]), array([0, 1, 2]))
+    """
+    drawn = np.random.default_rng(seed).permutation(users)
+    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
+    return np.sort(drawn[: int(np.searchsorted(queries, num_queries)) + 1])
 
 
 def _random_order(user_ids: np.ndarray, seed: int) -> np.ndarray:

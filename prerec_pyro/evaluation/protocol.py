@@ -13,6 +13,7 @@ from torch import Tensor
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.exposure import ExposureMetrics
 from prerec_pyro.evaluation.metrics import RankingMetrics, usable_k_percent
@@ -189,7 +190,7 @@ def validation_score(
         K% in percent. Where K% of the items is less than one item, K is one item.
     max_queries
         Approximate number of queries of each domain. Users are drawn at random, the same ones each time, until they
-        give this many. The first users of a domain are no random sample: they are often the earliest.
+        give this many; see `random_users`.
 
     Raises
     ------
@@ -210,9 +211,7 @@ def validation_score(
     """
     scores = []
     for encoded, users in parts:
-        drawn = np.random.default_rng(0).permutation(users)
-        queries = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
-        sample = np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
+        sample = random_users(encoded.domain, users, max_queries)
         if num_queries(encoded.domain, sample):
             percent = usable_k_percent(encoded.num_items, k_percent)
             scores.append(evaluate(recommender, encoded, sample, k_percent=percent).ranking.compute()["r_ndcg"])

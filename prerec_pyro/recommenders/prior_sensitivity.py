@@ -15,9 +15,10 @@ from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import usable_k_percent
-from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.evaluation.protocol import evaluate, num_queries
 from prerec_pyro.models.graphs.paper import PaperGraph
 from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS, RepeatMixture
 from prerec_pyro.models.priors import Priors
@@ -239,8 +240,7 @@ def _validation_users(encoded: EncodedDomain, split_seed: int, queries: int) -> 
     InputError
         If no validation user has two events.
     """
-    drawn = np.random.default_rng(0).permutation(split_users(encoded.domain, split_seed).validation)
-    total = np.maximum(np.diff(encoded.domain.offsets)[drawn] - 1, 0).cumsum()
-    if not len(total) or not total[-1]:
+    users = split_users(encoded.domain, split_seed).validation
+    if not num_queries(encoded.domain, users):
         raise InputError(f"domain {encoded.name!r}: no validation user has two events, so nothing can be compared")
-    return np.sort(drawn[: int(np.searchsorted(total, queries)) + 1])
+    return random_users(encoded.domain, users, queries)

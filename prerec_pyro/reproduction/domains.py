@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
@@ -18,23 +16,6 @@ _TEXT_HASHES: WeakKeyDictionary[EncodedDomain, str] = WeakKeyDictionary()  # the
 def tables_of(domain: Domain | EncodedDomain) -> Domain:
     """Return the tables of a domain, encoded or not."""
     return domain.domain if isinstance(domain, EncodedDomain) else domain
-
-
-def drawn_users(domain: Domain, users: np.ndarray, max_queries: int) -> np.ndarray:
-    """Return user rows drawn at random until they give `max_queries` queries, sorted; the same ones each time.
-
-    Parameters
-    ----------
-    domain
-        Domain of the users.
-    users
-        ``(n,)`` user rows to draw from.
-    max_queries
-        Number of queries that the last drawn user reaches or passes; all users where they give fewer.
-    """
-    drawn = np.random.default_rng(0).permutation(users)
-    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
-    return np.sort(drawn[: int(np.searchsorted(queries, max_queries)) + 1])
 
 
 def check_distinct(sources: Sequence[Domain], targets: Sequence[Domain]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.metrics import top_k_size
 from prerec_pyro.evaluation.protocol import evaluate, num_queries
@@ -25,7 +26,7 @@ from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import Model
 from prerec_pyro.reproduction.cells import Cell, CellStore
-from prerec_pyro.reproduction.domains import check_distinct, domain_facts, drawn_users, tables_of
+from prerec_pyro.reproduction.domains import check_distinct, domain_facts, tables_of
 from prerec_pyro.reproduction.model_store import ModelStore
 from prerec_pyro.reproduction.plan import Plan
 from prerec_pyro.reproduction.rows import Row
@@ -146,7 +147,7 @@ class Study:
     def users(self, target: Domain) -> np.ndarray:
         """Return the user rows of a target that are measured, sorted: those of the split, or drawn ones among them."""
         users = self._splits[target.name].users(self.plan.split)
-        return users if self.plan.max_queries is None else drawn_users(target, users, self.plan.max_queries)
+        return users if self.plan.max_queries is None else random_users(target, users, self.plan.max_queries)
 
     def about(self) -> dict[str, Any]:
         """Return the settings behind the numbers, plain JSON, for the head of a table."""

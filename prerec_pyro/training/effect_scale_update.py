@@ -10,19 +10,22 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.subsets import random_users
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.hyperprior import absorb, fit_hyperprior
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
-from prerec_pyro.training.run import FULL_BUDGET_SOURCES, TrainingRun, ValidationUsers, shared_budget, some_users
+from prerec_pyro.training.run import FULL_BUDGET_SOURCES, TrainingRun, ValidationUsers, shared_budget
 
 MIN_DECISION_QUERIES = 6000
 """Least number of validation queries, about, that decide whether an estimate of S is kept."""
 
 QUERIES_OF_S = 8000
 """Most queries, about, that S of a source is estimated from where there are many sources; see `shared_budget`."""
+
+_SEED = 7  # follows the seed of the run: the draw of these users is independent of the others
 
 Log = tuple[np.ndarray, np.ndarray | None]
 """Users, and the number of first events of each that count; None counts all."""
@@ -97,7 +100,8 @@ class EffectScaleUpdate:
             if len(parts) <= FULL_BUDGET_SOURCES:
                 return [(users, None) for _, users in parts]
             queries = shared_budget(QUERIES_OF_S, len(parts))
-            return [(some_users(encoded.domain, users, queries, self.seed), None) for encoded, users in parts]
+            seed = (self.seed, _SEED)
+            return [(random_users(encoded.domain, users, queries, seed=seed), None) for encoded, users in parts]
         sources = self.run.sources(np.zeros(len(self.run.encoded), np.int64))
         return [(source.users, source.lengths) for source in sources]
 

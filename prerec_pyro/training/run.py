@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
@@ -40,13 +39,6 @@ def shared_budget(queries: int, num_sources: int) -> int:
     if num_sources <= FULL_BUDGET_SOURCES:
         return queries
     return max(min(queries, LEAST_BUDGET), queries * FULL_BUDGET_SOURCES // num_sources)
-
-
-def some_users(domain: Domain, users: np.ndarray, num_queries: int, seed: int) -> np.ndarray:
-    """Return a random part of the user rows, sorted, with about `num_queries` queries; all where they have fewer."""
-    drawn = np.random.default_rng([seed, 7]).permutation(users)
-    queries = np.maximum(np.diff(domain.offsets)[drawn] - 1, 0).cumsum()
-    return np.sort(drawn[: int(np.searchsorted(queries, num_queries)) + 1])
 
 
 @dataclass(frozen=True, eq=False)

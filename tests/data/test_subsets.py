@@ -1,4 +1,4 @@
-"""The first N samples of a domain: nested, exact and reproducible."""
+"""The first N samples of a domain: nested, exact and reproducible; a random part of its users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prerec_pyro.data.batching.training_batches import epoch
 from prerec_pyro.data.batching.windows import training_windows
-from prerec_pyro.data.subsets import first_samples
+from prerec_pyro.data.subsets import first_samples, random_users
 from prerec_pyro.errors import InputError
 from tests.support.graphs import make_domain, make_encoded
 
@@ -97,3 +97,23 @@ def test_all_samples_are_no_limit() -> None:
         one, other = make_one(), make_other()
         assert one.items[one.history].tolist() == other.items[other.history].tolist()
         assert one.items[one.negatives].tolist() == other.items[other.negatives].tolist()
+
+
+def test_random_users_reach_the_number_of_queries() -> None:
+    domain = make_domain(lengths=[1 + user % 8 for user in range(300)])
+    queries, users = np.diff(domain.offsets) - 1, np.arange(50, 300)
+    drawn = random_users(domain, users, 200)
+    assert set(drawn) < set(users)
+    assert drawn.tolist() == sorted(set(drawn)) == random_users(domain, users, 200).tolist()
+    assert 200 <= queries[drawn].sum() < 200 + queries.max()
+    assert drawn.max() > 250, "drawn from all, not the first"
+    assert random_users(domain, users, 10_000).tolist() == users.tolist()
+    assert not len(random_users(domain, users[:0], 10))
+
+
+def test_random_users_depend_on_the_seed() -> None:
+    domain, users = make_domain(lengths=[3] * 100), np.arange(100)
+    seeds = (0, 1, (0, 7), (1, 7))
+    assert len({tuple(random_users(domain, users, 20, seed=seed)) for seed in seeds}) == len(seeds)
+    drawn = np.random.default_rng([5, 7]).permutation(users)[:10]
+    assert random_users(domain, users, 20, seed=(5, 7)).tolist() == sorted(drawn)

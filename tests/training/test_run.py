@@ -15,7 +15,7 @@ from prerec_pyro.recommenders.text_baseline import TextBaseline
 from prerec_pyro.training import run as training_run
 from prerec_pyro.training.baseline_configs import BaselineTraining
 from prerec_pyro.training.loop_config import LoopRecipe
-from prerec_pyro.training.run import TrainingRun, shared_budget, some_users
+from prerec_pyro.training.run import TrainingRun, shared_budget
 from tests.support.models import prerec, small_domain, training
 
 TARGET = small_domain("target", num_users=60, seed=2)
@@ -62,17 +62,6 @@ def test_many_domains_share_the_queries_of_three() -> None:
     encoded = [prerec().encode(small_domain(f"d{number}", num_users=30)) for number in range(6)]
     asked = [TrainingRun(encoded[:number], 0, None, None, False, 0).num_validation_queries(1000) for number in (3, 6)]
     assert asked == [1000, 500]
-
-
-def test_some_users_are_a_random_part_with_about_that_many_queries() -> None:
-    domain = small_domain("large", num_users=300)
-    users = np.arange(50, 300)
-    sample = some_users(domain, users, 200, seed=0)
-    assert 200 <= num_queries(domain, sample) < 208, "no user has more than 7"
-    assert set(sample) < set(users)
-    assert sample.tolist() == sorted(set(sample.tolist()))
-    assert sample.tolist() != some_users(domain, users, 200, seed=1).tolist()
-    np.testing.assert_array_equal(some_users(domain, users, 10_000, seed=0), users)
 
 
 @pytest.mark.parametrize("method", ["prerec", "gru4rec"])
