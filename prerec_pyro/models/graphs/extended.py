@@ -18,7 +18,7 @@ from prerec_pyro.models.graphs.plates import per_query, query_plate, whole_plate
 from prerec_pyro.models.interests import Interests, Reading
 from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS, READING, RepeatMixture
 from prerec_pyro.models.likelihoods.softmax import Match, SoftmaxCategorical, observed
-from prerec_pyro.models.networks import PopularityEncoder, one_query_each
+from prerec_pyro.models.networks import one_query_each
 from prerec_pyro.models.priors import Priors
 
 
@@ -53,9 +53,6 @@ class ExtendedGraph(PaperGraph):
         self.interests = Interests(config.num_interests) if config.num_interests > 1 else None
         if self.interests is None:  # S says how interests are read
             self.edges = {**self.edges, "U": self.edges["U"].replace("S", "")}
-        if config.popularity_windows:
-            self.num_windows = 1 + len(OTHER_WINDOWS)
-            self.f_pop = PopularityEncoder(config.latent_dim, self.num_windows)
 
     def make_likelihood(self) -> RepeatMixture:
         """Return the mixture of repeats, matches and background choices."""
@@ -135,6 +132,11 @@ class ExtendedGraph(PaperGraph):
         """Sample D and S of all domains; return those of one, S in nats, ``(..., 1, 6)``."""
         D, S = super().domain(index)
         return DomainNodes(D, None if S is None else self.likelihood.in_nats(S).unsqueeze(-2))
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows that popularity counts in: the domain's own and, as configured, the other ones."""
+        return 1 + len(OTHER_WINDOWS) if self.config.popularity_windows else 1
 
     @property
     def domain_widths(self) -> dict[str, int]:

@@ -62,7 +62,6 @@ class PaperGraph(nn.Module):
     )  # node: its parents
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()  # of the items, for graphs of one's own
-    num_windows: int = 1  # that popularity counts in
 
     def __init__(self, config: GraphConfig, *, num_domains: int, text_dim: int, priors: Priors | None = None) -> None:
         super().__init__()
@@ -72,7 +71,7 @@ class PaperGraph(nn.Module):
         self.f_item = ItemEncoder(B, domain_effect="D" in self.edges["V"], popularity_effect="Z" in self.edges["V"])
         self.f_seq = SequenceEncoder(**config.shapes())
         self.likelihood = self.make_likelihood()
-        self.f_pop = PopularityEncoder(B)
+        self.f_pop = PopularityEncoder(B, self.num_windows)
         register_weights(self, self.priors, B)
 
     def make_likelihood(self) -> Likelihood:
@@ -124,6 +123,11 @@ class PaperGraph(nn.Module):
     def zeros(self, *shape: int) -> Tensor:
         """Return zeros of the type and on the device of the parameters."""
         return self.f_e.linear.weight.new_zeros(shape)
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows that popularity counts in."""
+        return 1
 
     @property
     def layout(self) -> ItemLayout:
