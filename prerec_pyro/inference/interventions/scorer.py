@@ -30,7 +30,6 @@ from prerec_pyro.ranking.screening import Screening
 from prerec_pyro.ranking.users import Users
 
 _ITEMS = 16_384  # whose vectors are made at a time: what is made on the way is as large as they are, several times
-_TOKENS = 4096  # positions that f_seq reads at a time: its layers stay in the CPU cache
 
 __all__ = ["Intervention", "InterventionalScorer", "Parts", "Semantics", "Value"]
 
@@ -193,7 +192,8 @@ class InterventionalScorer:
     @torch.no_grad()
     def users(self, batch: Batch) -> Users:
         """Return the users of a batch as they count under S and the intervention."""
-        return self._users_under(batch := batch.to(self._device), self._effect_scales(batch))
+        batch = batch.to(self._device)
+        return self._users_under(batch, self._effect_scales(batch))
 
     def _users_under(self, batch: Batch, S: Tensor | None) -> Users:
         D, graph = self._domain_node(), self._with_interests
