@@ -161,7 +161,7 @@ def make_scorer(case: str, calibration: Calibration | None = None) -> Interventi
     )
 
 
-def same_lists(scorer, monkeypatch, drop_seen: bool) -> None:
+def assert_streamed_and_dense_lists_agree(scorer, monkeypatch, drop_seen: bool) -> None:
     assert isinstance(scorer, FactoredScorer)
     monkeypatch.setattr(StreamingTopK, "block_queries", lambda self, k: 4)
     histories = known_users(ENCODED, None, None, 3)  # a recommender reads three items, but all are seen
@@ -181,13 +181,13 @@ def same_lists(scorer, monkeypatch, drop_seen: bool) -> None:
 @pytest.mark.parametrize("drop_seen", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_a_model_gives_the_same_lists_streamed_and_dense(case, drop_seen, monkeypatch):
-    same_lists(make_scorer(case), monkeypatch, drop_seen)
+    assert_streamed_and_dense_lists_agree(make_scorer(case), monkeypatch, drop_seen)
 
 
 def test_a_calibrated_model_gives_the_same_lists_streamed_and_dense(monkeypatch):
     values = torch.tensor([[0.0] * NUM_EFFECTS, [0.3, -0.4, 1.1, 0.6, -0.5, 0.4]])
     S = Calibration(torch.tensor([0]), values, torch.tensor([0, 9]), torch.ones(NUM_EFFECTS))
-    same_lists(make_scorer("zero-shot", S), monkeypatch, True)
+    assert_streamed_and_dense_lists_agree(make_scorer("zero-shot", S), monkeypatch, True)
 
 
 def test_a_baseline_gives_the_same_lists_streamed_and_dense(monkeypatch):
@@ -199,7 +199,7 @@ def test_a_baseline_gives_the_same_lists_streamed_and_dense(monkeypatch):
             return history.flatten(0, 1)[positions]
 
     rows = torch.full((ENCODED.num_items,), -1)
-    same_lists(TextScorer(Module(), ENCODED, rows, torch.device("cpu")), monkeypatch, True)
+    assert_streamed_and_dense_lists_agree(TextScorer(Module(), ENCODED, rows, torch.device("cpu")), monkeypatch, True)
 
 
 def test_few_items_are_scored_densely(monkeypatch):

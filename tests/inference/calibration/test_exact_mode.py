@@ -59,8 +59,10 @@ def loss(S: np.ndarray, program: DomainProgram, batches: list) -> tuple[float, n
     return -total + 0.5 * float(S @ S), S - slope["S"][0].numpy()
 
 
-def compare(num_items: int, num_users: int, sharpness: float, uniform: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare the mode with the exact one and, to show that it is not easy to find, that from `uniform` draws alone."""
+def assert_near_the_exact_mode(
+    num_items: int, num_users: int, sharpness: float, uniform: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mode is near the exact one; that from `uniform` draws alone is not, so it is not easy to find."""
     graph = sharp_graph(sharpness)
     encoded = store_of(graph, num_items, num_users)
     exact, program, batches = exact_mode(graph, encoded)
@@ -83,12 +85,12 @@ def compare(num_items: int, num_users: int, sharpness: float, uniform: int, monk
 
 
 def test_on_a_catalogue_of_1000_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(1000, 50, 10.0, 64, monkeypatch)
+    assert_near_the_exact_mode(1000, 50, 10.0, 64, monkeypatch)
 
 
 @pytest.mark.slow
 def test_on_a_catalogue_of_50000_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(50_000, 40, 14.0, 512, monkeypatch)
+    assert_near_the_exact_mode(50_000, 40, 14.0, 512, monkeypatch)
 
 
 def test_the_prior_of_S_is_a_standard_normal() -> None:
