@@ -44,7 +44,7 @@ def test_levels_are_uniform_if_the_model_is_right() -> None:
 
 
 def test_an_overconfident_model_falls_below_the_diagonal() -> None:
-    assert checks_of(sharpness=4.0).miscalibration() < -0.1
+    assert checks_of(sharpness=8.0).miscalibration() < -0.1
     assert checks_of(sharpness=0.2).miscalibration() > checks_of().miscalibration()
 
 
