@@ -4,7 +4,7 @@ Give each domain folder after its option: ``--source d/a --source d/b --target d
 
 Prints a Markdown table, a row for each graph and choice, as it goes, by seed: r-NDCG in the sources themselves (the
 mean over their validation users, each ranked by eq. 6 before S is estimated, which decides when training stops), then
-Recall and r-NDCG in the target at the prior mean of S and calibrated; a graph without S has no calibration.
+Recall and r-NDCG in the target, plain and calibrated; a graph without S has no calibration.
 ``--part`` names some of the rows.
 """
 

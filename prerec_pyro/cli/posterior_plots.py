@@ -60,7 +60,7 @@ def _panels(posterior: Posterior, most: int = _MOST_ROWS) -> dict[str, pd.DataFr
         shown = part
         if len(part) > most:
             shown = part.loc[part["mean"].abs().sort_values(ascending=False).index[:most]]
-        unit = "prior standard deviations" if site == "S" else "latent units"
+        unit = "standard deviations between domains" if site == "S" else "latent units"
         selection = f", {len(shown)} largest of {len(part)}" if len(shown) < len(part) else ""
         panels[f"{site} of {posterior.domain}{selection} ({unit})"] = shown
     return panels

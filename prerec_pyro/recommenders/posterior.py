@@ -7,6 +7,7 @@ from typing import Any
 
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.splits import SplitName, split_users
+from prerec_pyro.inference.calibration.prediction import PredictedPrior
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.predictive_checks import PredictiveChecks, held_out_checks
 from prerec_pyro.inference.posterior.result import Method, Posterior
@@ -22,6 +23,7 @@ def posterior_of(
     *,
     split_seed: int = 0,
     users: SplitName | None = None,
+    prior_S: PredictedPrior | None = None,
     **settings: Any,
 ) -> Posterior:
     """Return the posterior of a domain's D, S and lifted weights given the log of some of its users.
@@ -42,6 +44,8 @@ def posterior_of(
         Part of the split whose log is used. None takes the training users of a new domain, and the validation users
         of a domain that the model was trained on. Items and networks were fitted to the training users there, so their
         choices look easier to predict than those of any other users.
+    prior_S
+        Prior of S of a new store, from `prior_of_store`; None is the prior between domains.
     settings
         Fields of `PosteriorConfig`: ``draws``, ``chains``, ``queries``, ``seed``, …
 
@@ -54,7 +58,7 @@ def posterior_of(
     default: SplitName = "train" if sources.row(encoded.domain) is None else "validation"
     part = users or default
     rows = split_users(encoded.domain, split_seed).users(part)
-    posterior = infer_posterior(graph.eval(), sources, encoded, rows, method, **settings)
+    posterior = infer_posterior(graph.eval(), sources, encoded, rows, method, prior_S=prior_S, **settings)
     return dataclasses.replace(posterior, facts=posterior.facts | {"users": part, "split_seed": split_seed})
 
 
@@ -66,6 +70,7 @@ def checks_on_others(
     *,
     queries: int = 1000,
     seed: int = 0,
+    prior_S: PredictedPrior | None = None,
 ) -> PredictiveChecks:
     """Return the predictive checks of a posterior on users whose log it was not given.
 
@@ -81,6 +86,8 @@ def checks_on_others(
         Number of queries, drawn at random.
     seed
         Seed of queries and drawn items.
+    prior_S
+        As in `posterior_of`.
 
     Raises
     ------
@@ -89,4 +96,6 @@ def checks_on_others(
     """
     part: SplitName = "validation" if posterior.facts["users"] == "train" else "test"
     users = split_users(encoded.domain, posterior.facts["split_seed"]).users(part)
-    return held_out_checks(graph.eval(), sources, encoded, posterior, users, queries=queries, seed=seed)
+    return held_out_checks(
+        graph.eval(), sources, encoded, posterior, users, queries=queries, seed=seed, prior_S=prior_S
+    )

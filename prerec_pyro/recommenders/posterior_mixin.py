@@ -9,7 +9,7 @@ import numpy as np
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.inference.calibration.fit import calibrate
-from prerec_pyro.inference.calibration.stores import predicted_scales
+from prerec_pyro.inference.calibration.stores import predicted_scales, prior_of_store
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
@@ -97,11 +97,16 @@ class PosteriorMixin:
     def posterior(
         self: _Model, domain: Domain | EncodedDomain, method: Method = "laplace", **settings: Any
     ) -> Posterior:
-        """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`."""
+        """Return the posterior of a domain's D, S and lifted weights given its log; see `posterior_of`.
+
+        The prior of S of a new store is its prediction from the store's features, as in `calibrate`.
+        """
         from prerec_pyro.recommenders.posterior import posterior_of
 
-        encoded, seed = self.encoded(domain).whitened(self.whitening), self.facts.get("split_seed", 0)
-        return posterior_of(self.graph, self.sources, encoded, method, **{"split_seed": seed} | settings)
+        encoded, settings = self.encoded(domain), {"split_seed": self.facts.get("split_seed", 0)} | settings
+        prior_S = prior_of_store(self.graph, self.sources, encoded)
+        encoded = encoded.whitened(self.whitening)
+        return posterior_of(self.graph, self.sources, encoded, method, prior_S=prior_S, **settings)
 
     def check_posterior(
         self: _Model, domain: Domain | EncodedDomain, posterior: Posterior, **settings: Any
@@ -109,5 +114,7 @@ class PosteriorMixin:
         """Return how well a posterior predicts users whose log it was not given; see `checks_on_others`."""
         from prerec_pyro.recommenders.posterior import checks_on_others
 
-        encoded = self.encoded(domain).whitened(self.whitening)
-        return checks_on_others(self.graph, self.sources, encoded, posterior, **settings)
+        encoded = self.encoded(domain)
+        prior_S = prior_of_store(self.graph, self.sources, encoded)
+        encoded = encoded.whitened(self.whitening)
+        return checks_on_others(self.graph, self.sources, encoded, posterior, prior_S=prior_S, **settings)

@@ -36,8 +36,9 @@ from prerec_pyro.training.run import TrainingRun, ValidationUsers
 class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
     """The pre-trained causal recommender.
 
-    In a domain that it was not trained on, it recommends zero-shot, with S at its prior mean. Wrap it in
-    `CalibratedPreRec` to estimate S from the domain's log first, as the command line does by default.
+    In a domain that it was not trained on, it recommends zero-shot, with S as the features of the domain predict it, or
+    at its prior mean with fewer than two sources. Wrap it in `CalibratedPreRec` to estimate S from the domain's log
+    first, as the command line does by default.
 
     Parameters
     ----------

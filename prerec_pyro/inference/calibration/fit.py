@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.evidence import Evidence, gather
-from prerec_pyro.inference.calibration.prediction import Prediction
+from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction
 from prerec_pyro.inference.calibration.stores import PredictedScales
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import InterventionalScorer
@@ -119,16 +119,16 @@ def posterior_mode(
         Mean and standard deviation of S in nats; None: 0, and those between domains.
     """
     spread = graph.likelihood.spread.cpu().double()
-    mean, std = (torch.zeros_like(spread), spread) if prior is None else (part.cpu().double() for part in prior)
+    prior = Prediction(torch.zeros_like(spread), spread) if prior is None else prior
+    prior_of_S = PredictedPrior.of(graph.priors.S, prior, spread)
     if not len(evidence):
-        return mean / spread
+        return prior_of_S.mean
     S = start.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
 
     def loss() -> Tensor:
         chosen = choice_log_probs(graph, evidence, (S * spread).float())
-        units = (S * spread - mean) / std
-        value = -chosen.double().sum() - graph.priors.S(torch.zeros_like(S)[None]).log_prob(units[None]).sum()
+        value = -chosen.double().sum() - prior_of_S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
         (S.grad,) = torch.autograd.grad(value, S)  # and none of the graph's parameters, which may be in training
         return value
 

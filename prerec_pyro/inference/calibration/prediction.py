@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyro.distributions as dist
 import torch
 from torch import Tensor
+from torch.distributions.transforms import AffineTransform
+
+from prerec_pyro.models.priors import Prior
 
 REACHES = (0.5, 1.0, 2.0, 4.0)
 """Distances between stores, in units of the features, that the likelihood chooses from."""
@@ -28,6 +33,58 @@ class Prediction(NamedTuple):
 
     mean: Tensor
     std: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedPrior:
+    """Prior of S of a store: the prior between domains, moved to a prediction and scaled to its width.
+
+    ``S = mean + std * u`` with u from the prior between domains.
+
+    Attributes
+    ----------
+    between
+        Prior of S between domains, in units of their ``spread``.
+    mean, std
+        ``(num_effects,)`` of the prediction, in the same units.
+
+    Examples
+    --------
+    >>> from prerec_pyro.priors import Normal
+    >>> found = Prediction(mean=torch.tensor([1.0, 1.0]), std=torch.tensor([0.5, 0.25]))
+    >>> prior = PredictedPrior.of(Normal(1.0), found, spread=torch.tensor([2.0, 0.5]))
+    >>> prior.mean, prior.std
+    (tensor([0.5000, 2.0000]), tensor([0.2500, 0.5000]))
+    """
+
+    between: Prior
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, between: Prior, prediction: Prediction, spread: Tensor) -> PredictedPrior:
+        """Return the prior for a prediction in nats.
+
+        Parameters
+        ----------
+        between
+            Prior of S between domains.
+        prediction
+            Mean and standard deviation in nats.
+        spread
+            ``(num_effects,)`` standard deviation of S between domains, in nats.
+        """
+        return cls(between, *(part.to(spread) / spread for part in prediction))
+
+    def __call__(self, loc: Tensor) -> dist.TorchDistribution:
+        """Return the distribution of S; `loc`, ``(..., num_effects)``, is the location of u and usually 0."""
+        move = AffineTransform(self.mean.to(loc), self.std.to(loc), event_dim=1)
+        return dist.TransformedDistribution(self.between(loc), [move])
+
+    @property
+    def width(self) -> int:
+        """Number of effects: the prior is for this width alone."""
+        return len(self.mean)
 
 
 def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Tensor) -> Prediction:

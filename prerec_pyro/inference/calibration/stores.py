@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
+from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction, predict_effect_scales
 from prerec_pyro.inference.calibration.store_features import features_over_time, store_features
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
@@ -82,3 +82,19 @@ def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain
     since, seen = features_over_time(store)
     spread = graph.likelihood.spread.cpu()
     return PredictedScales(since, [predict_effect_scales(S, features, row, spread) for row in seen])
+
+
+def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) -> PredictedPrior | None:
+    """Return the prior of S of a store given its whole log, from `predicted_scales`; None where that is None.
+
+    Parameters
+    ----------
+    graph, sources
+        The trained model.
+    store
+        The store; its texts as the encoder gives them, not whitened.
+    """
+    predicted = predicted_scales(graph, sources, store)
+    if predicted is None or not isinstance(graph, ExtendedGraph):
+        return None
+    return PredictedPrior.of(graph.priors.S, predicted.steps[-1], graph.likelihood.spread)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.prediction import PredictedPrior
 from prerec_pyro.inference.posterior.evaluation import evaluate_posterior
 from prerec_pyro.inference.posterior.gaussian import Schedule, laplace, variational
 from prerec_pyro.inference.posterior.mode import Mode, find_mode
@@ -57,6 +58,8 @@ def infer_posterior(
     encoded: EncodedDomain,
     users: np.ndarray,
     method: Method = "laplace",
+    *,
+    prior_S: PredictedPrior | None = None,
     **settings: Any,
 ) -> Posterior:
     """Return the posterior of one domain's low-dimensional latents given the log of some users.
@@ -73,6 +76,8 @@ def infer_posterior(
     method
         ``"delta"`` for the mode; ``"laplace"``, ``"normal"`` and ``"low_rank"`` for Gaussians; ``"nuts"`` for Markov
         chains.
+    prior_S
+        Prior of S of a new store, from `prior_of_store`; None is the prior between domains.
     settings
         Fields of `PosteriorConfig`.
 
@@ -83,25 +88,16 @@ def infer_posterior(
     """
     check_method(method)
     config = _checked(settings)
-    sites = latent_sites(graph)
-    if not sites and method != "delta":
-        raise InputError(f"method {method!r}: the graph of this model has no D and no S; use 'delta'")
-    latents = sites if config.latents is None else config.latents
-    if unknown := set(latents) - set(sites):
-        raise InputError(
-            f"latents: {', '.join(sorted(unknown))} is unknown; this model has {', '.join(sites) or 'none'}"
-        )
-    if sites and not latents:
-        raise InputError(f"latents: none is left; name some of {', '.join(sites)}")
+    latents = _checked_latents(graph, method, config.latents)
     sample = sample_log(encoded, users, max_log=config.max_log, queries=config.queries, seed=config.seed)
     scores = sample.num_evaluated * encoded.num_items
     dtype = torch.float64 if scores <= MAX_DOUBLE_SCORES else torch.float32
-    program = program_of(graph, sources, encoded, latents, dtype)
+    program = program_of(graph, sources, encoded, latents, dtype, prior_S)
     facts = _facts(program, sample, config)
     points: dict[str, Tensor] = {}
     statistics: dict[str, Tensor] = {}
     if program.sites:
-        mode = find_mode(program, sample, point_estimates(graph, sources, encoded))
+        mode = find_mode(program, sample, point_estimates(graph, sources, encoded, prior_S))
         points, statistics, details = _draw(program, mode, method, config)
         facts |= {"rounds": mode.rounds, "last_gain": mode.last_gain} | details
     else:  # PreRec_n has no latent; only the choices are random
@@ -112,18 +108,27 @@ def infer_posterior(
     )
 
 
-def point_estimates(graph: Graph, sources: TrainedDomains, encoded: EncodedDomain) -> dict[str, Tensor]:
+def point_estimates(
+    graph: Graph, sources: TrainedDomains, encoded: EncodedDomain, prior_S: PredictedPrior | None = None
+) -> dict[str, Tensor]:
     """Return D (1, B), S (1, num_effects) and lifted weights (B,) that serve the domain: its MAP, or the prior mean."""
     sites, device = latent_sites(graph), graph.f_e.linear.weight.device
     row, widths = sources.row(encoded.domain), graph.domain_widths
     trained = {} if row is None else {s: sources.nodes[s][row : row + 1] for s in DOMAIN_NODES if s in sources.nodes}
+    if prior_S is not None and row is None:
+        trained = {"S": prior_S.mean[None].to(device)}
     found = {site: trained.get(site, torch.zeros(1, widths[site], device=device)) for site in sites if site in widths}
     weights = sources.weights(graph)
     return found if weights is None else found | {site: weights._asdict()[site] for site in graph.lifted}
 
 
 def program_of(
-    graph: Graph, sources: TrainedDomains, encoded: EncodedDomain, latents: Sequence[str], dtype: torch.dtype
+    graph: Graph,
+    sources: TrainedDomains,
+    encoded: EncodedDomain,
+    latents: Sequence[str],
+    dtype: torch.dtype,
+    prior_S: PredictedPrior | None = None,
 ) -> DomainProgram:
     """Return the program of a domain in which `latents` are random and everything else is fixed at its MAP."""
     row = sources.row(encoded.domain)
@@ -131,8 +136,8 @@ def program_of(
     known = {name: value for name, value in nodes.items() if name == "V_decentered"}
     scales = {site for of_node in graph.hypers.values() for site in of_node}
     known |= {site: value for site, value in sources.nodes.items() if site in scales}
-    points = point_estimates(graph, sources, encoded)
-    return DomainProgram(graph, known | {s: v.detach() for s, v in points.items() if s not in latents}, dtype)
+    points = point_estimates(graph, sources, encoded, prior_S)
+    return DomainProgram(graph, known | {s: v.detach() for s, v in points.items() if s not in latents}, dtype, prior_S)
 
 
 def _draw(
@@ -183,3 +188,18 @@ def _checked(settings: dict[str, Any]) -> PosteriorConfig:
         name = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(PosteriorConfig.model_fields)
         raise InputError(f"posterior: {name}: {first['msg']}; settings are {allowed}") from None
+
+
+def _checked_latents(graph: Graph, method: Method, named: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the named latents, or all that the graph has."""
+    sites = latent_sites(graph)
+    if not sites and method != "delta":
+        raise InputError(f"method {method!r}: the graph of this model has no D and no S; use 'delta'")
+    latents = sites if named is None else named
+    if unknown := set(latents) - set(sites):
+        raise InputError(
+            f"latents: {', '.join(sorted(unknown))} is unknown; this model has {', '.join(sites) or 'none'}"
+        )
+    if sites and not latents:
+        raise InputError(f"latents: none is left; name some of {', '.join(sites)}")
+    return latents

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.calibration.prediction import PredictedPrior
 from prerec_pyro.inference.posterior.fit import program_of
 from prerec_pyro.inference.posterior.program import DOMAIN_NODES, DomainProgram, Values
 from prerec_pyro.inference.posterior.result import Posterior
@@ -104,6 +105,7 @@ def held_out_checks(
     queries: int = 1000,
     num_draws: int = 20,
     seed: int = 0,
+    prior_S: PredictedPrior | None = None,
 ) -> PredictiveChecks:
     """Return the checks on queries of some users.
 
@@ -121,6 +123,8 @@ def held_out_checks(
         Number of posterior draws that P(R) is averaged over.
     seed
         Seed of queries, ties and drawn items.
+    prior_S
+        As in `infer_posterior`: S stands at its mean where the posterior has no draws of it.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def held_out_checks(
         If no user has two events.
     """
     sample = sample_log(encoded, users, max_log=None, queries=queries, seed=seed)
-    program = program_of(graph, sources, encoded, tuple(posterior.draws), torch.float32)
+    program = program_of(graph, sources, encoded, tuple(posterior.draws), torch.float32, prior_S)
     latents = _latents(posterior, num_draws, program.device)
     generator = torch.Generator().manual_seed(seed)
     parts, events = [], []

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.inference.calibration.prediction import PredictedPrior
 from prerec_pyro.inference.guides.delta import PointMass
 from prerec_pyro.inference.guides.map_guide import fixed_hyperpriors, noncentered
 from prerec_pyro.inference.posterior.traces import choice_distribution, log_prob_sum, site_value
@@ -81,6 +82,8 @@ class DomainProgram(nn.Module):
         fixed at the value where inference starts.
     dtype
         Precision of all arithmetic.
+    prior_S
+        Prior of S of a new store, from `prior_of_store`; None is the prior between domains, that of the graph.
 
     Attributes
     ----------
@@ -93,10 +96,17 @@ class DomainProgram(nn.Module):
         prior has both.
     """
 
-    def __init__(self, graph: Graph, known: Values, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        known: Values,
+        dtype: torch.dtype = torch.float32,
+        prior_S: PredictedPrior | None = None,
+    ) -> None:
         super().__init__()
         text_dim = graph.f_e.linear.in_features
-        self.graph = type(graph)(graph.config, num_domains=1, text_dim=text_dim, priors=graph.priors)
+        priors = graph.priors if prior_S is None else dataclasses.replace(graph.priors, S=prior_S)
+        self.graph = type(graph)(graph.config, num_domains=1, text_dim=text_dim, priors=priors)
         self.graph.load_state_dict(graph.state_dict())
         self.graph.to(graph.f_e.linear.weight.device).to(dtype).eval()
         self.f_e = self.graph.f_e
@@ -217,14 +227,22 @@ class DomainProgram(nn.Module):
         """Return location and scale of the prior of a site, or 0 and 1 if it lacks one of them."""
         dim = self.graph.domain_widths.get(site, self.graph.config.latent_dim)
         zero = torch.zeros((1, dim) if site in DOMAIN_NODES else dim, dtype=self.dtype, device=self.device)
-        fn = getattr(self.graph.priors, site)(zero)
-        base = fn.base_dist if hasattr(fn, "base_dist") else fn
-        if {"loc", "scale"} <= set(base.arg_constraints):
-            return base.loc.expand(zero.shape), base.scale.expand(zero.shape)
-        return zero, torch.ones_like(zero)
+        prior = getattr(self.graph.priors, site)
+        if isinstance(prior, PredictedPrior):
+            loc, scale = _location_and_scale(prior.between(zero), zero)
+            return prior.mean.to(zero) + prior.std.to(zero) * loc, prior.std.to(zero) * scale
+        return _location_and_scale(prior(zero), zero)
 
     def _is_no_latent(self, msg: Mapping[str, Any]) -> bool:
         return msg["type"] == "sample" and msg["name"].removesuffix(_UNIT) not in self.sites
+
+
+def _location_and_scale(fn: dist.TorchDistribution, zero: Tensor) -> tuple[Tensor, Tensor]:
+    """Return location and scale of a distribution, of the shape of `zero`; 0 and 1 if it lacks one of them."""
+    base = fn.base_dist if hasattr(fn, "base_dist") else fn
+    if {"loc", "scale"} <= set(base.arg_constraints):
+        return base.loc.expand(zero.shape), base.scale.expand(zero.shape)
+    return zero, torch.ones_like(zero)
 
 
 class AffineReparam(Reparam):

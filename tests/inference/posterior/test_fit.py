@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.posterior.diagnostics import convergence, k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
@@ -16,6 +17,8 @@ from tests.support.models import seen_matrix, small_encoded, small_graph
 
 ENCODED = small_encoded(num_items=15, num_users=40)
 ALL_USERS = np.arange(40)
+BETWEEN_DOMAINS = Prediction(torch.zeros(4), torch.ones(4))  # in units of spread
+PREDICTED = Prediction(torch.tensor([-0.9, 1.2, 0.8, -1.0]), torch.tensor([0.7, 0.9, 1.2, 0.8]))
 
 
 def infer(method: str, encoded=ENCODED, graph=None, **settings: object):
@@ -25,7 +28,7 @@ def infer(method: str, encoded=ENCODED, graph=None, **settings: object):
     )
 
 
-def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
+def posterior_of_S_on_a_grid(graph, prior: Prediction) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of S by brute force: the density of the mixture as it is defined, on a grid.
 
     With one interest S has four coordinates.
@@ -35,9 +38,9 @@ def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
     sample = sample_log(ENCODED, ALL_USERS, max_log=None, queries=None)
     scorer, (s1, s2, s3, s4) = InterventionalScorer(graph, ENCODED, Intervention({})), graph.likelihood.spread.tolist()
     axis = np.linspace(-6, 6, 49)
+    p1, p2, p3, p4 = (-0.5 * ((axis - m) / s) ** 2 for m, s in zip(*(part.tolist() for part in prior), strict=True))
     w_r, w_o = float(graph.likelihood.w_r), float(graph.likelihood.w_o)
-    log_p, log_p3 = np.zeros((49, 49, 49)), -0.5 * axis**2
-    log_p -= 0.5 * (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)  # S_1, S_2, S_4
+    log_p, log_p3 = p1[:, None, None] + p2[:, None] + p4, p3
     new = np.exp(w_o + s4 * axis)
     background_rate = new / (1 + new)
     for batch in sample.batches(sample.given):
@@ -73,15 +76,17 @@ def posterior_of_S_on_a_grid(graph) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(margins @ axis**2 - mean**2)
 
 
-def test_nuts_agrees_with_brute_force() -> None:
+@pytest.mark.parametrize("prior", [BETWEEN_DOMAINS, PREDICTED], ids=["between domains", "predicted"])
+def test_nuts_agrees_with_brute_force(prior: Prediction) -> None:
     graph = small_graph(graph="extended", num_interests=1).eval()
-    mean, sd = posterior_of_S_on_a_grid(graph)
-    found = infer("nuts", graph=graph, latents=("S",), draws=300, chains=2, warmup=100)
+    mean, sd = posterior_of_S_on_a_grid(graph, prior)
+    prior_S = None if prior is BETWEEN_DOMAINS else PredictedPrior.of(graph.priors.S, prior, torch.ones(4))
+    found = infer("nuts", graph=graph, latents=("S",), draws=300, chains=2, warmup=100, prior_S=prior_S)
     S = found.draws["S"].double().numpy()
     error = sd / np.sqrt(convergence(S)["ess_bulk"])
     assert (np.abs(S.mean((0, 1)) - mean) < 4 * error).all()
     np.testing.assert_allclose(S.std((0, 1)), sd, rtol=0.2)
-    assert (sd < 0.85).sum() >= 3, "the choices say something"
+    assert (sd < 0.85 * prior.std.numpy()).sum() >= 3, "the choices say something"
 
 
 @pytest.mark.slow
