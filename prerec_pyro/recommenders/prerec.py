@@ -15,11 +15,16 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference.calibration.stores import remember_stores
+from prerec_pyro.inference.calibration.stores import (
+    predicted_scales,
+    remember_stores,
+    start_at_prediction,
+    stores_from,
+)
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
-from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
+from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.config import GraphConfig
 from prerec_pyro.models.graphs.registry import Graph, GraphClass, choose_graph, graph_name
 from prerec_pyro.models.priors import Priors
@@ -195,10 +200,11 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this model does not change.
 
-        All parameters move. D_k, S and the item offsets start at their prior means, lifted weights at their MAP, and
-        f_e is rotated to the texts of this domain (`TextEncoder.rotate_to`). S is estimated from the log at the end
-        (`EffectScaleUpdate`). Training stops early on validation users, and the start is epoch 0: with too little to
-        learn from, the result is the zero-shot model, calibrated if that helps.
+        All parameters move. D_k and the item offsets start at their prior means, S where the features of the catalogue
+        predict it, lifted weights at their MAP, and f_e is rotated to the texts of this domain
+        (`TextEncoder.rotate_to`). S is estimated from the log at the end (`EffectScaleUpdate`). Training stops early on
+        validation users, and the start is epoch 0: with too little to learn from, the result is the zero-shot model,
+        calibrated if that helps.
 
         Parameters
         ----------
@@ -215,7 +221,8 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         InputError
             If this model is not trained, or the domain has no training query.
         """
-        old, encoded = self.graph, self.encoded_once([domain])[0].whitened(self.whitening)
+        old, store = self.graph, self.encoded_once([domain])[0]
+        encoded = store.whitened(self.whitening)
         check_texts(encoded, old.f_e.linear.in_features)
         encoded = encoded.in_windows(old.num_windows)
         seed = (training or self.training).seed
@@ -227,10 +234,11 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         new.graph.load_state_dict(old.state_dict())
         new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
+        moved = start_at_prediction(new.graph, new.sources, predicted_scales(old, self.sources, store))
         fit = new._train(run, training)
-        new.sources.nodes |= {name: self.sources.nodes[name] for name in STORES if name in self.sources.nodes}
         if fit.update is not None:
-            fit.update.after_fine_tuning()
+            moved = moved + fit.update.after_fine_tuning()
+        new.sources.nodes |= stores_from(self.sources, moved)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 

@@ -59,17 +59,18 @@ class EffectScaleUpdate:
     validation: Callable[[ValidationUsers, int], float]
     seed: int
 
-    def after_fine_tuning(self) -> None:
-        """Make the mode of S of the one domain part of the parameters.
+    def after_fine_tuning(self) -> Tensor:
+        """Make the mode of S of the one domain part of the parameters; return how far S = 0 moved, in nats.
 
         The change is undone if validation users rank worse with it, where S comes from little data: from a sample of
         the training queries, or from fewer than `MIN_DECISION_QUERIES` validation queries.
         """
         encoded, users = self.run.parts[0]
         if self.run.num_samples is None and Source(encoded, users, 0, 0).num_queries >= MIN_DECISION_QUERIES:
-            self._absorb()
-        else:
-            self._unless_worse(self._absorb)
+            return self._absorb()
+        moved: list[Tensor] = []
+        kept = self._unless_worse(lambda: moved.append(self._absorb()))
+        return moved[0] if kept else torch.zeros_like(moved[0])
 
     def after_pre_training(self) -> None:
         """Fit the hyperprior of S to the modes of all domains.
@@ -108,9 +109,11 @@ class EffectScaleUpdate:
     def _learn(self) -> None:
         self.sources.nodes["S"] = fit_hyperprior(self.graph, self._modes(), self._W_z)
 
-    def _absorb(self) -> None:
+    def _absorb(self) -> Tensor:
         (S,) = self._modes()
-        absorb(self.graph, S * self.graph.likelihood.spread, self._W_z)
+        nats = S * self.graph.likelihood.spread
+        absorb(self.graph, nats, self._W_z)
+        return nats
 
     def _modes(self) -> Tensor:
         """Return the posterior mode of S of each domain, ``(num_domains, num_effects)``."""
@@ -120,8 +123,8 @@ class EffectScaleUpdate:
             S.append(found.values[-1].to(self.graph.likelihood.spread))
         return torch.stack(S)
 
-    def _unless_worse(self, change: Callable[[], None]) -> None:
-        """Make a change, and undo it if validation users then rank worse.
+    def _unless_worse(self, change: Callable[[], None]) -> bool:
+        """Make a change, and undo it if validation users then rank worse; return whether it is kept.
 
         The networks know the few rows that S is estimated from by heart, so the estimate is too confident. The queries
         of an epoch are too few to show it.
@@ -129,8 +132,9 @@ class EffectScaleUpdate:
         before, after, undo = self._tried(change, MIN_DECISION_QUERIES)
         if after < before:
             undo()
+        return after >= before
 
-    def _tried(self, change: Callable[[], None], queries: int) -> tuple[float, float, Callable[[], None]]:
+    def _tried(self, change: Callable[[], object], queries: int) -> tuple[float, float, Callable[[], None]]:
         """Make a change; return the validation scores before and after it, and a function that undoes it."""
         graph, nodes = {name: value.clone() for name, value in self.graph.state_dict().items()}, self.sources.nodes
         before = self.validation(self.run.parts, queries)

@@ -12,6 +12,8 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.inference.calibration.fit import calibrate
+from prerec_pyro.inference.calibration.prediction import Prediction
+from prerec_pyro.inference.calibration.stores import PredictedScales, predicted_scales
 from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommenders import prerec as recommender
@@ -54,16 +56,28 @@ def turned(model) -> PreRec:
     return other
 
 
+def start_of(model) -> torch.Tensor:
+    """S of the target as its catalogue predicts it, in units of its spread."""
+    predicted = predicted_scales(model.graph, model.sources, model.encode(TARGET))
+    assert predicted is not None
+    start = predicted.steps[0].mean / model.graph.likelihood.spread
+    assert start.abs().max() > 1e-3
+    return start
+
+
 def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
-    """Nothing learnt: f_e turned, D and the offsets at their prior means, S where the validation users put it, or 0."""
+    """Nothing learnt: f_e turned, D and the offsets at their prior means, S as predicted or as the log says."""
+    start, spread = start_of(model), model.graph.likelihood.spread
     new, model = model.fine_tune(TARGET, training=training(epochs=0)), turned
     encoded = new.encode(TARGET)
-    S = calibrate(model.scorer(encoded), encoded, split_users(TARGET).validation, only_last=True).values[-1]
+    prior = PredictedScales(np.empty(0, np.int64), [Prediction(start * spread, spread)])
+    users = split_users(TARGET).validation
+    S = calibrate(model.scorer(encoded), encoded, users, only_last=True, predicted=prior).values[-1]
     parts = split_users(TARGET).validation, split_users(TARGET).test
     ours = [evaluate(new, encoded, part, k_percent=20).ranking.compute() for part in parts]
     for_S, for_0 = (
         [evaluate(_Under(model, {"S": value}), encoded, part, k_percent=20).ranking.compute() for part in parts]
-        for value in (S, torch.zeros(6))
+        for value in (S, start)
     )
     assert for_S[0]["r_ndcg"] != for_0[0]["r_ndcg"]
     better = max(for_S, for_0, key=lambda found: found[0]["r_ndcg"])
@@ -72,9 +86,11 @@ def test_epoch_0_is_zero_shot_calibrated_where_that_helps(turned, model):
 
 def test_S_becomes_part_of_the_parameters(model, monkeypatch):
     monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda self: torch.full((1, 6), 0.5))
-    monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change())
+    monkeypatch.setattr(EffectScaleUpdate, "_unless_worse", lambda self, change: change() or True)
     new = model.fine_tune(TARGET, training=training(epochs=0))
-    change = 0.5 * model.graph.likelihood.spread
+    change = (start_of(model) + 0.5) * model.graph.likelihood.spread
+    S, moved = (one.sources.nodes["S_sources"] for one in (model, new))
+    torch.testing.assert_close(moved, S - change)
     torch.testing.assert_close(new.graph.likelihood.w_o, model.graph.likelihood.w_o + change[3])
     torch.testing.assert_close(new.graph.likelihood.w_r, model.graph.likelihood.w_r + change[2])
     torch.testing.assert_close(new.graph.f_seq.log_length, model.graph.f_seq.log_length + change[0])
@@ -96,7 +112,8 @@ def test_an_S_that_ranks_validation_users_worse_is_not_taken(turned, model, monk
     """A few rows can put S anywhere: so strong a liking for the popular, or dislike, is undone."""
     parts = [(model.encode(TARGET), split_users(TARGET).validation)]
     places = [torch.zeros(6), *(far * one for one in torch.eye(6)[:4] for far in (-30.0, -2.0, 2.0, 30.0))]
-    scores = [validation_score(_Under(turned, {"S": S}), parts, 50.0, MIN_DECISION_QUERIES) for S in places]
+    start = start_of(model)
+    scores = [validation_score(_Under(turned, {"S": start + S}), parts, 50.0, MIN_DECISION_QUERIES) for S in places]
     assert min(scores) < scores[0] < max(scores)
     for S, score in zip(places, scores, strict=True):
         monkeypatch.setattr(EffectScaleUpdate, "_modes", lambda *a, S=S: S[None])
@@ -167,7 +184,7 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
     trained = []
     step, forward = Trainer.step, SequenceEncoder.forward
     monkeypatch.setattr(Trainer, "step", lambda self, *b: trained.append(w_h_of(self)) or step(self, *b))
-    monkeypatch.setattr(EffectScaleUpdate, "after_fine_tuning", lambda self: None)
+    monkeypatch.setattr(EffectScaleUpdate, "after_fine_tuning", lambda self: torch.zeros(6))
     monkeypatch.setattr(EffectScaleUpdate, "score_after", lambda self: self.validation(self.run.parts, 0))
     before = model.graph.likelihood.w_h.item()
     assert before != 0.0
@@ -177,8 +194,9 @@ def test_w_h_and_the_length_stand_aside_in_training_and_are_back_afterwards(mode
         SequenceEncoder, "forward", lambda self, *a: lengths.append(self.log_length.item()) or forward(self, *a)
     )
     new = model.fine_tune(TARGET, training=still)
-    assert {round(length, 5) for length in lengths} == {0.5, round(math.log(model.config.sharpness), 5)}
-    assert new.graph.f_seq.log_length.item() == pytest.approx(0.5)
+    start = 0.5 + float(start_of(model)[0] * model.graph.likelihood.spread[0])
+    assert {round(length, 5) for length in lengths} == {round(start, 5), round(math.log(model.config.sharpness), 5)}
+    assert new.graph.f_seq.log_length.item() == pytest.approx(start)
     assert set(trained) == {0.0}
     assert new.graph.likelihood.w_h.item() == before
     assert new.graph.likelihood.w_h.requires_grad

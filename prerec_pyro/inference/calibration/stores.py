@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.inference.calibration.hyperprior import absorb
 from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction, predict_effect_scales
 from prerec_pyro.inference.calibration.store_features import features_over_time, store_features
 from prerec_pyro.inference.interventions.effect_scales import Calibration
@@ -98,3 +99,29 @@ def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) 
     if predicted is None or not isinstance(graph, ExtendedGraph):
         return None
     return PredictedPrior.of(graph.priors.S, predicted.steps[-1], graph.likelihood.spread)
+
+
+def start_at_prediction(graph: Graph, sources: TrainedDomains, predicted: PredictedScales | None) -> Tensor:
+    """Make S = 0 of a model that is to be fine-tuned on a store what its catalogue predicts; return the move in nats.
+
+    Parameters
+    ----------
+    graph, sources
+        The model before fine-tuning; its parameters change.
+    predicted
+        S of the store; None: nothing changes.
+    """
+    weights = sources.weights(graph)
+    if predicted is None or weights is None or not isinstance(graph, ExtendedGraph):
+        return torch.zeros(())
+    nats = predicted.steps[0].mean.to(weights.W_z.device)
+    absorb(graph, nats, weights.W_z)
+    return nats
+
+
+def stores_from(sources: TrainedDomains, moved: Tensor) -> dict[str, Tensor]:
+    """Return what is kept of the sources of another model, in which S = 0 has moved by so many nats."""
+    if any(name not in sources.nodes for name in STORES):
+        return {}
+    S, features = (sources.nodes[name] for name in STORES)
+    return {STORES[0]: S - moved.to(S), STORES[1]: features}
