@@ -15,6 +15,7 @@ from prerec_pyro.data.batching.histories import Seen, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.stores import prior_of_store
 from prerec_pyro.inference.interventions.backdoor import AveragedScorer
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
 from prerec_pyro.inference.prior.draws import prior_draws
@@ -28,6 +29,8 @@ def domain_draws(
     model: CausalModel, domain: Domain | EncodedDomain, *, num_draws: int = NUM_DRAWS, seed: int = 0
 ) -> dict[str, Tensor]:
     """Return draws of D and S from their prior, which holds all that is known about a new domain.
+
+    The prior of S is the prediction from the features of the store; see `prior_of_store`.
 
     Parameters
     ----------
@@ -66,7 +69,11 @@ def domain_draws(
             f"domain {name!r}: the model was trained on it, so its uncertainty is the posterior of D and S and not the "
             "prior; give draws of the posterior, such as model.posterior(domain).thinned(64)"
         )
-    return prior_draws(graph, num_draws, nodes=("D", "S"), seed=seed)
+    drawn = prior_draws(graph, num_draws, nodes=("D", "S"), seed=seed)
+    predicted = prior_of_store(graph, model.sources, model.encoded(domain))
+    if predicted is not None:
+        drawn["S"] = (predicted.mean + predicted.std * drawn["S"].to(predicted.mean)).to(drawn["S"])
+    return drawn
 
 
 def uncertain_lists(

@@ -43,6 +43,7 @@ class EncodedDomain:
     slots: np.ndarray
     whitening: float = 0.0
     other_windows: tuple[int, ...] = OTHER_WINDOWS
+    _plain: Tensor | None = field(default=None, repr=False)
     _whitened: dict[float, EncodedDomain] = field(default_factory=dict, repr=False)
     _windows: dict[int, Popularity] = field(default_factory=dict, repr=False)
 
@@ -59,6 +60,11 @@ class EncodedDomain:
     def covariates(self) -> dict[str, Tensor]:
         """Item covariates of the domain: name → ``(num_items,)`` float32; empty without any."""
         return {name: torch.from_numpy(values.copy()) for name, values in self.domain.item_covariates.items()}
+
+    @property
+    def plain_texts(self) -> Tensor:
+        """Text vectors as the encoder gives them, not whitened, ``(num_items, text_dim)``."""
+        return self.texts if self._plain is None else self._plain
 
     @property
     def other_popularity(self) -> list[Popularity]:
@@ -90,7 +96,7 @@ class EncodedDomain:
             raise ValueError(f"the texts are already whitened with strength {self.whitening}")
         if strength not in self._whitened:
             texts = whiten(self.texts, strength)
-            self._whitened[strength] = replace(self, texts=texts, whitening=strength, _whitened={})
+            self._whitened[strength] = replace(self, texts=texts, whitening=strength, _plain=self.texts, _whitened={})
         return self._whitened[strength]
 
     @property

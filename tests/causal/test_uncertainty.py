@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prerec_pyro.causal.uncertainty import COLUMNS, domain_draws, membership, uncertain_lists
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.stores import prior_of_store
 from tests.support.models import DIM, prerec, small_domain
 
 
@@ -42,15 +43,23 @@ def test_the_probability_is_the_share_of_draws_whose_list_has_the_item(model, ne
 
 
 def test_where_all_draws_are_equal_every_list_is_certain(model, new_shop):
-    predicted = model.predicted(model.encode(new_shop)).values  # (1, 6), where the model serves a new store
+    predicted = model.predicted(model.encode(new_shop)).values[-1:]  # (1, 6), where the model serves lists
     same = {"D": torch.zeros(5, DIM), "S": predicted.expand(5, -1)}
     found = uncertain_lists(model, new_shop, draws=same, k=3)
     assert (found["p_top_k"] == 1).all()
     assert (found["confidence"] == 1).all()
 
 
+def test_S_is_drawn_around_what_the_store_predicts(model, new_shop):
+    prior = prior_of_store(model.graph, model.sources, model.encode(new_shop))
+    assert prior is not None
+    S = domain_draws(model, new_shop, num_draws=256)["S"]
+    torch.testing.assert_close(S.mean(0), prior.mean, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(S.std(0), prior.std, atol=0.05, rtol=0.1)
+
+
 def test_wider_priors_give_less_confidence(model, new_shop, draws):
-    narrow = {site: 0.1 * value for site, value in draws.items()}
+    narrow = {site: value.mean(0) + 0.1 * (value - value.mean(0)) for site, value in draws.items()}
     one, other = (uncertain_lists(model, new_shop, draws=d, k=5)["confidence"].mean() for d in (narrow, draws))
     assert one > other
 

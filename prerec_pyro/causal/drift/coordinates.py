@@ -15,6 +15,7 @@ from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
+from prerec_pyro.inference.calibration.prediction import PredictedPrior
 from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.prior.draws import prior_draws
@@ -52,7 +53,9 @@ class Coordinates:
     unit: Tensor
 
     @classmethod
-    def around_model(cls, model: CausalModel, encoded: EncodedDomain, directions: int) -> Coordinates:
+    def around_model(
+        cls, model: CausalModel, encoded: EncodedDomain, directions: int, prior_S: PredictedPrior | None = None
+    ) -> Coordinates:
         """Return the coordinates around the D and S that the model uses for a domain.
 
         D moves U. Its directions are the principal directions of the item vectors, because a move of U along them
@@ -66,6 +69,8 @@ class Coordinates:
             The domain.
         directions
             Number of directions of D.
+        prior_S
+            Prior of S of a new store; None: that between domains.
 
         Raises
         ------
@@ -78,12 +83,15 @@ class Coordinates:
         row = sources.row(encoded.domain)
         nodes = {} if row is None else sources.nodes_of(encoded.domain, row)
         known = {name: value for name, value in nodes.items() if name == "V_decentered"}
-        values = {site: value.detach() for site, value in point_estimates(graph, sources, encoded).items()}
+        points = point_estimates(graph, sources, encoded, prior_S)
+        values = {site: value.detach() for site, value in points.items()}
         known |= {site: value for site, value in values.items() if site not in ("D", "S")}
         vectors = model.scorer(encoded).item_vectors_at_end()
         drawn = prior_draws(graph, _PRIOR_DRAWS, nodes=("D", "S"), sampling="monte-carlo")
-        unit = torch.cat([drawn["S"].std(0), drawn["D"].std().expand(directions)]).double()
-        program = DomainProgram(graph, known, torch.float64 if encoded.num_items < _DOUBLE_UP_TO else torch.float32)
+        width = drawn["S"].std(0) if prior_S is None else drawn["S"].std(0) * prior_S.std.to(drawn["S"])
+        unit = torch.cat([width, drawn["D"].std().expand(directions)]).double()
+        dtype = torch.float64 if encoded.num_items < _DOUBLE_UP_TO else torch.float32
+        program = DomainProgram(graph, known, dtype, prior_S)
         values = {site: values[site].to(program.dtype) for site in "DS"}
         return cls(program, encoded, values, principal_directions(vectors, directions), unit)
 

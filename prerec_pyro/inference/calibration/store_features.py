@@ -71,7 +71,7 @@ def store_features(encoded: EncodedDomain) -> Tensor:
     Parameters
     ----------
     encoded
-        The domain; its texts as the encoder gives them, not whitened.
+        The domain; whether its texts are whitened makes no difference.
     """
     return _in_units(encoded, np.arange(encoded.domain.num_interactions))
 
@@ -117,7 +117,7 @@ def _in_units(encoded: EncodedDomain, events: np.ndarray) -> Tensor:
 def _of_catalogue(encoded: EncodedDomain) -> _Catalogue:
     generator = torch.Generator().manual_seed(0)
     some = torch.randperm(encoded.num_items, generator=generator)[:_SAMPLE]
-    texts = normalize(encoded.texts, dim=1)
+    texts = normalize(encoded.plain_texts, dim=1)
     cosines = texts[some] @ texts.mT  # (num_sampled, num_items)
     own = torch.zeros_like(cosines, dtype=torch.bool)
     own[torch.arange(len(some)), some] = True
@@ -169,6 +169,7 @@ def _likeness(encoded: EncodedDomain, events: np.ndarray, places: tuple[int, int
     if not apart.any():
         return 0.0
     texts = [
-        normalize(encoded.texts[torch.from_numpy(item[apart].astype(np.int64))], dim=1) for item in (later, earlier)
+        normalize(encoded.plain_texts[torch.from_numpy(item[apart].astype(np.int64))], dim=1)
+        for item in (later, earlier)
     ]
     return (float((texts[0] * texts[1]).sum(dim=1).mean()) - catalogue.mean) / catalogue.std

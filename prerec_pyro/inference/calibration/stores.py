@@ -54,7 +54,7 @@ def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[Enco
     sources
         The trained domains; changed.
     stores
-        The same domains; their texts as the encoder gives them, not whitened.
+        The same domains.
     """
     if not isinstance(graph, ExtendedGraph) or "S" not in sources.nodes or len(stores) < 2:
         return
@@ -73,7 +73,7 @@ def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain
     graph, sources
         The trained model.
     store
-        The store; its texts as the encoder gives them, not whitened.
+        The store.
     """
     if not isinstance(graph, ExtendedGraph) or sources.row(store.domain) is not None:
         return None
@@ -93,7 +93,7 @@ def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) 
     graph, sources
         The trained model.
     store
-        The store; its texts as the encoder gives them, not whitened.
+        The store.
     """
     predicted = predicted_scales(graph, sources, store)
     if predicted is None or not isinstance(graph, ExtendedGraph):

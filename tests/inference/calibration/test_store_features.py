@@ -100,3 +100,16 @@ def test_a_log_without_times_has_features_of_all_of_it() -> None:
     since, values = features_over_time(encoded)
     assert len(since) == 0
     assert torch.equal(values, store_features(encoded)[None])
+
+
+def test_whitening_makes_no_difference() -> None:
+    encoded = make_encoded("shop", num_items=20, lengths=(9, 3, 5, 8, 6, 7, 12, 5))
+    expected = store_features(
+        encode_domain(
+            Domain.from_tables(
+                encoded.domain.interactions_frame(), encoded.domain.items_frame(), name="again"
+            ).with_embeddings(encoded.domain.embeddings)
+        )
+    )
+    assert not torch.equal(encoded.whitened(0.5).texts, encoded.texts)
+    torch.testing.assert_close(store_features(encoded.whitened(0.5)), expected)
