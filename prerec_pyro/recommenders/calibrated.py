@@ -26,6 +26,8 @@ class CalibratedPreRec(RecommenderWrapper):
         A trained `PreRec` of a graph with S.
     users
         ``(n,)`` user rows of the domain whose log may be read; in an evaluation, none that are measured. None is all.
+    only_last
+        Whether lists are made after the last event alone, so that S is estimated there and at no other time.
 
     >>> from prerec_pyro import CalibratedPreRec, ExtendedConfig, PreRec, TrainConfig, simulate
     >>> stores = [store.domain.with_embeddings(store.truth.V) for store in simulate(2, num_items=30, num_users=40)]
@@ -36,9 +38,9 @@ class CalibratedPreRec(RecommenderWrapper):
 
     model: PreRec
 
-    def __init__(self, model: PreRec, users: np.ndarray | None = None) -> None:
+    def __init__(self, model: PreRec, users: np.ndarray | None = None, *, only_last: bool = False) -> None:
         super().__init__(model)
-        self.users = users
+        self.users, self.only_last = users, only_last
         self._estimated: tuple[EncodedDomain, Calibration | None] | None = None
 
     @property
@@ -59,5 +61,5 @@ class CalibratedPreRec(RecommenderWrapper):
         """Return S of the domain over time, estimated once; None without a log, or if trained on it."""
         if self._estimated is None or self._estimated[0] is not encoded:
             users = np.arange(encoded.domain.num_users) if self.users is None else self.users
-            self._estimated = encoded, self.model.calibrate(encoded, users)
+            self._estimated = encoded, self.model.calibrate(encoded, users, only_last=self.only_last)
         return self._estimated[1]

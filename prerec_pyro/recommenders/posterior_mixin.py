@@ -45,7 +45,12 @@ class PosteriorMixin:
     """Methods of a model with priors; all but `prior_predictive` need a trained model."""
 
     def calibrate(
-        self: _Model, encoded: EncodedDomain, users: np.ndarray, lengths: np.ndarray | None = None
+        self: _Model,
+        encoded: EncodedDomain,
+        users: np.ndarray,
+        lengths: np.ndarray | None = None,
+        *,
+        only_last: bool = False,
     ) -> Calibration | None:
         """Return S of a new domain, estimated from the log of some users with all else frozen; see `calibrate`.
 
@@ -60,12 +65,15 @@ class PosteriorMixin:
             ``(num_users,)`` rows of the users.
         lengths
             ``(num_users,)`` number of first events of each user that count; None counts all.
+        only_last
+            Whether S is estimated after the last event alone, for lists that are made there: a third of the work.
         """
         known = self.sources.row(encoded.domain) is not None
         if "S" not in self.graph.eval().edges or known or not encoded.domain.num_interactions:
             return None
         predicted, seed = predicted_scales(self.graph, self.sources, encoded), self.training.seed
-        return calibrate(self.scorer(encoded), encoded, users, lengths=lengths, seed=seed, predicted=predicted)
+        given: Any = {"lengths": lengths, "seed": seed, "predicted": predicted, "only_last": only_last}
+        return calibrate(self.scorer(encoded), encoded, users, **given)
 
     def predicted(self: _Model, encoded: EncodedDomain) -> Calibration | None:
         """Return S of a new store as its features predict it at each time; None where nothing is to be predicted.

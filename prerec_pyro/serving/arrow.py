@@ -127,7 +127,7 @@ class ArrowRecommender:
             if self.request.calibrate:
                 if not isinstance(model, PreRec):
                     raise InputError(f"{self.request.model}: a model of {model.name} cannot be calibrated")
-                served = CalibratedPreRec(model)
+                served = CalibratedPreRec(model, only_last=self.request.at is None)
             self._loaded = served, encoded
         return self._loaded
 

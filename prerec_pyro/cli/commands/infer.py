@@ -247,7 +247,7 @@ def _calibrated(chosen: _Options, trained: Model, shop: Domain) -> Model | Calib
     if shop.num_interactions == shop.num_users:  # nobody has a second event, so there is nothing to learn S from
         return trained
     logger.info("S of domain %s is estimated from its log (--plain leaves that out)", shop.name)
-    return CalibratedPreRec(trained)
+    return CalibratedPreRec(trained, only_last=chosen.at is None)
 
 
 def _at_posterior_mean(
