@@ -9,6 +9,7 @@ import torch
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.intervention import Semantics, Value
@@ -39,6 +40,10 @@ class CausalModel(Protocol):
     @property
     def sources(self) -> TrainedDomains:
         """The domains on which the model was trained."""
+        ...
+
+    def newcomers_in(self, domain: Domain) -> NewcomerPopularity | None:
+        """Return what new items of a domain count as; None: as in the log."""
         ...
 
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:

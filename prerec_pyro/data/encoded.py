@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.newcomers import NewcomerPopularity, Newcomers
 from prerec_pyro.data.popularity import OTHER_WINDOWS, Normalizer, Popularity
 from prerec_pyro.data.summary import as_text, sizes, summary_rows
 from prerec_pyro.data.text.encoder import Encoder, embed_items
@@ -35,6 +36,8 @@ class EncodedDomain:
         Strength of the whitening that was applied to `texts`; 0 for none.
     other_windows
         Days of further popularity windows that batches count in.
+    newcomers
+        Young items, whose counts are raised; None raises none.
     """
 
     domain: Domain
@@ -43,6 +46,7 @@ class EncodedDomain:
     slots: np.ndarray
     whitening: float = 0.0
     other_windows: tuple[int, ...] = OTHER_WINDOWS
+    newcomers: Newcomers | None = None
     _plain: Tensor | None = field(default=None, repr=False)
     _whitened: dict[float, EncodedDomain] = field(default_factory=dict, repr=False)
     _windows: dict[int, Popularity] = field(default_factory=dict, repr=False)
@@ -81,6 +85,16 @@ class EncodedDomain:
     def in_windows(self, number: int) -> EncodedDomain:
         """Return the domain with its own popularity window alone if `number` is 1: batches count in no other."""
         return self.with_other_windows(()) if number == 1 else self
+
+    def with_newcomers(self, learnt: NewcomerPopularity | None) -> EncodedDomain:
+        """Return the domain with newcomers that count what items of their age do; None: as the log counts them.
+
+        A domain without times knows no ages, and stays as it is.
+        """
+        if self.popularity.is_static or (learnt is None and self.newcomers is None):
+            return self
+        newcomers = None if learnt is None else Newcomers(self.domain, self.popularity, learnt)
+        return replace(self, newcomers=newcomers, _whitened={})
 
     def whitened(self, strength: float) -> EncodedDomain:
         """Return the domain with whitened texts (see `whiten`), computed once for each strength.

@@ -1,8 +1,9 @@
 """Newcomers: the age of items, and the popularity that items of an age have in other domains.
 
 A new item has no events, so its count is 0 and any ranking by popularity buries it. `newcomer_popularity` learns from
-source domains how popular items of each age are, relative to the mean item, and `NewcomerPopularity.raised` gives the
-items of a domain no smaller a count than that while they are younger than the popularity window.
+source domains how popular items of each age are, relative to the mean item. `Newcomers` raises the counts of the young
+items of a domain by what they lack: for the days of a popularity window on which an item was not there yet, it gets
+what items of its age have.
 
 The table holds one number an age, not the four factors F: all four are the same count over different norms, and the
 ratios of the norms are a domain's own. A raised count gives the four factors by `Popularity.factors`.
@@ -10,9 +11,9 @@ ratios of the norms are a domain's own. A raised count gives the four factors by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,19 +93,29 @@ class ItemAges:
             self._listed[self._is_listed] = domain.first_seen[self._is_listed] - popularity.first_day
 
     def at(self, slots: np.ndarray) -> np.ndarray:
-        """Return the age of each item in each slot, ``(len(slots), num_items)`` int64 days.
+        """Return the age of each item in each slot, ``(len(slots), num_items)`` int64 days; see `of`."""
+        return self.of(np.arange(self.num_items), np.asarray(slots).reshape(-1, 1))
+
+    def of(self, items: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Return ages as int64 days; `items` and `slots` broadcast against each other.
 
         The age of an item that is listed later is negative, except in the last slot, the time to recommend at: what is
         in the catalogue then is listed, and new.
         """
-        slot = np.asarray(slots, dtype=np.int64).reshape(-1, 1)
-        since_event, since_listing = slot - self._events, slot - self._listed  # (num_slots, num_items)
+        slot = np.asarray(slots, dtype=np.int64)
+        since_event, since_listing = slot - self._events[items], slot - self._listed[items]
         happened = since_event > 0
         age = np.where(happened, since_event, UNKNOWN)
-        age = np.where(happened & (self._events < self.window), np.maximum(age, self.window), age)
+        age = np.where(happened & (self._events[items] < self.window), np.maximum(age, self.window), age)
         since_listing = np.where(slot >= self._last_slot, np.maximum(since_listing, 0), since_listing)
         listed_age = np.where(happened, np.maximum(since_event, since_listing), since_listing)
-        return np.where(self._is_listed, listed_age, age)
+        return np.where(self._is_listed[items], listed_age, age)
+
+    def may_be_young(self, slots: np.ndarray, below: int) -> np.ndarray:
+        """Return a mask of the items that may be younger than `below` days, or of unknown age, in some of the slots."""
+        first = np.minimum(self._events, np.minimum(self._listed, self._last_slot))
+        is_unseen = ~self._is_listed & (self._events >= slots.min(initial=0))
+        return is_unseen | ((first <= slots.max(initial=0)) & (first > slots.min(initial=0) - below))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,32 +136,35 @@ class NewcomerPopularity:
     Three items: one of 8 events, one of 2 that is a day old, and one of no event that is listed today.
 
     >>> learnt = NewcomerPopularity(by_age=np.array([0.5, 0.9]), unseen=0.1, num_domains=3)
-    >>> learnt.raised(np.array([[8, 2, 0]]), ages=np.array([[99, 1, 0]])).round(2)
-    array([[8.  , 3.  , 1.67]])
+    >>> learnt.raised(np.array([[8, 2, 0]]), ages=np.array([[99, 1, 0]]), window=2).round(2)
+    array([[8.  , 3.5 , 1.67]])
     """
 
     by_age: np.ndarray
     unseen: float
     num_domains: int
 
-    def relative(self, ages: np.ndarray, *, unknown_is_new: bool = False) -> np.ndarray:
-        """Return the least relative popularity at each age, float64 of the shape of `ages`.
+    def lacking(self, ages: np.ndarray, window: int) -> np.ndarray:
+        """Return what items of each age lack in a window, relative to the mean count, float64 of the shape of `ages`.
 
-        It is 0, which raises nothing, for an item of the window's age or older and for one that is not yet listed.
+        An item that is a days old was not there on w - a of the w days of the window, and lacks (w - a) / w of what
+        items of its age have. An item of `UNKNOWN` age lacks `unseen`. An item of the window's age or older, or older
+        than the table knows, and one that is not yet listed lack nothing.
 
         Parameters
         ----------
         ages
-            Days, from `ItemAges.at`.
-        unknown_is_new
-            Whether an item of `UNKNOWN` age counts as listed today; by default it gets `unseen`.
+            Days, from `ItemAges`.
+        window
+            Length of the window in days.
         """
-        is_young = (ages >= 0) & (ages < len(self.by_age))
-        found = np.where(is_young, self.by_age[np.where(is_young, ages, 0)], 0.0)
-        return np.where(ages == UNKNOWN, self.by_age[0] if unknown_is_new else self.unseen, found)
+        is_young = (ages >= 0) & (ages < min(window, len(self.by_age)))
+        age = np.where(is_young, ages, 0)
+        found = np.where(is_young, self.by_age[age] * (1 - age / window), 0.0)
+        return np.where(ages == UNKNOWN, self.unseen, found)
 
-    def raised(self, counts: np.ndarray, ages: np.ndarray, *, unknown_is_new: bool = False) -> np.ndarray:
-        """Return the counts c_j^T, raised to what items of their age have, float64 of the same shape.
+    def raised(self, counts: np.ndarray, ages: np.ndarray, window: int) -> np.ndarray:
+        """Return the counts c_j^T with what young items lack, float64 of the same shape.
 
         Parameters
         ----------
@@ -158,34 +172,105 @@ class NewcomerPopularity:
             ``(num_slots, num_items)`` counts of the whole catalogue, from `Popularity.counts_of_all`.
         ages
             ``(num_slots, num_items)`` days, from `ItemAges.at`.
-        unknown_is_new
-            See `relative`.
+        window
+            Length of the window in days.
         """
-        least = self.relative(ages, unknown_is_new=unknown_is_new) * counts.mean(axis=-1, keepdims=True)
-        return np.maximum(counts, least)
+        return counts + self.lacking(ages, window) * counts.mean(axis=-1, keepdims=True)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the table as plain JSON."""
-        return {"by_age": self.by_age.tolist(), "unseen": self.unseen, "num_domains": self.num_domains}
+    def as_array(self) -> np.ndarray:
+        """Return the table as one array, ``(window + 2,)`` float32: by age, unseen, number of domains."""
+        return np.concatenate([self.by_age, [self.unseen, self.num_domains]]).astype(np.float32)
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> NewcomerPopularity:
-        """Return the table that `as_json` wrote.
+    def from_array(cls, given: np.ndarray) -> NewcomerPopularity:
+        """Return the table that `as_array` wrote.
 
         Raises
         ------
         InputError
             If a number is missing, negative or not finite.
         """
-        try:
-            by_age = np.asarray(given["by_age"], dtype=np.float64)
-            unseen, num_domains = float(given["unseen"]), int(given["num_domains"])
-        except (KeyError, TypeError, ValueError):
-            raise InputError("popularity of newcomers: damaged; expected by_age, unseen and num_domains") from None
-        numbers = np.append(by_age.reshape(-1), unseen)
-        if by_age.ndim != 1 or not len(by_age) or not (np.isfinite(numbers) & (numbers >= 0)).all():
+        numbers = np.asarray(given, dtype=np.float64)
+        if numbers.ndim != 1 or len(numbers) < 3 or not (np.isfinite(numbers) & (numbers >= 0)).all():
             raise InputError("popularity of newcomers: damaged; expected finite numbers from 0, one for each age")
-        return cls(by_age, unseen, num_domains)
+        return cls(numbers[:-2], float(numbers[-2]), int(numbers[-1]))
+
+
+class YoungItems(NamedTuple):
+    """Pairs of a slot and an item that is young or of unknown age there, each ``(num_pairs,)``.
+
+    Attributes
+    ----------
+    row
+        Index of the slot.
+    column
+        Index of the item.
+    kind
+        Age in days, or the number of ages in the table for `UNKNOWN`.
+    """
+
+    row: np.ndarray
+    column: np.ndarray
+    kind: np.ndarray
+
+
+class Newcomers:
+    """The newcomers of a domain, and what is added to their counts; see `NewcomerPopularity.lacking`.
+
+    Items of one age, its *kind*, lack the same in a slot, so raised counts are few distinct numbers.
+
+    Parameters
+    ----------
+    domain
+        The domain.
+    popularity
+        Its popularity index, whose slots are meant.
+    learnt
+        What items of each age have in other domains.
+
+    Examples
+    --------
+    >>> days = np.array([10, 38, 40])
+    >>> domain = Domain("shop", ["a", "b"], ["A", "B"], ["u"], [0, 3], [0, 0, 1], days * 86_400)
+    >>> popularity = Popularity(domain.item_index, domain.days, 2, window=15)
+    >>> found = Newcomers(domain, popularity, NewcomerPopularity(np.array([2.0, 1.5]), 0.1, num_domains=3))
+    >>> slots = popularity.slots([40, 41])
+    >>> found.among(slots).kind.tolist()  # item b: of unknown age on day 40, a day old on day 41
+    [2, 1]
+    >>> found.lacking(popularity, slots).round(2)  # half an event and one event a mean item
+    array([[1.  , 0.7 , 0.05],
+           [2.  , 1.4 , 0.1 ]])
+    """
+
+    def __init__(self, domain: Domain, popularity: Popularity, learnt: NewcomerPopularity) -> None:
+        self.learnt = learnt
+        self._ages = ItemAges(domain, popularity)
+        self._kinds = np.append(np.arange(len(learnt.by_age)), UNKNOWN)
+
+    def kinds(self, items: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Return the kind of each item, -1 if it is no newcomer; `items` and `slots` broadcast against each other."""
+        ages, limit = self._ages.of(items, slots), len(self.learnt.by_age)
+        return np.where(ages == UNKNOWN, limit, np.where((ages >= 0) & (ages < limit), ages, -1))
+
+    def among(self, slots: np.ndarray, items: np.ndarray | None = None) -> YoungItems:
+        """Return the newcomers among some items in each slot; `column` indexes `items`, by default all of them."""
+        near = self._ages.may_be_young(slots, len(self.learnt.by_age))
+        columns = np.flatnonzero(near if items is None else near[items])
+        kinds = self.kinds(columns if items is None else items[columns], slots[:, None])
+        row, place = np.nonzero(kinds >= 0)
+        return YoungItems(row, columns[place], kinds[row, place])
+
+    def lacking(self, popularity: Popularity, slots: np.ndarray) -> np.ndarray:
+        """Return what an item of each kind lacks in a window, ``(len(slots), num_kinds)`` events.
+
+        Parameters
+        ----------
+        popularity
+            The popularity index, with the window that counts.
+        slots
+            Its slots.
+        """
+        return popularity.mean_counts(slots)[:, None] * self.learnt.lacking(self._kinds, popularity.window)
 
 
 class _Tally(NamedTuple):

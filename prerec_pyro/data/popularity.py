@@ -164,6 +164,12 @@ class Popularity:
             before = begin, stop
         return result
 
+    def mean_counts(self, slots: np.ndarray) -> np.ndarray:
+        """Return the mean of c_j^T over the catalogue, float64 of the shape of `slots`."""
+        slots, (_, first) = np.asarray(slots, dtype=np.int64), self._by_day
+        start, end = (first[np.clip(edge, 0, self._span - 1)] for edge in (slots - self.window, slots))
+        return (end - start) / max(self.num_items, 1)
+
     def counts_of_few(self, items: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Return c_j^T of every pair, ``(len(slots), len(items))`` int64; `slots` must ascend."""
         base = np.asarray(items, dtype=np.int64) * self._span

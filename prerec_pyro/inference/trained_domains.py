@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.errors import InputError
 from prerec_pyro.models.graphs.domain_nodes import Weights
 from prerec_pyro.models.graphs.registry import Graph
@@ -21,6 +22,10 @@ from prerec_pyro.models.priors import WEIGHTS
 
 STORES = ("S_sources", "S_features")
 """What S of a new store is predicted from: S of the sources in nats, and their features; see `store_features`."""
+NEWCOMERS = "newcomers"
+"""What new items have in the sources, ``(window + 2,)``; see `NewcomerPopularity.as_array`."""
+OF_ANY_STORE = (*STORES, NEWCOMERS)
+"""What was learnt from the sources for any store."""
 
 
 @dataclass(eq=False)
@@ -34,7 +39,7 @@ class TrainedDomains:
     nodes
         MAP of the free nodes, of those there are: ``D`` (num_domains, B), ``S`` (num_domains, num_effects),
         ``V_decentered`` (items of all domains, B), ``W_d`` and ``W_z`` (B,), and random scales of their priors, such as
-        ``D_scale``.
+        ``D_scale``. Also, of those there are, `OF_ANY_STORE`.
     """
 
     item_ids: dict[str, np.ndarray] = field(default_factory=dict)
@@ -100,12 +105,21 @@ class TrainedDomains:
         return Weights(*(self.nodes[name] if name in graph.lifted else graph.get_parameter(name) for name in WEIGHTS))
 
     def carried(self, graph: Graph) -> dict[str, Tensor]:
-        """Return what holds for any domain: lifted weights, random scales, and what S is predicted from."""
+        """Return what holds for any domain: lifted weights, random scales, and what was learnt for any store."""
         names = [*graph.lifted]
         for node, sites in graph.hypers.items():
             names += [site for site, start in sites.items() if node != "D" or start.ndim == 0]
-        names += STORES
-        return {name: self.nodes[name].clone() for name in names if name in self.nodes}
+        return {name: self.nodes[name].clone() for name in names if name in self.nodes} | self.of_any_store()
+
+    def of_any_store(self) -> dict[str, Tensor]:
+        """Return what was learnt from the sources for any store: `STORES` and `NEWCOMERS`, of those there are."""
+        return {name: self.nodes[name].clone() for name in OF_ANY_STORE if name in self.nodes}
+
+    @property
+    def newcomers(self) -> NewcomerPopularity | None:
+        """Popularity of new items in the sources; None if the model has learnt none."""
+        found = self.nodes.get(NEWCOMERS)
+        return None if found is None else NewcomerPopularity.from_array(found.cpu().numpy())
 
     def item_rows(self, domain: Domain) -> Tensor:
         """Return where each item of a domain stands in the table of all trained items, ``(num_items,)``, or -1."""

@@ -14,6 +14,7 @@ from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.data.batching.histories import Seen, Unknown, read_histories
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, encode_domain
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.data.text.encoder import load_encoder
 from prerec_pyro.errors import InputError
@@ -66,8 +67,15 @@ class BaseRecommender:
         """Return a function from a batch over the full catalogue to ``(num_queries, num_items)`` scores."""
         raise NotImplementedError
 
+    def newcomers_in(self, domain: Domain) -> NewcomerPopularity | None:
+        """Return what new items of a domain count as; None: as in the log."""
+        return None
+
     def encode(self, domain: Domain, cache: str | None = None) -> EncodedDomain:
-        """Return the domain with the text embeddings and the popularity index that this model needs."""
+        """Return the domain with the text embeddings and the popularity index that this model needs.
+
+        Its newcomers count what items of their age have in the sources, if the model has learnt that.
+        """
         encoder = None if domain.embeddings is not None else load_encoder(self.encoder_name, str(self.device))
         if encoder is not None:
             if self.encoder_revision not in (None, encoder.revision):
@@ -76,7 +84,8 @@ class BaseRecommender:
                     f"{encoder.name!r} here is {encoder.revision}; give it the encoder that it was trained with"
                 )
             self.encoder_name, self.encoder_revision = encoder.name, encoder.revision
-        return encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
+        encoded = encode_domain(domain, encoder, window=self.window, normalizer=self.normalizer, cache=cache)
+        return encoded.with_newcomers(self.newcomers_in(domain))
 
     def encoded(self, domain: Domain | EncodedDomain) -> EncodedDomain:
         """Return the domain encoded, as it is if it was already."""

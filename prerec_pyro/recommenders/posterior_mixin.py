@@ -1,4 +1,4 @@
-"""Prior predictive checks, posteriors and the calibration of S as methods of `PreRec`."""
+"""Prior predictive checks, posteriors, and what is estimated for a store, as methods of `PreRec`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.stores import predicted_scales, prior_of_store
 from prerec_pyro.inference.interventions.effect_scales import Calibration
@@ -87,6 +88,11 @@ class PosteriorMixin:
         if found is None or not isinstance(self.graph, ExtendedGraph):
             return None
         return found.served(self.graph.likelihood.spread.cpu())
+
+    def newcomers_in(self: _Model, domain: Domain) -> NewcomerPopularity | None:
+        """Return what new items have in the sources; None for a source itself, which is served as it was trained."""
+        is_source = "fine_tuned_from" not in self.facts and self.sources.row(domain) is not None
+        return None if is_source else self.sources.newcomers
 
     def prior_predictive(
         self: _Model, domain: Domain | EncodedDomain, *, draws: int = 100, queries: int = 500, seed: int = 0

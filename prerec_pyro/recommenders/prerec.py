@@ -175,7 +175,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         InputError
             If there is no domain, two share a name, text embeddings differ in length, or none has training queries.
         """
-        stores = self.encoded_once(domains)
+        stores = [one.with_newcomers(None) for one in self.encoded_once(domains)]
         encoded = [one.whitened(self.whitening) for one in stores]
         graph = self._build(encoded)
         encoded = [one.in_windows(graph.num_windows) for one in encoded]
@@ -238,7 +238,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         fit = new._train(run, training)
         if fit.update is not None:
             moved = moved + fit.update.after_fine_tuning()
-        new.sources.nodes |= stores_from(self.sources, moved)
+        new.sources.nodes |= self.sources.of_any_store() | stores_from(self.sources, moved)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new
 

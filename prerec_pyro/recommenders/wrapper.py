@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prerec_pyro.causal.mixin import CausalMixin
 from prerec_pyro.causal.protocol import CausalModel
+from prerec_pyro.data.domain import Domain
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.registry import Graph
 from prerec_pyro.recommenders.base import BaseRecommender
@@ -37,3 +39,7 @@ class RecommenderWrapper(CausalMixin, BaseRecommender):
     def sources(self) -> TrainedDomains:
         """Trained domains of the wrapped model."""
         return self.model.sources
+
+    def newcomers_in(self, domain: Domain) -> NewcomerPopularity | None:
+        """Return what new items of a domain count as in the wrapped model."""
+        return self.model.newcomers_in(domain)

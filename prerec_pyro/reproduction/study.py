@@ -22,6 +22,7 @@ from prerec_pyro.evaluation.metrics import top_k_size
 from prerec_pyro.evaluation.protocol import evaluate, num_queries
 from prerec_pyro.models.baselines import SBERT, MostPopular, Random
 from prerec_pyro.ranking.lists import Recommender
+from prerec_pyro.recommenders.base import BaseRecommender
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.recommenders.registry import Model
@@ -176,7 +177,7 @@ class Study:
         with watch as progress:
             found = evaluate(
                 recommender,
-                target,
+                _as_served(target, recommender),
                 users,
                 k_percent=self.k_percent[target.name],
                 sources=self._unseen_from,
@@ -207,7 +208,8 @@ class Study:
             return CalibratedPreRec(model, self._splits[target.name].train), _training_facts(model.facts)
         if row.stage == "fine-tuned":
             key = self._key(row, target, seed)
-            model = self._models.fine_tuned(model, settings, target, key, seed, split_seed, samples)
+            served = _as_served(target, model)
+            model = self._models.fine_tuned(model, settings, served, key, seed, split_seed, samples)
         return model, _training_facts(model.facts)
 
     def _source_model(self, row: Row, seed: int) -> Model:
@@ -264,6 +266,12 @@ class Study:
                 f"target {target.name!r}: no {self.plan.split} user has two events, so there is nothing to measure; "
                 "leave it out or choose another --split"
             )
+
+
+def _as_served(target: EncodedDomain, recommender: Recommender) -> EncodedDomain:
+    """Return a target with its newcomers counted as the recommender has learnt it."""
+    known = recommender.newcomers_in(target.domain) if isinstance(recommender, BaseRecommender) else None
+    return target.with_newcomers(known)
 
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from prerec_pyro.data.newcomers import (
     UNKNOWN,
     ItemAges,
     NewcomerPopularity,
+    Newcomers,
     first_days,
     newcomer_popularity,
 )
@@ -151,7 +152,8 @@ def test_sources_have_one_voice_each(monkeypatch) -> None:
     assert np.allclose(both.by_age, np.sqrt(alone[0].by_age * alone[1].by_age))
     assert math.isclose(both.unseen, math.sqrt(alone[0].unseen * alone[1].unseen))
     untimed = dataclasses.replace(other, timestamps=None)
-    assert newcomer_popularity([one, untimed], window=WINDOW).as_json() == alone[0].as_json()
+    timed = newcomer_popularity([one, untimed], window=WINDOW)
+    assert timed.as_array().tolist() == alone[0].as_array().tolist()
 
 
 def test_sources_that_know_too_little_raise_nothing() -> None:
@@ -177,24 +179,47 @@ def test_a_constant_rate_is_found_again() -> None:
     assert np.allclose(found.by_age, 3, rtol=0.25)
 
 
-def test_counts_are_raised_to_what_items_of_the_age_have() -> None:
+def test_young_items_count_what_items_of_their_age_have_on_the_days_that_they_lack() -> None:
     learnt = NewcomerPopularity(np.array([2.0, 1.5, 1.0]), unseen=0.25, num_domains=4)
     counts = np.array([[4, 0, 0, 0, 0, 0, 1, 3]])  # a mean of 1
     ages = np.array([[0, 0, 2, 3, -1, UNKNOWN, 1, 1]])
-    assert learnt.raised(counts, ages).tolist() == [[4, 2, 1, 0, 0, 0.25, 1.5, 3]]
-    assert learnt.raised(counts, ages, unknown_is_new=True).tolist() == [[4, 2, 1, 0, 0, 2, 1.5, 3]]
-    assert learnt.raised(0 * counts, ages).tolist() == [[0.0] * 8]
+    assert learnt.raised(counts, ages, WINDOW).tolist() == [[6, 2, 0.5, 0, 0, 0.25, 1 + 1.125, 3 + 1.125]]
+    assert learnt.raised(counts, ages, 2).tolist() == [[6, 2, 0, 0, 0, 0.25, 1.75, 3.75]]
+    assert learnt.raised(0 * counts, ages, WINDOW).tolist() == [[0.0] * 8]
     popularity = Popularity(np.array([0] * 4 + [6] + [7] * 3), np.full(8, 10), 8, window=WINDOW)
-    factors = popularity.factors(learnt.raised(counts, ages), np.full((1, 1), 1))
+    factors = popularity.factors(learnt.raised(counts, ages, WINDOW), np.full((1, 1), 1))
     assert factors.shape == (1, 8, 4)
     assert np.allclose(factors[0, 1], 2 / popularity.norms[1])
 
 
-def test_the_table_is_plain_json() -> None:
+@pytest.mark.parametrize("listed", [False, True])
+def test_newcomers_are_found_among_all_items_and_among_some(listed: bool) -> None:
+    domain = drawn(5, listed=listed)
+    popularity = index(domain)
+    learnt = NewcomerPopularity(np.array([2.0, 1.5, 1.0]), unseen=0.25, num_domains=4)
+    newcomers, ages = Newcomers(domain, popularity, learnt), ItemAges(domain, popularity)
+    items = np.array([4, 32, 4, 0, 30])
+    for slots in (np.array([3]), np.array([12, 20, 31]), np.array([popularity.last_slot])):
+        expected = ages.at(slots)
+        is_young = (expected == UNKNOWN) | ((expected >= 0) & (expected < 3))
+        kinds = np.where(is_young, np.where(expected == UNKNOWN, 3, expected), -1)
+        np.testing.assert_array_equal(newcomers.kinds(np.arange(33), slots[:, None]), kinds)
+        for some, among in ((kinds, newcomers.among(slots)), (kinds[:, items], newcomers.among(slots, items))):
+            found = np.full(some.shape, -1)
+            found[among.row, among.column] = among.kind
+            np.testing.assert_array_equal(found, some)
+            assert (some >= 0).any()
+        lacking = newcomers.lacking(popularity, slots)
+        counts = popularity.counts_of_all(slots)
+        raised = counts + np.where(kinds >= 0, np.take_along_axis(lacking, np.maximum(kinds, 0), 1), 0)
+        np.testing.assert_allclose(raised, learnt.raised(counts, expected, WINDOW))
+
+
+def test_the_table_is_one_array() -> None:
     learnt = NewcomerPopularity(np.array([2.0, 1.5]), 0.25, 4)
-    assert NewcomerPopularity.from_json(learnt.as_json()).as_json() == learnt.as_json()
-    for change in ({"by_age": []}, {"by_age": [[1.0]]}, {"by_age": [-1.0]}, {"unseen": math.nan}, {"unseen": "x"}):
+    assert learnt.as_array().tolist() == [2.0, 1.5, 0.25, 4.0]
+    again = NewcomerPopularity.from_array(learnt.as_array())
+    assert (again.by_age.tolist(), again.unseen, again.num_domains) == ([2.0, 1.5], 0.25, 4)
+    for damaged in ([], [1.0, 2.0], [[1.0, 2.0, 3.0]], [-1.0, 1.0, 2.0], [1.0, math.nan, 2.0]):
         with pytest.raises(InputError, match="popularity of newcomers: damaged"):
-            NewcomerPopularity.from_json(learnt.as_json() | change)
-    with pytest.raises(InputError, match="expected by_age, unseen and num_domains"):
-        NewcomerPopularity.from_json({"by_age": [1.0]})
+            NewcomerPopularity.from_array(np.array(damaged))

@@ -132,6 +132,16 @@ def test_slots_of_one_window_are_days_of_another(events: list[tuple[int, int]], 
         assert other.counts(np.arange(7), slot).sum() <= (when < day).sum()
 
 
+@settings(max_examples=40, deadline=None)
+@given(EVENTS, st.integers(1, 20))
+def test_the_mean_count_is_that_over_the_catalogue(events: list[tuple[int, int]], window: int) -> None:
+    items, when = np.array(events).T
+    for normalizer in ("catalogue", "active"):
+        popularity = Popularity(items, when, 7, window=window, normalizer=normalizer)
+        slots = np.unique(popularity.slots(np.arange(when.min() - 2, when.max() + 30)))
+        np.testing.assert_allclose(popularity.mean_counts(slots), popularity.counts_of_all(slots).mean(axis=1))
+
+
 def test_all_windows_of_a_domain_without_times_hold_the_whole_log() -> None:
     base = Popularity(np.array([0, 0, 2]), None, num_items=3)
     other = base.with_window(3)

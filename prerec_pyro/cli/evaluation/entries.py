@@ -99,7 +99,9 @@ class Encodings:
     def _key(self, model: Model | CalibratedPreRec) -> tuple[object, ...]:
         own = self._domain.embeddings is not None
         texts = None if own else (model.encoder_name, model.encoder_revision)
-        return texts, model.window, model.normalizer
+        newcomers = model.newcomers_in(self._domain)
+        raised = None if newcomers is None else newcomers.as_array().tobytes()
+        return texts, model.window, model.normalizer, raised
 
 
 def baseline(name: str) -> Recommender:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.newcomers import YoungItems
 from prerec_pyro.data.popularity import Popularity
 
 
@@ -31,7 +32,8 @@ def popularity_fields(
     """Return the fields of `Batch` about popularity, and the counts of the candidates, ``(num_slots, num_candidates)``.
 
     The fields are ``factors``, ``level_window`` and ``candidate_level``; with other windows ``window_level``; with
-    `targets` also ``target_level`` and ``target_window_level``.
+    `targets` also ``target_level`` and ``target_window_level``. The factors of newcomers are those of raised counts,
+    see `Newcomers`; the counts that are returned are those of the log.
 
     Parameters
     ----------
@@ -48,11 +50,17 @@ def popularity_fields(
     """
     base = encoded.popularity
     parts, shown = [], np.empty(0, np.int64)
+    newcomers, young, own_kind = encoded.newcomers, None, None
+    if newcomers is not None:
+        young = newcomers.among(distinct_slots, candidates)
+        own_kind = None if targets is None else newcomers.kinds(targets, distinct_slots[slot])
     for number, popularity in enumerate((base, *encoded.other_popularity)):
         slots = distinct_slots if number == 0 else popularity.slots_of(base, distinct_slots)
         counts = popularity.counts_of_all(slots) if candidates is None else popularity.counts_of_few(candidates, slots)
         own = None if targets is None else popularity.counts(targets, slots[slot])
-        parts.append(_number_levels(popularity, slots, slot, counts, own))
+        codes = _Codes(counts, own, young, own_kind)
+        lacking = None if newcomers is None else newcomers.lacking(popularity, slots)
+        parts.append(_number_levels(popularity, slots, slot, codes, lacking))
         shown = counts if number == 0 else shown
     first = np.cumsum([0, *(len(part.factors) for part in parts)])
     window = np.repeat(np.arange(len(parts)), np.diff(first))
@@ -71,8 +79,58 @@ def popularity_fields(
     return {name: torch.from_numpy(value) for name, value in fields.items()}, shown
 
 
+class _Codes:
+    """Counts as whole numbers, with numbers of their own for the counts of newcomers.
+
+    Parameters
+    ----------
+    counts
+        ``(num_slots, num_candidates)`` counts c_j^T of the candidates.
+    own
+        ``(num_queries,)`` count of each target, or None.
+    young, own_kind
+        The newcomers among the candidates, and the kind of each target, -1 if it is no newcomer; None without any.
+
+    Attributes
+    ----------
+    candidate, target
+        Code of each candidate in each slot and of each target: the count or, for a newcomer, a number for its count and
+        kind.
+    limit
+        Number above all codes.
+    """
+
+    def __init__(
+        self, counts: np.ndarray, own: np.ndarray | None, young: YoungItems | None, own_kind: np.ndarray | None
+    ) -> None:
+        self.candidate, self.target = counts, own
+        self._base = self.limit = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
+        self._step = 1
+        if young is None:
+            return
+        of_young = counts[young.row, young.column]
+        is_young = None if own_kind is None else own_kind >= 0
+        of_targets = of_young[:0] if own is None or is_young is None else own[is_young]
+        self._step = int(max(of_young.max(initial=0), of_targets.max(initial=0))) + 1
+        self.candidate = counts.copy()
+        self.candidate[young.row, young.column] = self._base + young.kind * self._step + of_young
+        kinds = young.kind
+        if own is not None and is_young is not None and own_kind is not None:
+            self.target = np.where(is_young, self._base + own_kind * self._step + own, own)
+            kinds = np.append(kinds, own_kind)
+        self.limit += (int(kinds.max(initial=-1)) + 1) * self._step
+
+    def counts(self, codes: np.ndarray, lacking: np.ndarray | None, slot: np.ndarray) -> np.ndarray:
+        """Return the count that each code in each slot stands for; see `Newcomers.lacking`."""
+        if lacking is None:
+            return codes
+        kind, count = np.divmod(codes - self._base, self._step)
+        is_young = codes >= self._base
+        return np.where(is_young, count + lacking[slot, np.where(is_young, kind, 0)], codes)
+
+
 def _number_levels(
-    popularity: Popularity, slots: np.ndarray, slot: np.ndarray, counts: np.ndarray, own: np.ndarray | None
+    popularity: Popularity, slots: np.ndarray, slot: np.ndarray, codes: _Codes, lacking: np.ndarray | None
 ) -> _Levels:
     """Return the levels of one window.
 
@@ -84,17 +142,18 @@ def _number_levels(
         ``(num_slots,)`` its time slots.
     slot
         ``(num_queries,)`` row of `slots` of each query.
-    counts
-        ``(num_slots, num_candidates)`` counts c_j^T of the candidates.
-    own
-        ``(num_queries,)`` count of each target, or None.
+    codes
+        Codes of the counts of the candidates and targets.
+    lacking
+        What newcomers lack in each slot, from `Newcomers.lacking`; None without any.
     """
-    base = int(max(counts.max(initial=0), 0 if own is None else own.max(initial=0))) + 1
+    base, counts = codes.limit, codes.candidate
     keys = (np.arange(len(slots))[:, None] * base + counts).reshape(-1)
-    if own is not None:
-        keys = np.concatenate([keys, slot * base + own])
+    if codes.target is not None:
+        keys = np.concatenate([keys, slot * base + codes.target])
     level, row = _numbered(keys, len(slots) * base)
-    factors = popularity.factors(level % base, slots[level // base])  # (num_levels, 4)
+    found = codes.counts(level % base, lacking, level // base)
+    factors = popularity.factors(found, slots[level // base])  # (num_levels, 4)
     return _Levels(factors, row[: counts.size].reshape(counts.shape), row[counts.size :])
 
 

@@ -1,4 +1,4 @@
-"""S of a store that the model was not trained on: what is kept of the sources, and what they predict."""
+"""S and newcomers of a store that the model was not trained on: what is kept of the sources, and what they predict."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from prerec_pyro.data.encoded import EncodedDomain
+from prerec_pyro.data.newcomers import newcomer_popularity
 from prerec_pyro.inference.calibration.hyperprior import absorb
 from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction, predict_effect_scales
 from prerec_pyro.inference.calibration.store_features import features_over_time, store_features
 from prerec_pyro.inference.interventions.effect_scales import Calibration
-from prerec_pyro.inference.trained_domains import STORES, TrainedDomains
+from prerec_pyro.inference.trained_domains import NEWCOMERS, STORES, TrainedDomains
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.models.graphs.registry import Graph
 
@@ -45,7 +46,9 @@ class PredictedScales(NamedTuple):
 
 
 def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
-    """Keep S of several sources, in nats, and their features among the nodes of `sources`, if the graph has S.
+    """Keep what new items have in the sources among the nodes of `sources` and, of several, S in nats and features.
+
+    Graphs of the paper keep nothing: they count as the paper does, and have no S.
 
     Parameters
     ----------
@@ -56,7 +59,12 @@ def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[Enco
     stores
         The same domains.
     """
-    if not isinstance(graph, ExtendedGraph) or "S" not in sources.nodes or len(stores) < 2:
+    if not isinstance(graph, ExtendedGraph):
+        return
+    learnt = newcomer_popularity((store.domain for store in stores), window=stores[0].popularity.window)
+    if learnt.num_domains:
+        sources.nodes[NEWCOMERS] = torch.from_numpy(learnt.as_array()).to(next(graph.parameters()).device)
+    if "S" not in sources.nodes or len(stores) < 2:
         return
     nats = graph.likelihood.in_nats(sources.nodes["S"]).clone()
     features = torch.stack([store_features(store) for store in stores]).to(nats.device)
