@@ -113,9 +113,11 @@ class ItemAges:
 
     def may_be_young(self, slots: np.ndarray, below: int) -> np.ndarray:
         """Return a mask of the items that may be younger than `below` days, or of unknown age, in some of the slots."""
+        if not len(slots):
+            return np.zeros(self.num_items, bool)
         first = np.minimum(self._events, np.minimum(self._listed, self._last_slot))
-        is_unseen = ~self._is_listed & (self._events >= slots.min(initial=0))
-        return is_unseen | ((first <= slots.max(initial=0)) & (first > slots.min(initial=0) - below))
+        is_unseen = ~self._is_listed & (self._events >= slots.min())
+        return is_unseen | ((first <= slots.max()) & (first > slots.min() - below))
 
 
 @dataclass(frozen=True, eq=False)

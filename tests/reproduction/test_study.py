@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from prerec_pyro.data.newcomers import NewcomerPopularity
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate
+from prerec_pyro.inference.trained_domains import NEWCOMERS
+from prerec_pyro.models.baselines import MostPopular
 from prerec_pyro.models.graphs.config import ExtendedConfig, PaperConfig, UnconfoundedConfig
 from prerec_pyro.recommenders.calibrated import CalibratedPreRec
 from prerec_pyro.recommenders.prerec import PreRec
@@ -69,6 +74,15 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
         cell = study.cell(ROWS[name], study.targets[0], 1, samples=5 if name == "prerec_fine_tuned" else None)
         assert cell.rows["all"] == row
     assert cell.facts["num_samples"] == 5
+
+
+def test_a_target_is_measured_with_the_newcomers_of_its_model() -> None:
+    model, shop = by_hand(seed=1)
+    learnt = NewcomerPopularity(np.ones(3), 0.5, 2)
+    model.sources.nodes[NEWCOMERS] = torch.from_numpy(learnt.as_array())
+    assert study_module._as_served(shop, MostPopular()) is shop
+    for one in (model, CalibratedPreRec(model)):
+        assert study_module._as_served(shop, one).newcomers.learnt.unseen == 0.5
 
 
 def test_an_interrupted_run_resumes(tmp_path: Path, counted, monkeypatch: pytest.MonkeyPatch) -> None:

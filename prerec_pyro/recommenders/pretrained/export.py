@@ -72,8 +72,8 @@ class PretrainedMixin:
 
         The copy holds what a new domain is served with, which is the parameters of the graph, what new items have in
         the sources and, to predict S from, S and a few features of each source, and names and sizes of the sources. It
-        leaves out their item ids and fingerprints, item offsets and D. So it knows no trained domain. Its zero-shot scores are those of this model,
-        up to the rounding of `dtype`.
+        leaves out their item ids and fingerprints, item offsets and D. So it knows no trained domain. Its zero-shot
+        scores are those of this model, up to the rounding of `dtype`.
 
         Parameters
         ----------
