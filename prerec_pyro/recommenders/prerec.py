@@ -15,12 +15,7 @@ from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
-from prerec_pyro.inference.calibration.stores import (
-    predicted_scales,
-    remember_stores,
-    start_at_prediction,
-    stores_from,
-)
+from prerec_pyro.inference.calibration.stores import remember_stores, start_at_prediction, stores_from
 from prerec_pyro.inference.guides.free_nodes import check_free, check_offsets, check_priors
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer, Semantics, Value
@@ -103,8 +98,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         self.whitening = float(self.graph_class.whitening if whitening is None else whitening)
         if not 0 <= self.whitening <= 1:
             raise InputError(f"whitening is {whitening}, expected a number from 0 (none) to 1")
-        self.training = training or PRE_TRAINING
-        self.priors = priors or Priors()
+        self.training, self.priors = training or PRE_TRAINING, priors or Priors()
         check_priors(self.priors, self.graph_class)
         self.free = check_free(free, self.graph_class, self.priors.lifted)
         check_offsets(self.free, self.priors)
@@ -200,11 +194,10 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this model does not change.
 
-        All parameters move. D_k and the item offsets start at their prior means, S where the features of the catalogue
-        predict it, lifted weights at their MAP, and f_e is rotated to the texts of this domain
-        (`TextEncoder.rotate_to`). S is estimated from the log at the end (`EffectScaleUpdate`). Training stops early on
-        validation users, and the start is epoch 0: with too little to learn from, the result is the zero-shot model,
-        calibrated if that helps.
+        All parameters move. D_k and item offsets start at their prior means, S where the catalogue predicts it, lifted
+        weights at their MAP, and f_e rotated to the texts of this domain (`TextEncoder.rotate_to`). S is estimated from
+        the log at the end (`EffectScaleUpdate`). Training stops early on validation users, and the start is epoch 0:
+        with too little to learn from, the result is the zero-shot model, calibrated if that helps.
 
         Parameters
         ----------
@@ -222,9 +215,8 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
             If this model is not trained, or the domain has no training query.
         """
         old, store = self.graph, self.encoded_once([domain])[0]
-        encoded = store.whitened(self.whitening)
+        encoded = store.whitened(self.whitening).in_windows(old.num_windows)
         check_texts(encoded, old.f_e.linear.in_features)
-        encoded = encoded.in_windows(old.num_windows)
         seed = (training or self.training).seed
         run = TrainingRun([encoded], split_seed, num_samples, progress_folder, resume, seed)
         training = training or fine_tuning_recipe(run.num_queries).model_copy(update={"seed": seed})
@@ -234,7 +226,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         new.graph.load_state_dict(old.state_dict())
         new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
-        moved = start_at_prediction(new.graph, new.sources, predicted_scales(old, self.sources, store))
+        moved = start_at_prediction(new.graph, new.sources, self.sources, store)
         fit = new._train(run, training)
         if fit.update is not None:
             moved = moved + fit.update.after_fine_tuning()

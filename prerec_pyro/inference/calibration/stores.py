@@ -109,17 +109,19 @@ def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) 
     return PredictedPrior.of(graph.priors.S, predicted.steps[-1], graph.likelihood.spread)
 
 
-def start_at_prediction(graph: Graph, sources: TrainedDomains, predicted: PredictedScales | None) -> Tensor:
+def start_at_prediction(graph: Graph, nodes: TrainedDomains, sources: TrainedDomains, store: EncodedDomain) -> Tensor:
     """Make S = 0 of a model that is to be fine-tuned on a store what its catalogue predicts; return the move in nats.
 
     Parameters
     ----------
-    graph, sources
-        The model before fine-tuning; its parameters change.
-    predicted
-        S of the store; None: nothing changes.
+    graph, nodes
+        The model before fine-tuning, as it was pre-trained; its parameters change.
+    sources
+        The domains that it was pre-trained on.
+    store
+        The store.
     """
-    weights = sources.weights(graph)
+    weights, predicted = nodes.weights(graph), predicted_scales(graph, sources, store)
     if predicted is None or weights is None or not isinstance(graph, ExtendedGraph):
         return torch.zeros(())
     nats = predicted.steps[0].mean.to(weights.W_z.device)
