@@ -54,7 +54,7 @@ def test_the_score_is_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None
         factors = torch.from_numpy(window.factors(window.counts(item, slot), slot))
         with torch.no_grad():
             expected += float(model.graph.f_pop(factors, torch.tensor([number])) @ model.graph.W_z)
-    assert one["score"] == pytest.approx(expected)
+    assert one["score"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
     with pytest.raises(InputError, match="prerec_n, it has no popularity score"):
         popularity_frame([small_domain()], prerec("unconfounded").fit([small_domain()]))
 
