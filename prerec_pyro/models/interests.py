@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from prerec_pyro.data.batching.batch import Batch
-from prerec_pyro.models.likelihoods.log_space import MOST_EXPONENT
 from prerec_pyro.models.likelihoods.softmax import Match
 
 FADING = 0.3
@@ -24,6 +23,9 @@ GROWTH = 0.25
 
 USUAL = 4
 """Number of interests at which U has the length that the graph says."""
+
+
+_LEAST = torch.finfo(torch.float32).tiny
 
 
 class Reading(NamedTuple):
@@ -173,12 +175,10 @@ def _spread(weights: Tensor, products: Tensor, contrast: Tensor) -> Tensor:
         β.
     """
     scaled = contrast * products.to(weights.dtype)
+    # One product mixes all positions, so all share the best match of a candidate. What lies far below it, where that is
+    # a match with an item that a position does not read, counts as `_LEAST`: a branch would wait for the device.
     most = scaled.detach().amax(-2, keepdim=True)  # (..., 1, num_candidates)
-    if (most - scaled.detach().amin(-2, keepdim=True)).max() < MOST_EXPONENT:
-        mixture = (weights @ (scaled - most).exp()).log() + most  # one product for all positions
-    else:
-        rows = [(scaled + logs[..., None]).logsumexp(-2) for logs in _logs(weights).unbind(-2)]
-        mixture = torch.stack(rows, -2)  # (..., positions, num_candidates)
+    mixture = (weights @ (scaled - most).exp()).clamp_min(_LEAST).log() + most
     return ((mixture - weights @ scaled) / contrast).clamp_min(0.0)
 
 

@@ -142,7 +142,7 @@ def test_parameters_of_a_graph_of_ones_own_move_at_the_rate_of_popularity() -> N
     assert {name for name, rate in found.items() if rate == 0.3} == {
         *("W_d", "W_z", "f_pop.linear.weight", "f_pop.linear.bias"),
         *(f"f_pop.others.{window}.{part}" for window in range(3) for part in ("weight", "bias")),
-        *("interests.log_fading", "interests.log_contrast"),
+        *("interests.log_fading", "interests.log_contrast", "interests.growth"),
         *("price.weight", "price.bias", "f_extra"),
     }
     assert {name.split(".")[0] for name, rate in found.items() if rate == 0.1} == {"f_seq", "f_item"}

@@ -185,9 +185,8 @@ class InterventionalScorer:
         if (effect := self._effect(Z)) is not None:
             popularity = batch.item_effects(effect)  # (num_slots, num_items)
         U, split = self._users(batch, D, None), self._with_interests
-        if split is None:
-            return Parts(U, items, popularity, items.new_ones(1, 1))
-        return Parts(correction(split, U, items, batch), items, popularity, split.lengths(batch))
+        lengths = items.new_ones(1, 1) if split is None else split.lengths(batch)
+        return Parts(U if split is None else correction(split, U, items, batch), items, popularity, lengths)
 
     @torch.no_grad()
     def users(self, batch: Batch) -> Users:

@@ -25,6 +25,8 @@ MAX_ROUNDS = 12
 # The mode is found when a round gains fewer nats than this constant plus this many per dimension. Both are small
 # beside dimension / 2, the nats that the width of the posterior is worth.
 TOLERANCE, TOLERANCE_PER_DIMENSION = 0.05, 0.001
+MAX_HELD_SCORES = 100_000_000
+"""Most scores, of the queries of a log times its items, of a log whose density is maximised whole."""
 _MAX_STEPS = 40
 _NUM_PROBES = 16
 _MEMORY = 5  # rounds that Anderson mixing combines
@@ -57,7 +59,8 @@ def find_mode(program: DomainProgram, sample: LogSample, start: Values) -> Mode:
 
     Each round maximises the density of the evaluated part of the log. The gradient over the whole log then gives the
     linear term that this density lacks. Rounds repeat until one gains next to nothing. They are combined by Anderson
-    mixing (1965). A step that lowers the density of the whole log is halved.
+    mixing (1965). A step that lowers the density of the whole log is halved. Where the rounds do not converge, as the
+    part is unlike the whole, the density of the whole log is maximised, if it is small enough to be held in memory.
 
     Parameters
     ----------
@@ -101,10 +104,16 @@ def find_mode(program: DomainProgram, sample: LogSample, start: Values) -> Mode:
             return Mode(guide, end, number, gain)
         rounds.append((_to_vector(program, values), _to_vector(program, end)))
         values = _from_vector(program, _anderson_mixed(rounds[-_MEMORY:]))
-    raise InputError(
-        f"the mode was not found in {MAX_ROUNDS} rounds: {sample.num_evaluated:,} evaluated queries are too few to "
-        f"represent {sample.num_given:,}; evaluate more queries, or give a smaller part of the log"
-    )
+    if sample.num_given * sample.encoded.num_items > MAX_HELD_SCORES:
+        raise InputError(
+            f"the mode was not found in {MAX_ROUNDS} rounds: {sample.num_evaluated:,} evaluated queries are too few to "
+            f"represent {sample.num_given:,}; evaluate more queries, or give a smaller part of the log"
+        )
+    program.observe([program.ready(batch.to(device)) for batch in sample.batches(sample.given)], 1.0, {}, {})
+    values, gain = best, tolerance
+    while gain >= tolerance:
+        guide, values, gain = maximize(program, values)
+    return Mode(guide, values, MAX_ROUNDS, gain)
 
 
 def maximize(program: LatentProgram, values: Values) -> tuple[AutoLaplaceApproximation, dict[str, Tensor], float]:

@@ -57,9 +57,8 @@ class PaperGraph(nn.Module):
     """
 
     Config: ClassVar[type[GraphConfig]] = PaperConfig
-    edges: Mapping[str, str] = MappingProxyType(
-        {"D": "", "Z": "", "V": "DZ", "U": "D", "R": "UVDZ"}
-    )  # node: its parents
+    # Node: its parents.
+    edges: Mapping[str, str] = MappingProxyType({"D": "", "Z": "", "V": "DZ", "U": "D", "R": "UVDZ"})
     whitening: ClassVar[float] = 0.0  # of the texts, unless another is chosen
     covariates: ClassVar[tuple[str, ...]] = ()  # of the items, for graphs of one's own
 

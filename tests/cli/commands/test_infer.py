@@ -19,9 +19,9 @@ from tests.support.list_files import assert_same_lists
 Infer = Callable[..., pd.DataFrame]
 
 
-def served(model: Path) -> CalibratedPreRec:
-    """The model as `infer` serves it by default."""
-    return CalibratedPreRec(PreRec.load(model, "cpu"))
+def served(model: Path, *, only_last: bool = True) -> CalibratedPreRec:
+    """The model as `infer` serves it by default, at the end of the log."""
+    return CalibratedPreRec(PreRec.load(model, "cpu"), only_last=only_last)
 
 
 def test_all_users_get_their_lists(infer: Infer, model: Path, shop2: Domain) -> None:
@@ -71,7 +71,7 @@ def test_a_small_catalogue_is_ranked_exactly(infer: Infer) -> None:
 def test_only_events_before_the_time_count(infer: Infer, model: Path, shop2: Domain) -> None:
     moment = int(np.median(shop2.timestamps))
     lists = infer("--at", moment)
-    assert_same_lists(lists, served(model).recommend(shop2, at=moment))
+    assert_same_lists(lists, served(model, only_last=False).recommend(shop2, at=moment))
     assert 0 < lists["user_id"].nunique() < shop2.num_users
     empty = infer("--at", "1999-01-01")
     assert len(empty) == 0

@@ -29,8 +29,7 @@ from tests.support.models import (
 
 ENCODED = small_encoded(num_users=6)
 NUM_ITEMS = ENCODED.num_items
-NUM_EFFECTS = 6
-ROW = 1  # of D, of two
+NUM_EFFECTS, ROW = 6, 1  # the row of D, of two
 CONFOUNDED = [graph for graph in EVERY_GRAPH if "D" in graph.edges]
 
 
@@ -102,9 +101,8 @@ def by_hand(graph, batch: Batch, *, D=None, Z=None, V=None, U=None, S=None, offs
         own = popularity(graph, batch, int(batch.slot[query])) if Z is None else Z.expand(NUM_ITEMS, DIM)
         items = graph.f_item(text, D, own) + PRIORS.V.scale * offset if V is None else V.expand(NUM_ITEMS, DIM)
         backgrounds.append(strength[1].exp() * own @ graph.W_z)
-        match = items @ U[query]
+        match, length = items @ U[query], graph.f_seq.log_length.exp() * growth[query]
         if interests is not None:
-            length = graph.f_seq.log_length.exp() * growth[query]
             match = match + length * spread(graph, items, *interests[query], strength[5])
         matches.append(strength[0].exp() * match)
     match, background = torch.stack(matches), torch.stack(backgrounds)
