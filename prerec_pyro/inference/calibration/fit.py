@@ -124,7 +124,7 @@ def posterior_mode(
     if not len(evidence):
         return prior_of_S.mean
     S = start.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-5)
+    optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-4)
 
     def loss() -> Tensor:
         chosen = choice_log_probs(graph, evidence, (S * spread).float())
