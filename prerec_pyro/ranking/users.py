@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prerec_pyro.models.likelihoods.log_space import MOST_EXPONENT
-
 TILE = 64
 """Queries that share one product of weights: neighbours in a batch read mostly the same items."""
 BLOCK = 1 << 19
 """Products of interests and items in memory at a time: they stay in the CPU cache."""
+MOST_EXPONENT = 80.0
+"""Largest number whose exponential, and that of its negative, is an ordinary float32."""
 
 
 @dataclass(frozen=True, eq=False)

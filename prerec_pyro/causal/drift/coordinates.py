@@ -15,7 +15,7 @@ from prerec_pyro.causal.protocol import CausalModel
 from prerec_pyro.data.batching.windows import Windows
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration.prediction import PredictedPrior
+from prerec_pyro.inference.calibration.stores import prior_of_store
 from prerec_pyro.inference.posterior.fit import point_estimates
 from prerec_pyro.inference.posterior.program import DomainProgram
 from prerec_pyro.inference.prior.draws import prior_draws
@@ -53,9 +53,7 @@ class Coordinates:
     unit: Tensor
 
     @classmethod
-    def around_model(
-        cls, model: CausalModel, encoded: EncodedDomain, directions: int, prior_S: PredictedPrior | None = None
-    ) -> Coordinates:
+    def around_model(cls, model: CausalModel, encoded: EncodedDomain, directions: int) -> Coordinates:
         """Return the coordinates around the D and S that the model uses for a domain.
 
         D moves U. Its directions are the principal directions of the item vectors, because a move of U along them
@@ -69,8 +67,6 @@ class Coordinates:
             The domain.
         directions
             Number of directions of D.
-        prior_S
-            Prior of S of a new store; None: that between domains.
 
         Raises
         ------
@@ -83,6 +79,7 @@ class Coordinates:
         row = sources.row(encoded.domain)
         nodes = {} if row is None else sources.nodes_of(encoded.domain, row)
         known = {name: value for name, value in nodes.items() if name == "V_decentered"}
+        prior_S = prior_of_store(graph, sources, encoded)
         points = point_estimates(graph, sources, encoded, prior_S)
         values = {site: value.detach() for site, value in points.items()}
         known |= {site: value for site, value in values.items() if site not in ("D", "S")}

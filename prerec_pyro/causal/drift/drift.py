@@ -31,7 +31,6 @@ from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.times import SECONDS_PER_DAY
 from prerec_pyro.errors import InputError
-from prerec_pyro.inference.calibration.stores import prior_of_store
 from prerec_pyro.inference.posterior.result import Posterior
 
 ALPHA = 0.01
@@ -181,12 +180,10 @@ def drift_report(
     require_nodes(model, "DS", "drift")
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}, expected a probability such as 0.01")
-    store = model.encoded(domain)
-    encoded = model.scorer(store).encoded  # with the texts whitened for this model
+    encoded = model.scorer(model.encoded(domain)).encoded  # with the texts whitened for this model
     start, rng = moment(encoded, since), np.random.default_rng(seed)
     later = LogPart.draw(encoded.domain, start, None, max_queries, rng)
-    prior_S = prior_of_store(model.graph, model.sources, store)
-    coordinates = Coordinates.around_model(model, encoded, directions, prior_S)
+    coordinates = Coordinates.around_model(model, encoded, directions)
     groups = later.groups(len(coordinates.unit))
     if posterior is not None:
         before = _from_posterior(posterior, coordinates, later)

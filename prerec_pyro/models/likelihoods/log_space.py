@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MOST_EXPONENT = 80.0
-"""Largest number whose exponential, and that of its negative, is an ordinary float32."""
-
 
 def log_add_exp(first: Tensor, second: Tensor) -> Tensor:
     """Return ``log(exp(first) + exp(second))``, -inf only where both are.

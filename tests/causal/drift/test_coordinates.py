@@ -10,6 +10,7 @@ from prerec_pyro.causal.drift import log_slice
 from prerec_pyro.causal.drift.coordinates import Coordinates, principal_directions
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.times import SECONDS_PER_DAY
+from prerec_pyro.inference.calibration.stores import prior_of_store
 from tests.support.models import FIRST_DAY, PRIORS, small_domain
 
 
@@ -80,8 +81,12 @@ def test_the_mode_maximises_the_posterior(coordinates, windows):
             assert coordinates._log_posterior(shift, windows)[0] < best + 0.05
 
 
-def test_units_are_prior_standard_deviations(coordinates):
-    expected = torch.tensor([1.0] * 6 + [PRIORS.D.scale] * 2)
+def test_units_are_prior_standard_deviations(model, shop, coordinates):
+    """Those of S of a new store are those of its prediction."""
+    predicted = prior_of_store(model.graph, model.sources, model.encode(shop))
+    assert predicted is not None
+    expected = torch.cat([predicted.std, torch.tensor([PRIORS.D.scale] * 2)])
+    torch.testing.assert_close(coordinates.center[:6].float(), predicted.mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(coordinates.unit.float(), expected, rtol=0.1, atol=0)
 
 
