@@ -179,7 +179,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
         if fit.update is not None and "S" not in self.free:
             fit.update.after_pre_training()
-        remember_stores(self.graph, self.sources, stores)
+        remember_stores(self.graph, self.sources, stores, None if fit.update is None else fit.update.as_new_stores)
         return self
 
     def fine_tune(

@@ -13,7 +13,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.data.subsets import random_users
 from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.inference.calibration.hyperprior import absorb, fit_hyperprior
-from prerec_pyro.inference.interventions.scorer import InterventionalScorer
+from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 from prerec_pyro.training.batch_schedule import Source
@@ -24,6 +24,9 @@ MIN_DECISION_QUERIES = 6000
 
 QUERIES_OF_S = 8000
 """Most queries, about, that S of a source is estimated from where there are many sources; see `shared_budget`."""
+
+QUERIES_OF_STORE = 1000
+"""Most queries, about, that S of a source as a new store is estimated from; see `as_new_stores`."""
 
 _SEED = 7  # follows the seed of the run: the draw of these users is independent of the others
 
@@ -81,6 +84,22 @@ class EffectScaleUpdate:
             self._learn()
         else:
             self._unless_worse(self._learn)
+
+    def as_new_stores(self) -> Tensor:
+        """Return S that each domain would have as a new store, in nats, ``(num_domains, num_effects)``.
+
+        It is the mode given the networks alone, without D and the item offsets of the domain. With them a history is
+        read otherwise: offsets know what is chosen together, and texts need not say it.
+        """
+        weights, nothing = self.sources.weights(self.graph), Intervention({})
+        found = []
+        for encoded, (users, lengths) in zip(self.run.encoded, self.logs(), strict=True):
+            if lengths is None:
+                users = random_users(encoded.domain, users, QUERIES_OF_STORE, seed=(self.seed, _SEED))
+            scorer = InterventionalScorer(self.graph.eval(), encoded, nothing, weights=weights)
+            S = calibrate(scorer, encoded, users, lengths=lengths, seed=self.seed, only_last=True).values[-1]
+            found.append(self.graph.likelihood.in_nats(S.to(self.graph.likelihood.spread)))
+        return torch.stack(found)
 
     def score_after(self) -> float:
         """Return the better of the validation scores of an epoch with and without the estimate; nothing changes."""

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.splits import split_users
 from prerec_pyro.data.subsets import first_samples
 from prerec_pyro.evaluation.protocol import num_queries
+from prerec_pyro.inference.calibration.fit import calibrate
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training import effect_scale_update
 from prerec_pyro.training import run as training_run
@@ -45,8 +47,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[CausalOptions]:
 
 def test_in_the_end_S_is_read_from_the_validation_users(model: PreRec, asked: CausalOptions) -> None:
     prerec(training=training(epochs=1)).fit(SOURCES)
-    assert [name for name, *_ in asked] == ["a", "b"]
-    for domain, (_, users, lengths) in zip(SOURCES, asked, strict=True):
+    assert [name for name, *_ in asked] == ["a", "b"] * 2, "as they are, and as new stores"
+    for domain, (_, users, lengths) in zip(SOURCES * 2, asked, strict=True):
         np.testing.assert_array_equal(users, split_users(domain).validation)
         assert lengths is None
     asked.clear()
@@ -64,11 +66,22 @@ def test_of_many_sources_a_part_of_the_validation_users_is_read(
     monkeypatch.setattr(effect_scale_update, "QUERIES_OF_S", 100)
     monkeypatch.setattr(training_run, "LEAST_BUDGET", 10)
     prerec(training=training(epochs=0)).fit(many)
-    assert [name for name, *_ in asked] == list("abcd")
-    for domain, (_, users, lengths) in zip(many, asked, strict=True):
+    assert [name for name, *_ in asked] == list("abcd") * 2
+    for domain, (_, users, lengths) in zip(many * 2, asked, strict=True):
         assert set(users) < set(split_users(domain).validation)
         assert 75 <= num_queries(domain, users) < 83
         assert lengths is None
+
+
+def test_S_of_a_source_as_a_new_store_is_that_of_a_store_that_it_does_not_know(model: PreRec) -> None:
+    """The model has D, S and item offsets of a source; a copy of it under another name has none."""
+    S = model.sources.nodes["S_sources"]
+    for domain, found in zip(SOURCES, S, strict=True):
+        copy = Domain.from_tables(domain.interactions_frame(), domain.items_frame(), name="copy")
+        encoded = model.encode(copy.with_embeddings(domain.embeddings))
+        users = split_users(domain).validation  # the split depends on the users alone
+        plain = calibrate(model.scorer(encoded), encoded.whitened(model.whitening), users, only_last=True)
+        torch.testing.assert_close(found, model.graph.likelihood.in_nats(plain.values[-1]), atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.encoded import EncodedDomain
-from prerec_pyro.inference.interventions.scorer import InterventionalScorer, Parts
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 from prerec_pyro.models.graphs.extended import ExtendedGraph
 
 NEAR, POPULAR, DRAWN = 160, 64, 288
@@ -97,23 +97,23 @@ def gather(scorer: InterventionalScorer, encoded: EncodedDomain, users: np.ndarr
 def _of_batch(scorer: InterventionalScorer, batch: Batch, generator: torch.Generator) -> Evidence:
     assert batch.targets is not None and batch.events is not None  # these are queries of the log
     assert batch.repeat_counts is not None
-    match, popularity = (part.cpu() for part in scorer.effects(batch))
-    parts = Parts(*(part.cpu() for part in scorer.parts(batch)))
+    users, items, popularity = scorer.parts(batch)
+    match, popularity = users.match(items).cpu(), popularity.cpu()[batch.slot]  # each (num_queries, num_items)
+    vectors, V = users.vectors.cpu(), items.cpu()
     is_seen = torch.zeros(match.shape, dtype=torch.bool)
     is_seen[tuple(batch.repeats)] = True
     candidates, weight = _rivals(match, popularity, is_seen, batch.targets, generator)
     is_repeat = is_seen.gather(1, batch.targets[:, None])[:, 0]
     if is_repeat.any():
         _history_as_rivals(candidates, weight, is_seen, is_repeat, batch.targets)
-    V = parts.items[candidates]  # (num_queries, num_rivals + 1, B)
-    correction = (V @ parts.correction[..., None]).squeeze(-1)
     interests, is_interest = _interests(scorer, batch)
-    products = parts.items[interests] @ V.mT  # (num_queries, num_interests, num_rivals + 1)
+    rivals = V[candidates].mT  # (num_queries, B, num_rivals + 1)
+    products = V[interests] @ rivals  # (num_queries, num_interests, num_rivals + 1)
     return Evidence(
-        correction,
-        parts.popularity[batch.slot].gather(1, candidates),
+        (vectors[:, None] @ rivals).squeeze(1),
+        popularity.gather(1, candidates),
         products,
-        parts.length.expand(len(products), 1),
+        torch.ones(len(products), 1) if users.interests is None else users.interests.scale.cpu(),
         is_interest,
         weight,
         is_repeat,

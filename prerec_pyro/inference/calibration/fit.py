@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import optimize
 from torch import Tensor, nn
 
 from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.calibration.evidence import Evidence, gather
+from prerec_pyro.inference.calibration.pooling import pooled_products
 from prerec_pyro.inference.calibration.prediction import PredictedPrior, Prediction
 from prerec_pyro.inference.calibration.stores import PredictedScales
 from prerec_pyro.inference.interventions.effect_scales import Calibration
@@ -19,6 +21,10 @@ from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, r
 FULL_SAMPLE = 600
 GROWTH = 1.5
 MAX_ITERATIONS = 30
+SMALLEST_GAIN = 1e-4
+"""Nats; the search ends with a step that gains less."""
+BLOCK = 64
+"""Queries whose scores are computed at a time: they stay in the CPU cache."""
 
 
 def calibrate(
@@ -123,17 +129,23 @@ def posterior_mode(
     prior_of_S = PredictedPrior.of(graph.priors.S, prior, spread)
     if not len(evidence):
         return prior_of_S.mean
-    S = start.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([S], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-4)
+    blocks = [evidence[begin : begin + BLOCK] for begin in range(0, len(evidence), BLOCK)]
 
-    def loss() -> Tensor:
-        chosen = choice_log_probs(graph, evidence, (S * spread).float())
-        value = -chosen.double().sum() - prior_of_S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
-        (S.grad,) = torch.autograd.grad(value, S)  # and none of the graph's parameters, which may be in training
-        return value
+    @torch.enable_grad()
+    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
+        S = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+        value = -prior_of_S(torch.zeros_like(S)[None]).log_prob(S[None]).sum()
+        (gradient,) = torch.autograd.grad(value, S)  # and none of the graph's parameters, which may be in training
+        for block in blocks:
+            part = -choice_log_probs(graph, block, (S * spread).float()).double().sum()
+            gradient += torch.autograd.grad(part, S)[0]
+            value = value.detach() + part.detach()
+        return float(value), gradient.numpy()
 
-    optimizer.step(loss)
-    return S.detach()
+    before, _ = loss(start.numpy())
+    options = {"maxiter": MAX_ITERATIONS, "ftol": SMALLEST_GAIN / max(abs(before), 1.0)}
+    found = optimize.minimize(loss, start.numpy(), jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(found.x)
 
 
 def choice_log_probs(graph: ExtendedGraph, evidence: Evidence, nats: Tensor) -> Tensor:
@@ -160,12 +172,8 @@ def _pooled(graph: ExtendedGraph, evidence: Evidence, nats: Tensor) -> Tensor:
     """Return ``length · log Σ_a w_a exp(β V_a·V_j) / β``, ``(num_queries, num_rivals + 1)``."""
     reading = graph.reading(nats[None])
     assert reading is not None  # the graph has interests
-    age = torch.arange(evidence.products.shape[1], dtype=nats.dtype)
-    weights = (-reading.fading[0] * age).expand(evidence.is_interest.shape)
-    weights = weights.masked_fill(~evidence.is_interest, -torch.inf).log_softmax(1)
-    contrast = reading.contrast[0]  # (1,)
-    pooled = torch.logsumexp(weights[..., None] + contrast * evidence.products, dim=1)
-    return evidence.length / contrast * pooled
+    fading, contrast = reading.fading.squeeze(), reading.contrast.squeeze()
+    return evidence.length * pooled_products(fading, contrast, evidence.products, evidence.is_interest)
 
 
 def _steps(times: np.ndarray) -> tuple[list[int], list[int]]:

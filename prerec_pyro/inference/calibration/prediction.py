@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions.transforms import AffineTransform
 
+from prerec_pyro.inference.calibration.store_features import STORE_FEATURES, UNITS
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 from prerec_pyro.models.priors import Prior
 
 REACHES = (0.5, 1.0, 2.0, 4.0)
@@ -20,6 +22,10 @@ SHARES = (0.2, 0.4, 0.6, 0.8)
 """Shares of the variance of S that like stores have in common, that the likelihood chooses from."""
 TRENDS = (0.0, 0.3, 1.0, 3.0)
 """Variances of S along a feature, for a difference of one unit in all of them, that the likelihood chooses from."""
+
+
+MEASURED = {"repeat": "repeats", "fading": "fading"}
+"""Effect → the feature that measures it in a log, both as logarithms of a rate: one nat of it moves S by one nat."""
 
 
 class Prediction(NamedTuple):
@@ -90,11 +96,12 @@ class PredictedPrior:
 def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Tensor) -> Prediction:
     """Return the posterior predictive of S of a store under a Gaussian process, coordinate by coordinate.
 
-    ``S_k = m + a·x_k + g(x_k) + e_k``. Stores with like features have like g, and a is a trend in the features. It goes
-    on beyond the sources by one unit of each feature, and no further. The level m has a flat prior, so its estimate is
-    that of generalised least squares, in which many sources of one kind weigh little more than one. How far likeness
-    reaches, how much it explains, and how strong trends are, is chosen by the marginal likelihood of the sources, for
-    all coordinates together.
+    ``S_k = m + b_k + a·x_k + g(x_k) + e_k``. Stores with like features have like g, and a is a trend in the features.
+    It goes on beyond the sources by one unit of each feature, and no further. Where a feature measures the effect
+    itself, b is this feature, see `MEASURED`, and else 0. The level m has a flat prior, so its estimate is that of
+    generalised least squares, in which many sources of one kind weigh little more than one. How far likeness reaches,
+    how much it explains, and how strong trends are, is chosen by the marginal likelihood of the sources, for all
+    coordinates together.
 
     Parameters
     ----------
@@ -109,8 +116,9 @@ def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Te
     """
     S, features, store, spread = (part.double() for part in (S, features, store, spread))
     seen = ~store.isnan() & ~features.isnan().any(dim=0)
+    measured, own_measured = _measured(features, seen, len(spread)), _measured(store, seen, len(spread))
     features, store = features[:, seen], store[seen]
-    units = S / spread  # (num_sources, num_effects)
+    units = (S - measured) / spread  # (num_sources, num_effects)
     centre, low, high = features.mean(dim=0), features.amin(dim=0) - 1.0, features.amax(dim=0) + 1.0
     along, store_along = features - centre, store.clamp(low, high) - centre
     options = [_Kernel(*option) for option in itertools.product(REACHES, SHARES, TRENDS)]
@@ -120,7 +128,27 @@ def predict_effect_scales(S: Tensor, features: Tensor, store: Tensor, spread: Te
     near = kernel(features, along, store[None], store_along[None])[:, 0]  # (num_sources,)
     own = kernel(store[None], store_along[None], store[None], store_along[None])[0, 0] + 1.0 - kernel.share
     mean, variance = fits[best].predict(near, own)
-    return Prediction((mean * spread).float(), (variance.sqrt() * spread).float())
+    return Prediction((mean * spread + own_measured).float(), (variance.sqrt() * spread).float())
+
+
+def _measured(features: Tensor, seen: Tensor, num_effects: int) -> Tensor:
+    """Return what features say of each effect by themselves, ``(..., num_effects)`` in nats; 0 where none does.
+
+    Parameters
+    ----------
+    features
+        ``(..., num_features)``.
+    seen
+        ``(num_features,)`` bool: the features that all stores have.
+    num_effects
+        Number of effects.
+    """
+    found = features.new_zeros(*features.shape[:-1], num_effects)
+    for effect, feature in MEASURED.items():
+        row, column = EFFECTS.index(effect), list(STORE_FEATURES).index(feature)
+        if row < num_effects and column < len(seen) and seen[column]:
+            found[..., row] = features[..., column] * UNITS[column]
+    return found
 
 
 class _Kernel(NamedTuple):

@@ -20,14 +20,14 @@ STORE_FEATURES = {
     "length": "log of the mean number of events of a user",
     "turnover": "log of the events of a popularity window for each item",
     "gini": "Gini coefficient of the number of events of an item",
-    "repeats": "share of events that repeat an item of the user",
+    "repeats": "log of the share of events that repeat an item of the user",
     "succession": "log of how much more alike the texts of two items in succession are than those of any two",
-    "persistence": "the same likeness of items 4 to 8 places apart, as a share of that of items in succession",
+    "fading": "log of the rate at which this likeness falls off, from item to item",
     "order": "1 for a log without times, else 0",
 }
 """Name → meaning, in the order of `store_features`; the first three are of the catalogue, the others of the log."""
 
-UNITS = (1.5, 0.15, 0.15, 0.8, 1.5, 0.2, 0.1, 0.5, 0.25, 1.0)
+UNITS = (1.5, 0.15, 0.15, 0.8, 1.5, 0.2, 1.5, 0.5, 0.7, 1.0)
 """A difference in each feature at which two stores are of different kinds; fixed, so that no source moves another."""
 
 FIRST_EVENTS = 256
@@ -36,9 +36,13 @@ FIRST_EVENTS = 256
 PLACES = ((1, 1), (4, 8))
 """How far apart in a history items are whose likeness is compared, first and last distance."""
 
+_APART = (sum(PLACES[1]) - sum(PLACES[0])) / 2  # items between the two, on average
+
 _SAMPLE = 1024
 _EVENTS = 4096
 _LEAST = 0.1  # standard deviations; what a likeness is raised by before it divides
+_LEAST_REPEATS = 0.002  # what the share of repeats is raised by
+_MOST_KEPT = 0.95  # of the likeness, from succession to the later places
 _catalogues: WeakKeyDictionary[Domain, _Catalogue] = WeakKeyDictionary()
 
 
@@ -147,9 +151,9 @@ def _of_events(encoded: EncodedDomain, events: np.ndarray, catalogue: _Catalogue
         float(np.log(len(events) / len(np.unique(user)))),
         float(np.log(len(events) / (windows * domain.num_items))),
         gini,
-        1.0 - len(pairs) / len(events),
+        float(np.log(1.0 - len(pairs) / len(events) + _LEAST_REPEATS)),
         float(np.log(next_ + _LEAST)),
-        min((later + _LEAST) / (next_ + _LEAST), 1.5),
+        float(np.log(-np.log(min((later + _LEAST) / (next_ + _LEAST), _MOST_KEPT)) / _APART)),
         float(domain.days is None),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +45,10 @@ class PredictedScales(NamedTuple):
         return Calibration(torch.from_numpy(self.since), means / spread, queries, spread)
 
 
-def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain]) -> None:
-    """Keep what new items have in the sources among the nodes of `sources` and, of several, S in nats and features.
+def remember_stores(
+    graph: Graph, sources: TrainedDomains, stores: Sequence[EncodedDomain], scales: Callable[[], Tensor] | None
+) -> None:
+    """Keep what new items have in the sources among the nodes of `sources` and, of several, S and features.
 
     Graphs of the paper keep nothing: they count as the paper does, and have no S.
 
@@ -58,15 +60,18 @@ def remember_stores(graph: Graph, sources: TrainedDomains, stores: Sequence[Enco
         The trained domains; changed.
     stores
         The same domains.
+    scales
+        Returns S that each would have as a new store, in nats, ``(num_domains, num_effects)``; None where there is no
+        S.
     """
     if not isinstance(graph, ExtendedGraph):
         return
     learnt = newcomer_popularity((store.domain for store in stores), window=stores[0].popularity.window)
     if learnt.num_domains:
         sources.nodes[NEWCOMERS] = torch.from_numpy(learnt.as_array()).to(next(graph.parameters()).device)
-    if "S" not in sources.nodes or len(stores) < 2:
+    if scales is None or len(stores) < 2:
         return
-    nats = graph.likelihood.in_nats(sources.nodes["S"]).clone()
+    nats = scales()
     features = torch.stack([store_features(store) for store in stores]).to(nats.device)
     sources.nodes |= dict(zip(STORES, (nats, features), strict=True))
 

@@ -25,20 +25,18 @@ class Parts(NamedTuple):
 
     Attributes
     ----------
-    correction
-        U without the mean of its interests, ``(num_queries, B)``; all of U where there is one interest.
+    users
+        The users at S = 0: what f_seq adds to the mean of their interests, and the interests; all of U where there is
+        one interest.
     items
         V, ``(num_items, B)``.
     popularity
         Z·W_z, ``(num_slots, num_items)``.
-    length
-        Length of the mean of interests in U, ``(num_queries, 1)``; ``(1, 1)`` where there is one interest.
     """
 
-    correction: Tensor
+    users: Users
     items: Tensor
     popularity: Tensor
-    length: Tensor
 
 
 def correction(graph: ExtendedGraph, U: Tensor, V: Tensor, batch: Batch) -> Tensor:

@@ -16,7 +16,7 @@ from prerec_pyro.data.encoded import EncodedDomain
 from prerec_pyro.errors import InputError
 from prerec_pyro.inference.interventions.effect_scales import Calibration
 from prerec_pyro.inference.interventions.intervention import Intervention, Scaled, Semantics, Value
-from prerec_pyro.inference.interventions.matches import Parts, correction, in_parts, screen, users_with_interests
+from prerec_pyro.inference.interventions.matches import Parts, in_parts, screen, users_with_interests
 from prerec_pyro.inference.interventions.statements import check_draw, mean_in_slot, only, rows_of, run_under_do
 from prerec_pyro.inference.trained_domains import TrainedDomains
 from prerec_pyro.models.graphs.domain_nodes import DomainNodes, Weights, dot
@@ -177,16 +177,14 @@ class InterventionalScorer:
 
     @torch.no_grad()
     def parts(self, batch: Batch) -> Parts:
-        """Return what S weighs against each other, before S: corrections of U, items, popularity."""
+        """Return what S weighs against each other, before S: users, items, popularity."""
         batch = self._by_item(batch.to(self._device))
-        D, Z = self._domain_node(), self._popularity(batch)
+        Z = self._popularity(batch)
         items = self._items_in(batch, Z)
         popularity = items.new_zeros(len(batch.candidate_level), len(items))
         if (effect := self._effect(Z)) is not None:
             popularity = batch.item_effects(effect)  # (num_slots, num_items)
-        U, split = self._users(batch, D, None), self._with_interests
-        lengths = items.new_ones(1, 1) if split is None else split.lengths(batch)
-        return Parts(U if split is None else correction(split, U, items, batch), items, popularity, lengths)
+        return Parts(self._users_under(batch, None), items, popularity)
 
     @torch.no_grad()
     def users(self, batch: Batch) -> Users:

@@ -4,12 +4,15 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from prerec_pyro.inference.calibration.prediction import REACHES, SHARES, TRENDS, predict_effect_scales
+from prerec_pyro.inference.calibration.prediction import MEASURED, REACHES, SHARES, TRENDS, predict_effect_scales
+from prerec_pyro.inference.calibration.store_features import STORE_FEATURES, UNITS
+from prerec_pyro.models.likelihoods.repeat_mixture import EFFECTS
 
 SPREAD = torch.tensor([0.7, 1.5])
 
@@ -94,3 +97,20 @@ def test_features_that_a_store_lacks_do_not_count() -> None:
     found = predict_effect_scales(S, features, store, SPREAD)
     torch.testing.assert_close(found.mean, left.mean)
     torch.testing.assert_close(found.std, left.std)
+
+
+@pytest.mark.parametrize(("effect", "feature"), MEASURED.items())
+def test_an_effect_that_a_feature_measures_goes_with_it_nat_by_nat(effect: str, feature: str) -> None:
+    """Among sources that are all alike, and for a store that is unlike them in what is measured alone."""
+    row, column = EFFECTS.index(effect), list(STORE_FEATURES).index(feature)
+    S, features = torch.zeros(6, len(EFFECTS)), torch.zeros(6, len(STORE_FEATURES))
+    S[:, row] = 0.4
+    store = torch.zeros(len(STORE_FEATURES))
+    store[column] = 2.0 / UNITS[column]  # two nats
+    found = predict_effect_scales(S, features, store, torch.ones(len(EFFECTS))).mean
+    wanted = torch.zeros(len(EFFECTS))
+    wanted[row] = 2.4
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    store[column] = float("nan")  # a store without a log
+    found = predict_effect_scales(S, features, store, torch.ones(len(EFFECTS))).mean
+    assert found[row] == pytest.approx(0.4)

@@ -37,14 +37,15 @@ def test_features_are_those_counted_by_hand() -> None:
     assert found["turnover"] == pytest.approx(np.log(5 / (4.0 * 4)))  # 60 days are four windows
     counts = np.array([0, 1, 1, 3])
     assert found["gini"] == pytest.approx(np.abs(counts[:, None] - counts).sum() / (2 * 16 * counts.mean()))
-    assert found["repeats"] == pytest.approx(1 / 5)
+    assert found["repeats"] == pytest.approx(np.log(1 / 5 + 0.002))
     assert found["order"] == 0.0
     # Ann read a, a and b, Bob c and a: of the two pairs of different items in succession, all cosines being
     # 1, 0, -1, 0, -1, 0, one has the cosine 1 and one 0.
     others = np.array([1, 0, -1, 0, -1, 0])
     likeness = (0.5 - others.mean()) / others.std()
     assert found["succession"] == pytest.approx(np.log(likeness + 0.1), abs=1e-5)
-    assert found["persistence"] == pytest.approx(0.1 / (likeness + 0.1), abs=1e-5)  # no history is so long
+    # No history is so long that items stand 4 to 8 places apart, five more than those in succession.
+    assert found["fading"] == pytest.approx(np.log(-np.log(0.1 / (likeness + 0.1)) / 5), abs=1e-5)
 
 
 def test_a_person_who_stays_with_a_kind_is_told_from_one_who_moves_on() -> None:
@@ -57,7 +58,7 @@ def test_a_person_who_stays_with_a_kind_is_told_from_one_who_moves_on() -> None:
         domain = Domain("shop", items, items, ["ann"], [0, len(history)], history).with_embeddings(texts)
         features = store_features(encode_domain(domain)).numpy() * np.array(UNITS)
         found.append(dict(zip(STORE_FEATURES, features.tolist(), strict=True)))
-    assert found[0]["persistence"] > found[1]["persistence"]
+    assert found[0]["fading"] < found[1]["fading"]
     assert found[0]["succession"] > found[1]["succession"]
 
 
