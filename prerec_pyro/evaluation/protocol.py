@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prerec_pyro.data.batching.ahead import made_ahead
 from prerec_pyro.data.batching.batch import Batch, query_batches
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain
@@ -132,7 +133,7 @@ def evaluate(
     sources = list(sources)
     parts = [np.empty(0, np.int64)]
     tie_breaker = torch.Generator().manual_seed(0)
-    for batch, batch_events in query_batches(encoded, users, max_scores=max_scores):
+    for batch, batch_events in made_ahead(query_batches(encoded, users, max_scores=max_scores)):
         ranks, shown = ranks_and_lists(
             scorer, batch, target_items(encoded, batch_events), min(EXPOSURE_SIZE, encoded.num_items), tie_breaker
         )

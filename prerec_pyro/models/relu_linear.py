@@ -15,9 +15,9 @@ BLOCK = 1024
 def relu_linear(x: Tensor, weight: Tensor) -> Tensor:
     """Return ``relu(x @ weight.mT)``, ``(num_rows, num_outputs)``, with the same gradients.
 
-    In training on a CPU, the time of such a layer goes into memory: each pass over an output of tens of megabytes costs more than
-    the product. Here product, activation and their gradients share a pass. Elsewhere, and where `x` needs a gradient,
-    PyTorch computes both steps.
+    In training on a CPU, the time of such a layer goes into memory: each pass over an output of tens of megabytes
+    costs more than the product. Here product, activation and their gradients share a pass. Elsewhere, and where `x`
+    needs a gradient, PyTorch computes both steps.
 
     Parameters
     ----------

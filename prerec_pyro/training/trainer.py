@@ -12,6 +12,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from prerec_pyro.data.batching.ahead import made_ahead
 from prerec_pyro.data.batching.batch import Batch
 from prerec_pyro.errors import InputError
 from prerec_pyro.training import distributed
@@ -172,7 +173,7 @@ class Trainer:
         total, num_queries = torch.zeros((), dtype=torch.float64, device=self.device), 0
         schedule, step_size = self.batches.schedule(number), self.batches.batches_a_step
         with pyro.validation_enabled(False):
-            for index, batches in self.batches.batches(schedule, number):
+            for index, batches in made_ahead(self.batches.batches(schedule, number)):
                 self._decay((number - 1 + (index - index % step_size) / len(schedule)) / self.config.epochs)
                 self._seed(number, index)
                 loss, size = self.step(*(b.to(self.device) for b in batches)), sum(b.num_queries for b in batches)

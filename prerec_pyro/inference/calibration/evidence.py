@@ -18,6 +18,9 @@ from prerec_pyro.models.graphs.extended import ExtendedGraph
 NEAR, POPULAR, DRAWN = 160, 64, 288
 """Rivals of a new item: those that score highest, the most popular ones, and draws that represent all others."""
 
+BLOCK = 32
+"""Queries whose rivals' vectors are in memory at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -107,12 +110,15 @@ def _of_batch(scorer: InterventionalScorer, batch: Batch, generator: torch.Gener
     if is_repeat.any():
         _history_as_rivals(candidates, weight, is_seen, is_repeat, batch.targets)
     interests, is_interest = _interests(scorer, batch)
-    rivals = V[candidates].mT  # (num_queries, B, num_rivals + 1)
-    products = V[interests] @ rivals  # (num_queries, num_interests, num_rivals + 1)
+    found = []
+    for rows in torch.arange(len(candidates)).split(BLOCK):
+        read = torch.cat([vectors[rows, None], V[interests[rows]]], dim=1)  # (num_rows, 1 + num_interests, B)
+        found.append(read @ V[candidates[rows]].mT)  # (num_rows, 1 + num_interests, num_rivals + 1)
+    products = torch.cat(found)
     return Evidence(
-        (vectors[:, None] @ rivals).squeeze(1),
+        products[:, 0],
         popularity.gather(1, candidates),
-        products,
+        products[:, 1:],
         torch.ones(len(products), 1) if users.interests is None else users.interests.scale.cpu(),
         is_interest,
         weight,

@@ -21,7 +21,7 @@ from prerec_pyro.models.likelihoods.repeat_mixture import REPEAT_MATCH_WEIGHT, r
 FULL_SAMPLE = 600
 GROWTH = 1.5
 MAX_ITERATIONS = 30
-SMALLEST_GAIN = 1e-4
+SMALLEST_GAIN = 1e-3
 """Nats; the search ends with a step that gains less."""
 BLOCK = 64
 """Queries whose scores are computed at a time: they stay in the CPU cache."""

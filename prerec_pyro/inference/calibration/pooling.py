@@ -40,7 +40,7 @@ class _Pooled(torch.autograd.Function):
         logits = (-fading * age).expand(is_interest.shape).masked_fill(~is_interest, -torch.inf)
         weights = logits.softmax(1)[:, None]  # (num_queries, 1, num_interests)
         older = weights * ((weights * age).sum(-1, keepdim=True) - age)  # their derivative by the rate
-        read = products.where(is_interest[..., None], -torch.inf)
+        read = products.where(is_interest[..., None], products[:, :1])  # the others weigh nothing; no infinity: slow
         highest = contrast * read.amax(1, keepdim=True)  # (num_queries, 1, num_rivals)
         powers = read.mul_(contrast).sub_(highest).exp_()  # (num_queries, num_interests, num_rivals)
         total, by_fading = (torch.cat([weights, older], 1) @ powers).unbind(1)  # each (num_queries, num_rivals)

@@ -23,6 +23,7 @@ def run_under_do(graph: Graph, known: Mapping[str, Tensor], do: Mapping[str, Ten
     free = {"V"} if "V_decentered" in known else set()
     config = noncentered(free | ({"D", "S"} & set(known))) | fixed_hyperpriors(graph)
     with ExitStack() as stack:
+        stack.enter_context(pyro.validation_enabled(False))  # a pass over each mean, for distributions not drawn from
         stack.enter_context(pyro.poutine.block())
         stack.enter_context(pyro.poutine.condition(data=dict(known)))
         stack.enter_context(pyro.poutine.reparam(config=config))

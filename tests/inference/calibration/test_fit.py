@@ -79,7 +79,7 @@ def test_the_last_value_alone_is_that_of_many_steps():
     assert len(found.values) == 2 < len(by_time.values)
     assert found.num_queries.tolist() == [0, int(by_time.num_queries[-1])]
     assert found.since.tolist() == by_time.since[-1:].tolist()
-    assert torch.allclose(found.values[-1], by_time.values[-1], atol=0.01), "as far as the optimiser goes"
+    assert torch.allclose(found.values[-1], by_time.values[-1], atol=0.05), "as far as the optimiser goes"
 
 
 def test_lengths_bound_what_is_read():
