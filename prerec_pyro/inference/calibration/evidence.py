@@ -21,6 +21,9 @@ NEAR, POPULAR, DRAWN = 160, 64, 288
 BLOCK = 32
 """Queries whose rivals' vectors are in memory at a time."""
 
+FEW_ITEMS = 1024
+"""Catalogues up to this size are multiplied whole: that is cheaper than to gather the rivals of each query."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -35,7 +38,8 @@ class Evidence:
         ``(num_queries, num_rivals + 1)`` what f_seq adds to the match, and Z·W_z, of the target and of its rivals.
     products
         ``(num_queries, num_interests, num_rivals + 1)`` products of V of each interest, the latest first, with V of
-        them; no interest where U·V is one product, which `correction` then holds.
+        them, and where there is no further interest those of the latest again; no interest where U·V is one product,
+        which `correction` then holds.
     length
         ``(num_queries, 1)`` length of an interest.
     is_interest
@@ -113,7 +117,11 @@ def _of_batch(scorer: InterventionalScorer, batch: Batch, generator: torch.Gener
     found = []
     for rows in torch.arange(len(candidates)).split(BLOCK):
         read = torch.cat([vectors[rows, None], V[interests[rows]]], dim=1)  # (num_rows, 1 + num_interests, B)
-        found.append(read @ V[candidates[rows]].mT)  # (num_rows, 1 + num_interests, num_rivals + 1)
+        if len(V) <= FEW_ITEMS:
+            own = candidates[rows, None].expand(-1, read.shape[1], -1)
+            found.append((read @ V.mT).gather(2, own))  # (num_rows, 1 + num_interests, num_rivals + 1)
+        else:
+            found.append(read @ V[candidates[rows]].mT)
     products = torch.cat(found)
     return Evidence(
         products[:, 0],
@@ -173,25 +181,29 @@ def _history_as_rivals(candidates: Tensor, weight: Tensor, is_seen: Tensor, is_r
 
 
 def _interests(scorer: InterventionalScorer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the items of the last interests of each query, the latest first, and which of them there are."""
+    """Return the items of the last interests of each query, the latest first, and which of them there are.
+
+    In place of those that there are not stands the latest.
+    """
     graph = scorer.graph
     most = graph.interests.most if isinstance(graph, ExtendedGraph) and graph.interests is not None else 0
     length = batch.history.shape[1]
     age = torch.arange(min(most, length))
     last = (batch.positions % length)[:, None] - age  # (num_queries, num_interests)
     row = (batch.positions // length)[:, None]
-    return batch.history[row, last.clamp_min(0)], last >= 0
+    return batch.history[row, last.where(last >= 0, last[:, :1])], last >= 0
 
 
 def _padded(one: Evidence, most: int, width: int) -> Evidence:
     """Return evidence with room for that many interests and rivals."""
     more, wide = most - one.is_interest.shape[1], width - one.weight.shape[1]
     pad = torch.nn.functional.pad
+    latest = one.products[:, :1].expand(-1, more, -1)
     return dataclasses.replace(
         one,
         correction=pad(one.correction, (0, wide)),
         popularity=pad(one.popularity, (0, wide)),
-        products=pad(one.products, (0, wide, 0, more)),
+        products=pad(torch.cat([one.products, latest], dim=1), (0, wide)),
         is_interest=pad(one.is_interest, (0, more)),
         weight=pad(one.weight, (0, wide), value=-torch.inf),
     )

@@ -19,7 +19,8 @@ def pooled_products(fading: Tensor, contrast: Tensor, products: Tensor, is_inter
     fading, contrast
         Scalars: the rate, and β.
     products
-        P, ``(num_queries, num_interests, num_rivals)``, the latest interest first.
+        P, ``(num_queries, num_interests, num_rivals)``, the latest interest first, and in place of one that there is
+        not the latest again.
     is_interest
         ``(num_queries, num_interests)`` bool, True for the first at least.
 
@@ -40,9 +41,8 @@ class _Pooled(torch.autograd.Function):
         logits = (-fading * age).expand(is_interest.shape).masked_fill(~is_interest, -torch.inf)
         weights = logits.softmax(1)[:, None]  # (num_queries, 1, num_interests)
         older = weights * ((weights * age).sum(-1, keepdim=True) - age)  # their derivative by the rate
-        read = products.where(is_interest[..., None], products[:, :1])  # the others weigh nothing; no infinity: slow
-        highest = contrast * read.amax(1, keepdim=True)  # (num_queries, 1, num_rivals)
-        powers = read.mul_(contrast).sub_(highest).exp_()  # (num_queries, num_interests, num_rivals)
+        highest = contrast * products.amax(1, keepdim=True)  # (num_queries, 1, num_rivals)
+        powers = (contrast * products).sub_(highest).exp_()  # (num_queries, num_interests, num_rivals)
         total, by_fading = (torch.cat([weights, older], 1) @ powers).unbind(1)  # each (num_queries, num_rivals)
         by_contrast = (weights @ powers.mul_(products)).squeeze(1)
         total.clamp_min_(torch.finfo(total.dtype).tiny)

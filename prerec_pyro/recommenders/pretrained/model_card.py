@@ -117,8 +117,8 @@ def _measured(manifest: Mapping[str, Any]) -> str:
         )
     if table := manifest.get("leave_one_out"):
         lines += [
-            "Leave-one-domain-out: each log in turn is the target of a model of the same recipe that was trained on "
-            "the other logs, without those that overlap it. Recall / r-NDCG on test users:",
+            "Not this model, but others of its kind: each log in turn is the target of one that was trained on other "
+            "logs, which share no item and nobody with it. Recall / r-NDCG on test users:",
             _leave_one_out(table),
         ]
     else:
