@@ -13,6 +13,7 @@ from prerec_pyro.causal.mixin import CausalMixin
 from prerec_pyro.data.domain import Domain
 from prerec_pyro.data.encoded import EncodedDomain, check_texts
 from prerec_pyro.data.popularity import Normalizer
+from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import validation_score
 from prerec_pyro.inference.calibration.stores import remember_stores, start_at_prediction, stores_from
@@ -118,9 +119,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         trained = f"trained on {', '.join(names[:5])}{more}" if self._graph is not None else "not trained"
         if "validation_r_ndcg" in self.facts:
             trained += f"; epoch {self.facts['best_epoch']}, validation r-NDCG {self.facts['validation_r_ndcg']:.4f}"
-        edges = ", ".join(
-            f"{' '.join(parents)} → {node}" for node, parents in self.graph_class.edges.items() if parents
-        )
+        edges = ", ".join(f"{' '.join(above)} → {node}" for node, above in self.graph_class.edges.items() if above)
         return "\n".join(
             [
                 f"PreRec ({self.name}), {trained}",
@@ -176,10 +175,10 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         run = TrainingRun(encoded, split_seed, num_samples, progress_folder, resume, self.training.seed)
         # Nothing is known of popularity yet, so the rule for its rate does not apply.
         recipe = self.training.recipe.model_copy(update={"full_popularity_rate_queries": None})
-        fit = self._train(run, self.training.model_copy(update={"recipe": recipe}))
-        if fit.update is not None and "S" not in self.free:
-            fit.update.after_pre_training()
-        remember_stores(self.graph, self.sources, stores, None if fit.update is None else fit.update.as_new_stores)
+        update = self._train(run, self.training.model_copy(update={"recipe": recipe})).update
+        if update is not None and "S" not in self.free:
+            update.after_pre_training()
+        remember_stores(self.graph, self.sources, stores, update and update.as_new_stores)
         return self
 
     def fine_tune(
@@ -194,10 +193,10 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
     ) -> PreRec:
         """Return a new model, trained further on the training users of one domain (eq. 4); this model does not change.
 
-        All parameters move. D_k and item offsets start at their prior means, S where the catalogue predicts it, lifted
-        weights at their MAP, and f_e rotated to the texts of this domain (`TextEncoder.rotate_to`). S is estimated from
-        the log at the end (`EffectScaleUpdate`). Training stops early on validation users, and the start is epoch 0:
-        with too little to learn from, the result is the zero-shot model, calibrated if that helps.
+        All parameters move. D_k and item offsets start at their prior means, S where the features of the store predict
+        it, lifted weights at their MAP, and f_e rotated to the texts of this domain (`TextEncoder.rotate_to`). S is
+        estimated from the log at the end (`EffectScaleUpdate`). Training stops early on validation users, and the start
+        is epoch 0: with too little to learn from, the result is the zero-shot model, calibrated if that helps.
 
         Parameters
         ----------
@@ -214,7 +213,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         InputError
             If this model is not trained, or the domain has no training query.
         """
-        old, store = self.graph, self.encoded_once([domain])[0]
+        old, (store,) = self.graph, self.encoded_once([domain])
         encoded = store.whitened(self.whitening).in_windows(old.num_windows)
         check_texts(encoded, old.f_e.linear.in_features)
         seed = (training or self.training).seed
@@ -226,10 +225,10 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         new.graph.load_state_dict(old.state_dict())
         new.graph.f_e.rotate_to(encoded.texts)
         new.sources.nodes = self.sources.carried(old)
-        moved = start_at_prediction(new.graph, new.sources, self.sources, store)
-        fit = new._train(run, training)
-        if fit.update is not None:
-            moved = moved + fit.update.after_fine_tuning()
+        log = split_users(store.domain, split_seed).train
+        moved = start_at_prediction(new.graph, new.sources, self.sources, store, log)
+        if (update := new._train(run, training).update) is not None:
+            moved = moved + update.after_fine_tuning()
         new.sources.nodes |= self.sources.of_any_store() | stores_from(self.sources, moved)
         new.facts["fine_tuned_from"] = {name: self.facts[name] for name in ("domains", "seed") if name in self.facts}
         return new

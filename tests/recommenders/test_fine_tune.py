@@ -12,8 +12,9 @@ from prerec_pyro.data.splits import split_users
 from prerec_pyro.errors import InputError
 from prerec_pyro.evaluation.protocol import evaluate, validation_score
 from prerec_pyro.inference.calibration.fit import calibrate
-from prerec_pyro.inference.calibration.prediction import Prediction
-from prerec_pyro.inference.calibration.stores import PredictedScales, predicted_scales
+from prerec_pyro.inference.calibration.prediction import Prediction, predict_effect_scales
+from prerec_pyro.inference.calibration.store_features import store_features
+from prerec_pyro.inference.calibration.stores import PredictedScales
 from prerec_pyro.models.networks import SequenceEncoder
 from prerec_pyro.models.priors import Normal
 from prerec_pyro.recommenders import prerec as recommender
@@ -57,10 +58,12 @@ def turned(model) -> PreRec:
 
 
 def start_of(model) -> torch.Tensor:
-    """S of the target as its catalogue predicts it, in units of its spread."""
-    predicted = predicted_scales(model.graph, model.sources, model.encode(TARGET))
-    assert predicted is not None
-    start = predicted.steps[0].mean / model.graph.likelihood.spread
+    """S of the target as its catalogue and the log of its training users predict it, in units of its spread."""
+    features = store_features(model.encode(TARGET), split_users(TARGET).train)
+    assert not torch.allclose(features, store_features(model.encode(TARGET))), "it is not the log of all users"
+    spread = model.graph.likelihood.spread
+    sources = (model.sources.nodes[name] for name in ("S_sources", "S_features"))
+    start = predict_effect_scales(*sources, features, spread).mean / spread
     assert start.abs().max() > 1e-3
     return start
 

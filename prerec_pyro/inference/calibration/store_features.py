@@ -69,15 +69,20 @@ class FeaturesOverTime(NamedTuple):
     values: Tensor
 
 
-def store_features(encoded: EncodedDomain) -> Tensor:
+def store_features(encoded: EncodedDomain, users: np.ndarray | None = None) -> Tensor:
     """Return the features of a store in `UNITS`, ``(num_features,)``; NaN for those that a store without a log lacks.
 
     Parameters
     ----------
     encoded
         The domain; whether its texts are whitened makes no difference.
+    users
+        ``(n,)`` user rows whose events are the log; None: all users.
     """
-    return _in_units(encoded, np.arange(encoded.domain.num_interactions))
+    events = np.arange(encoded.domain.num_interactions)
+    if users is not None:
+        events = events[np.isin(encoded.domain.user_of_event, users)]
+    return _in_units(encoded, events)
 
 
 def features_over_time(encoded: EncodedDomain) -> FeaturesOverTime:

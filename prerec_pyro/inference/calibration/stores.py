@@ -88,14 +88,18 @@ def predicted_scales(graph: Graph, sources: TrainedDomains, store: EncodedDomain
     store
         The store.
     """
-    if not isinstance(graph, ExtendedGraph) or sources.row(store.domain) is not None:
-        return None
-    if any(name not in sources.nodes or len(sources.nodes[name]) < 2 for name in STORES):
+    if not isinstance(graph, ExtendedGraph) or not _predicts(sources, store):
         return None
     S, features = (sources.nodes[name].cpu() for name in STORES)
     since, seen = features_over_time(store)
     spread = graph.likelihood.spread.cpu()
     return PredictedScales(since, [predict_effect_scales(S, features, row, spread) for row in seen])
+
+
+def _predicts(sources: TrainedDomains, store: EncodedDomain) -> bool:
+    """Return whether the sources say what S of a store is: there are several, and it is none of them."""
+    known = all(name in sources.nodes and len(sources.nodes[name]) > 1 for name in STORES)
+    return known and sources.row(store.domain) is None
 
 
 def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) -> PredictedPrior | None:
@@ -114,8 +118,10 @@ def prior_of_store(graph: Graph, sources: TrainedDomains, store: EncodedDomain) 
     return PredictedPrior.of(graph.priors.S, predicted.steps[-1], graph.likelihood.spread)
 
 
-def start_at_prediction(graph: Graph, nodes: TrainedDomains, sources: TrainedDomains, store: EncodedDomain) -> Tensor:
-    """Make S = 0 of a model that is to be fine-tuned on a store what its catalogue predicts; return the move in nats.
+def start_at_prediction(
+    graph: Graph, nodes: TrainedDomains, sources: TrainedDomains, store: EncodedDomain, users: np.ndarray
+) -> Tensor:
+    """Make S = 0 of a model that is to be fine-tuned on a store what its features predict; return the move in nats.
 
     Parameters
     ----------
@@ -125,11 +131,15 @@ def start_at_prediction(graph: Graph, nodes: TrainedDomains, sources: TrainedDom
         The domains that it was pre-trained on.
     store
         The store.
+    users
+        ``(n,)`` user rows whose log the features are read from.
     """
-    weights, predicted = nodes.weights(graph), predicted_scales(graph, sources, store)
-    if predicted is None or weights is None or not isinstance(graph, ExtendedGraph):
+    weights = nodes.weights(graph)
+    if weights is None or not isinstance(graph, ExtendedGraph) or not _predicts(sources, store):
         return torch.zeros(())
-    nats = predicted.steps[0].mean.to(weights.W_z.device)
+    S, features = (sources.nodes[name].cpu() for name in STORES)
+    spread = graph.likelihood.spread.cpu()
+    nats = predict_effect_scales(S, features, store_features(store, users), spread).mean.to(weights.W_z.device)
     absorb(graph, nats, weights.W_z)
     return nats
 
