@@ -178,7 +178,7 @@ class PreRec(CausalMixin, PosteriorMixin, PretrainedMixin, BaseRecommender):
         update = self._train(run, self.training.model_copy(update={"recipe": recipe})).update
         if update is not None and "S" not in self.free:
             update.after_pre_training()
-        remember_stores(self.graph, self.sources, stores, update and update.as_new_stores)
+        remember_stores(self.graph, self.sources, stores, None if update is None else update.as_new_stores)
         return self
 
     def fine_tune(
