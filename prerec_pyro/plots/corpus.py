@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, ScalarFormatter
 
 from prerec_pyro.plots.figures import CONTRAST, QUIET, STRONG, hide_frame, legend_beside
 
@@ -93,6 +93,9 @@ def plot_scaling(rows: pd.DataFrame, metrics: Sequence[str] = ("recall", "r_ndcg
         across[0].set_xticks(sizes)
         across[0].xaxis.set_major_formatter(ScalarFormatter())
         across[0].xaxis.set_minor_locator(NullLocator())
+        across[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        across[1].xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k, 1M
+        across[1].xaxis.set_minor_locator(NullLocator())
     grid[-1, 0].set_xlabel("source domains")
     grid[-1, 1].set_xlabel("interactions in them")
     figure.tight_layout()
