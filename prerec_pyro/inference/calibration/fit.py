@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import optimize
 from torch import Tensor, nn
 
 from prerec_pyro.data.encoded import EncodedDomain
@@ -129,6 +128,8 @@ def posterior_mode(
     prior_of_S = PredictedPrior.of(graph.priors.S, prior, spread)
     if not len(evidence):
         return prior_of_S.mean
+    from scipy import optimize  # slow to import, and plain lists do not need it
+
     blocks = [evidence[begin : begin + BLOCK] for begin in range(0, len(evidence), BLOCK)]
 
     @torch.enable_grad()
