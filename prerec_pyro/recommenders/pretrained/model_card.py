@@ -117,8 +117,8 @@ def _measured(manifest: Mapping[str, Any]) -> str:
         )
     if table := manifest.get("leave_one_out"):
         lines += [
-            "Not this model, but others of its kind: each log in turn is the target of one that was trained on other "
-            "logs, which share no item and nobody with it. Recall / r-NDCG on test users:",
+            "Not this model, but others of its kind: each log is the target of one that was trained on other logs, "
+            "without those that are declared to overlap it. Recall / r-NDCG on test users:",
             _leave_one_out(table),
         ]
     else:
