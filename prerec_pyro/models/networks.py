@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from prerec_pyro.data.batching.windows import MAX_HISTORY
 from prerec_pyro.data.popularity import NUM_FACTORS
-from prerec_pyro.models.relu_linear import relu_linear
 from prerec_pyro.models.transformer import Block, Dropout
 
 
@@ -146,11 +145,11 @@ class PopularityEncoder(nn.Module):
                 return F.relu(self.linear(factors))
             layers = (self.linear, *self.others)
             which = torch.eq(window[:, None], torch.arange(len(layers), device=window.device)).to(factors.dtype)
-            # One product for all windows, which waits for no number of the device.
+            # One product for all windows, which waits for no number of the device; levels are many, so Z is made once.
             read = F.pad(factors, (0, 1), value=1.0)  # (num_levels, 5), with a one for the bias
             wide = (which[:, :, None] * read[:, None]).flatten(1)  # (num_levels, num_windows * 5)
             weight = torch.cat([part for one in layers for part in (one.weight, one.bias[:, None])], dim=1)
-            return relu_linear(wide, weight)
+            return (wide @ weight.mT).relu_()
 
 
 class SequenceEncoder(nn.Module):
