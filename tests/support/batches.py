@@ -7,6 +7,7 @@ import dataclasses
 from torch import Tensor
 
 from prerec_pyro.data.batching.batch import Batch
+from prerec_pyro.inference.interventions.scorer import InterventionalScorer
 
 
 def prefix(batch: Batch, query: int) -> list[int]:
@@ -19,3 +20,9 @@ def tensors(batch: Batch) -> dict[str, Tensor]:
     """Return the tensors of a batch by the names of their fields."""
     named = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     return {name: value for name, value in named.items() if isinstance(value, Tensor)}
+
+
+def effects(scorer: InterventionalScorer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the match and Z·W_z, each ``(num_queries, num_items)``, as they count at S = 0."""
+    users, items, popularity = scorer.parts(batch)
+    return users.match(items), popularity[batch.slot]

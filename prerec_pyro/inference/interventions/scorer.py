@@ -167,15 +167,6 @@ class InterventionalScorer:
         return "Z" in self.graph.edges["V"]
 
     @torch.no_grad()
-    def effects(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the match and Z·W_z, each ``(num_queries, num_items)``, as they count at S = 0."""
-        batch = self._by_item(batch.to(self._device))
-        Z = self._popularity(batch)
-        match = self._matches(batch, Z, None)
-        effect = self._effect(Z)
-        return match, torch.zeros_like(match) if effect is None else batch.item_effects(effect)[batch.slot]
-
-    @torch.no_grad()
     def parts(self, batch: Batch) -> Parts:
         """Return what S weighs against each other, before S: users, items, popularity."""
         batch = self._by_item(batch.to(self._device))

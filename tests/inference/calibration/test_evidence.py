@@ -14,6 +14,7 @@ from prerec_pyro.inference.calibration.evidence import Evidence, gather
 from prerec_pyro.inference.calibration.fit import choice_log_probs
 from prerec_pyro.inference.interventions.scorer import Intervention, InterventionalScorer
 from prerec_pyro.models.graphs.registry import GraphClass
+from tests.support.batches import effects
 from tests.support.models import EveryPath, small_encoded, small_graph
 
 EVERYBODY = np.arange(40)
@@ -74,7 +75,7 @@ def test_rivals_of_a_repeated_item_are_the_others_of_the_history(graph) -> None:
     row_of = {event: row for row, event in enumerate(found.events.tolist())}
     checked = 0
     for batch, events in query_batches(ENCODED, EVERYBODY):
-        match, popularity = scorer.effects(batch)
+        match, popularity = effects(scorer, batch)
         seen = torch.zeros(match.shape, dtype=torch.bool)
         seen[tuple(batch.repeats)] = True
         for query, event in enumerate(events.tolist()):

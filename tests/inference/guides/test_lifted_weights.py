@@ -30,6 +30,7 @@ from prerec_pyro.models.likelihoods.softmax import Softmax
 from prerec_pyro.models.priors import Laplace, Normal, Priors
 from prerec_pyro.recommenders.prerec import PreRec
 from prerec_pyro.training.objective import map_trainer, optimizers
+from tests.support.batches import effects
 from tests.support.graphs import as_double
 from tests.support.models import (
     DIM,
@@ -232,8 +233,8 @@ def test_a_lifted_model_serves_what_the_same_weights_as_parameters_serve() -> No
             calibration=model.predicted(model.encode(domain)),
         )
         torch.testing.assert_close(scorer(batch), same(batch))
-        torch.testing.assert_close(scorer.effects(batch)[1], same.effects(batch)[1])
-        assert scorer.effects(batch)[1].abs().max() > 0.1
+        torch.testing.assert_close(effects(scorer, batch)[1], effects(same, batch)[1])
+        assert effects(scorer, batch)[1].abs().max() > 0.1
 
 
 def test_the_mean_of_S_moves_into_a_lifted_weight_as_into_a_parameter() -> None:

@@ -19,6 +19,7 @@ from prerec_pyro.models.graphs.domain_nodes import Weights, dot
 from prerec_pyro.models.likelihoods.repeat_mixture import EFFECT_SCALE_STD
 from prerec_pyro.models.likelihoods.softmax import Match
 from prerec_pyro.models.priors import Normal
+from tests.support.batches import effects
 from tests.support.models import (
     DIM,
     PRIORS,
@@ -94,7 +95,7 @@ def test_in_the_mixture_Z_is_scaled_in_both_of_its_components():
     graph = small_graph()
     S = NODES["S"][1] * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])  # histories are read as at S = 0
     one, S = scorer(graph, nodes=NODES | {"S": S.expand(2, -1)}), S * graph.likelihood.spread
-    match, popularity = one.effects(BATCH)
+    match, popularity = effects(one, BATCH)
     rates = graph.likelihood.w_r + S[2], graph.likelihood.w_o + S[3]
     for value, found in zip((0.0, 0.5, 2.0), one.dial(BATCH, (0.0, 0.5, 2.0)), strict=True):
         rest = value * S[1].exp() * popularity

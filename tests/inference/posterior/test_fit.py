@@ -13,6 +13,7 @@ from prerec_pyro.inference.posterior.diagnostics import convergence, k_hat
 from prerec_pyro.inference.posterior.fit import infer_posterior
 from prerec_pyro.inference.posterior.subsample import sample_log
 from prerec_pyro.inference.trained_domains import TrainedDomains
+from tests.support.batches import effects
 from tests.support.models import seen_matrix, small_encoded, small_graph
 
 ENCODED = small_encoded(num_items=15, num_users=40)
@@ -44,7 +45,7 @@ def posterior_of_S_on_a_grid(graph, prior: Prediction) -> tuple[np.ndarray, np.n
     new = np.exp(w_o + s4 * axis)
     background_rate = new / (1 + new)
     for batch in sample.batches(sample.given):
-        match, popularity = (part.double().numpy() for part in scorer.effects(batch))
+        match, popularity = (part.double().numpy() for part in effects(scorer, batch))
         seen = seen_matrix(batch).numpy() > 0
         for query, target in enumerate(batch.targets.tolist()):
             repeats, other = batch.repeat_counts[query].tolist()
