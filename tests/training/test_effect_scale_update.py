@@ -84,6 +84,21 @@ def test_S_of_a_source_as_a_new_store_is_that_of_a_store_that_it_does_not_know(m
         torch.testing.assert_close(found, model.graph.likelihood.in_nats(plain.values[-1]), atol=0.02, rtol=0.02)
 
 
+def test_S_as_new_stores_reads_the_networks_alone() -> None:
+    """With other item offsets, D and S of the sources it is the same, and S of the sources as they are is not."""
+    model = prerec(training=training(epochs=1)).fit(SOURCES)
+    encoded = [model.encode(domain).whitened(model.whitening) for domain in SOURCES]
+    run = TrainingRun(encoded, 0, None, None, False, 0)
+    update = EffectScaleUpdate(model.graph, model.sources, run, model.scorer, lambda *_: 0.5, 0)
+    before = update._modes(), update.as_new_stores()
+    torch.manual_seed(0)
+    for name in ("V_decentered", "D", "S"):
+        model.sources.nodes[name] = torch.randn_like(model.sources.nodes[name])
+    after = update._modes(), update.as_new_stores()
+    assert (before[0] - after[0]).abs().max() > 0.05
+    assert torch.equal(before[1], after[1])
+
+
 @pytest.mark.parametrize("arm", ["from scratch", "fine-tuned"])
 def test_a_run_on_a_few_samples_reads_S_from_those_alone(arm: str, model: PreRec, asked: CausalOptions) -> None:
     more = training(epochs=3, **FAST)
